@@ -1,0 +1,44 @@
+"""Time, injected: what reads a clock or waits takes a ``Clock``, so tests decide what time it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for durations; never mix the two."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point; never goes backwards."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def to_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, as every JSON document of ours writes a time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_text(text: str) -> datetime:
+    """The inverse of ``to_text``; raises ValueError on anything else that is not RFC 3339."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
