@@ -1,0 +1,29 @@
+"""Where secondsite keeps its things on a host. One list, so that nothing else invents a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ETC = Path("/etc/secondsite")
+CONFIG = ETC / "secondsite.toml"  # the file, as applied
+SITE = ETC / "site"  # one line: the name of the site this host is
+PEER_TOKEN = ETC / "peer.token"  # shared secret of the two agents, root only
+PEER_KEY = ETC / "peer.pub"  # the peer's WireGuard public key
+RSYNCD_CONF = ETC / "rsyncd.conf"
+
+STATE = Path("/var/lib/secondsite")
+SAMPLES = STATE / "samples.sqlite"
+LAST_PRIMARY = STATE / "last-primary.json"  # last known position of the primary, kept at the standby
+JOURNAL = STATE / "journal"  # one hash-chained file a procedure
+REPORTS = STATE / "reports"
+GUARD_VERDICT = STATE / "guard.json"
+QUARANTINE = STATE / "quarantine"  # present: the peer is cut off from everything but the guard's question
+ASIDE = STATE / "aside"  # what was moved out of the way, never deleted
+
+RUN = Path("/run/secondsite")
+SOCKET = RUN / "agent.sock"
+ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
+LOCK = RUN / "procedure.lock"
+
+PROGRAM = Path("/opt/secondsite")  # releases/<id>/ and current -> releases/<id>
+COMMAND = Path("/usr/local/bin/secondsite")
