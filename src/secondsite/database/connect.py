@@ -1,0 +1,82 @@
+"""Connect to the local cluster as its owner, over the unix socket, without a password and without a new role.
+
+PostgreSQL's ``peer`` method asks the kernel who called connect(2) (PostgreSQL manual, 21.9). Root may
+become the owner for the length of that call, so no superuser role of ours and no change of pg_hba is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from secondsite.database.cluster import OWNER, Cluster
+from secondsite.errors import RetryableError
+
+CONNECT_SECONDS = 3
+
+
+@contextlib.contextmanager
+def local(
+    cluster: Cluster, database: str = "postgres", *, step: str | None = None
+) -> Iterator[psycopg.Connection[TupleRow]]:
+    """An autocommit connection to the local cluster as its owner; closed at the end.
+
+    Raises RetryableError (slug ``database-unreachable``) where the cluster does not answer.
+    """
+    connection = connect(cluster, database, step=step)
+    try:
+        yield connection
+    except psycopg.OperationalError as lost:
+        raise RetryableError(
+            f"{cluster} stopped answering: {_first_line(lost)}", slug="database-unreachable", step=step
+        ) from lost
+    finally:
+        connection.close()
+
+
+def connect(
+    cluster: Cluster, database: str = "postgres", *, step: str | None = None, **more: Any
+) -> psycopg.Connection[TupleRow]:
+    """As ``local``, but the caller closes the connection."""
+    try:
+        with as_user(OWNER):
+            return psycopg.connect(
+                host=str(cluster.socket_directory),
+                port=cluster.port,
+                dbname=database,
+                user=OWNER,
+                application_name="secondsite",
+                connect_timeout=CONNECT_SECONDS,
+                autocommit=True,
+                **more,
+            )
+    except psycopg.OperationalError as refused:
+        raise RetryableError(
+            f"{cluster} does not answer: {_first_line(refused)}",
+            slug="database-unreachable",
+            step=step,
+            hint=f"systemctl status {cluster.unit}",
+        ) from refused
+
+
+@contextlib.contextmanager
+def as_user(name: str) -> Iterator[None]:
+    """Be ``name`` for the length of a call, where this process is root; otherwise nothing changes."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(pwd.getpwnam(name).pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

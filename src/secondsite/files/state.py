@@ -1,0 +1,35 @@
+"""What a file set is at one site at one moment, as plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FilesStatus(StrEnum):
+    """How a file set's copy is doing. Silence is never health: no pull for long is ``stale``."""
+
+    SOURCE = "source"  # this site is primary: others pull from here
+    CURRENT = "current"  # pulled completely within twice its interval
+    STALE = "stale"  # last complete pull is older than that
+    PULLING = "pulling"
+    BLOCKED = "blocked"  # a safety rule stopped it (deletion budget, source not mounted)
+    FAILED = "failed"  # the last pull failed
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSetState:
+    """A file set here. Times are unix seconds.
+
+    complete_at: the *source's* moment up to which everything is known to be here (start of the last complete pull).
+    pending_files, pending_bytes: known to be missing here; None where that cannot be known.
+    """
+
+    name: str
+    status: FilesStatus
+    complete_at: float | None = None
+    last_attempt_at: float | None = None
+    pending_files: int | None = None
+    pending_bytes: int | None = None
+    reason: str | None = None

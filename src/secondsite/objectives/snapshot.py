@@ -1,0 +1,95 @@
+"""What one site is at one moment: the frozen snapshot that every decision is a pure function of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from secondsite.database.state import DatabaseState
+from secondsite.dns.state import RecordState
+from secondsite.files.state import FileSetState
+from secondsite.tunnel.state import TunnelState
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """A systemd unit: ActiveState and SubState as systemctl shows them."""
+
+    name: str
+    active: str
+    sub: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LagSample:
+    """A replica's lag at a moment (unix seconds). None means unknown, never zero."""
+
+    at: float
+    replica: str
+    seconds: float | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastPrimary:
+    """The primary's last known position, kept at the standby: the estimate when the primary is gone.
+
+    at, heartbeat_at: unix seconds (this host's clock, the primary's clock).
+    """
+
+    at: float
+    flushed: int
+    timeline: int
+    heartbeat_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """Everything one site knows about itself at ``taken_at`` (unix seconds, its own clock)."""
+
+    site: str
+    taken_at: float
+    version: str
+    agent_running: bool
+    config_hash: str
+    database: DatabaseState
+    tunnel: TunnelState
+    files: tuple[FileSetState, ...] = ()
+    units: tuple[UnitState, ...] = ()
+    dns: tuple[RecordState, ...] = ()
+    active: bool = False  # the guard has allowed writes since boot
+    guard_reason: str | None = None  # why the guard keeps it read-only
+    quarantining_peer: bool = False
+    last_primary: LastPrimary | None = None
+    samples: tuple[LagSample, ...] = ()  # recent, oldest first; for the sparkline
+    disk_free_bytes: int | None = None
+    healthy: bool | None = None  # the application's health URL, where the service runs here
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A site that could not be observed, and since when it has not answered (unix seconds)."""
+
+    site: str
+    reason: str
+    since: float | None = None
+
+
+SiteView = SiteState | Silence
+_ADAPTER: TypeAdapter[SiteState] | None = None
+
+
+def to_json(state: SiteState) -> dict[str, Any]:
+    """A document that ``from_json`` reads back."""
+    return asdict(state)
+
+
+def from_json(document: Mapping[str, Any]) -> SiteState:
+    """Raises pydantic.ValidationError on a document of another shape (another version's)."""
+    global _ADAPTER
+    if _ADAPTER is None:  # building a validator costs milliseconds: only where one is needed
+        _ADAPTER = TypeAdapter(SiteState)
+    return _ADAPTER.validate_python(document, strict=False)
