@@ -86,8 +86,7 @@ Event = Note | Progress | StepStarted | StepEnded | ChangePlanned | ChangeDone |
 Emit = Callable[[Event], None]
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (Note, Progress, StepStarted, StepEnded, ChangePlanned, ChangeDone, Result)
+    kind.__name__: kind for kind in (Note, Progress, StepStarted, StepEnded, ChangePlanned, ChangeDone, Result)
 }
 
 

@@ -64,9 +64,7 @@ async def run(
             **_identity(user),
         )
     except FileNotFoundError as missing:
-        raise FinalError(
-            f"{argv[0]} is not installed here", slug="program-missing", step=step, hint=hint
-        ) from missing
+        raise FinalError(f"{argv[0]} is not installed here", slug="program-missing", step=step, hint=hint) from missing
     try:
         async with asyncio.timeout(timeout):
             out, err = await child.communicate(stdin)

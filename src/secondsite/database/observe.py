@@ -78,9 +78,7 @@ def _look(connection: psycopg.Connection[TupleRow]) -> DatabaseState:
     )
 
 
-def _streaming(
-    recovery: bool, status: str | None, paused: bool, told: int | None, replayed: int | None
-) -> Streaming:
+def _streaming(recovery: bool, status: str | None, paused: bool, told: int | None, replayed: int | None) -> Streaming:
     if not recovery:
         return Streaming.UNKNOWN
     if paused:

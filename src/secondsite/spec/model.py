@@ -34,12 +34,8 @@ class Service(Section):
     """What is protected."""
 
     name: Name = Field(description="short name, used in unit, slot and report names")
-    units: tuple[str, ...] = Field(
-        (), description="systemd units: started where primary, stopped where standby"
-    )
-    health: str | None = Field(
-        None, description="URL on the host that answers 200 when the application works"
-    )
+    units: tuple[str, ...] = Field((), description="systemd units: started where primary, stopped where standby")
+    health: str | None = Field(None, description="URL on the host that answers 200 when the application works")
 
 
 class Objectives(Section):
@@ -67,36 +63,24 @@ class Site(Section):
         description="latitude and longitude in degrees"
     )
     power: Power = Field(default_factory=lambda: Power(off=(), on=()), description="power commands")
-    fence: tuple[Command, ...] = Field(
-        (), description="further commands that fence this site, tried in order"
-    )
+    fence: tuple[Command, ...] = Field((), description="further commands that fence this site, tried in order")
 
 
 class Ssh(Section):
     """How SSH is spoken from the operator's machine."""
 
-    config: str | None = Field(
-        None, description="OpenSSH client configuration to use instead of ~/.ssh/config"
-    )
+    config: str | None = Field(None, description="OpenSSH client configuration to use instead of ~/.ssh/config")
     connect_timeout: Seconds = Field("10s", validate_default=True, description="limit for reaching a host")
 
 
 class Tunnel(Section):
     """The WireGuard tunnel between the sites."""
 
-    network: IPv4Network = Field(
-        description="addresses of the tunnel; the sites take .1 and .2 in file order"
-    )
+    network: IPv4Network = Field(description="addresses of the tunnel; the sites take .1 and .2 in file order")
     port: int = Field(51820, ge=1, le=65535, description="UDP port WireGuard listens on")
-    interface: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,14}$")] = Field(
-        "wg0", description="its name"
-    )
-    api_port: int = Field(
-        7433, ge=1, le=65535, description="TCP port of the agents' API on the tunnel address"
-    )
-    files_port: int = Field(
-        7434, ge=1, le=65535, description="TCP port of the read-only file daemon, likewise"
-    )
+    interface: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,14}$")] = Field("wg0", description="its name")
+    api_port: int = Field(7433, ge=1, le=65535, description="TCP port of the agents' API on the tunnel address")
+    files_port: int = Field(7434, ge=1, le=65535, description="TCP port of the read-only file daemon, likewise")
 
 
 class Database(Section):
@@ -107,9 +91,7 @@ class Database(Section):
     )
     port: int = Field(5432, ge=1, le=65535, description="port the cluster listens on")
     mode: Literal["async", "sync"] = Field("async", description="whether a commit waits for the standby")
-    max_slot_wal: Bytes = Field(
-        "20GB", validate_default=True, description="WAL kept for an absent standby at most"
-    )
+    max_slot_wal: Bytes = Field("20GB", validate_default=True, description="WAL kept for an absent standby at most")
     clients: tuple[IPv4Network, ...] = Field(
         (), description="networks outside the hosts that may connect to the database; none by default"
     )
@@ -120,25 +102,19 @@ class FileSet(Section):
 
     name: Name = Field(description="its name in status and reports")
     path: PurePosixPath = Field(description="absolute path, the same at both sites")
-    engine: Literal["auto", "rsync", "zfs"] = Field(
-        "auto", description="auto: zfs where the path is a dataset"
-    )
+    engine: Literal["auto", "rsync", "zfs"] = Field("auto", description="auto: zfs where the path is a dataset")
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
     exclude: tuple[str, ...] = Field((), description="rsync patterns left out of the set")
     versions: str | None = Field(None, description='what is kept, like "24h hourly, 14d daily"')
-    max_delete: Share = Field(
-        "20%", validate_default=True, description="deletion budget: stop beyond this share"
-    )
+    max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
 
 
 class Tsig(Section):
     """The key that signs updates (RFC 8945)."""
 
     name: str = Field(description="key name as the server knows it")
-    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = Field(
-        "hmac-sha256", description="algorithm"
-    )
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = Field("hmac-sha256", description="algorithm")
     secret: Secret = Field(description="where the base64 secret stands")
 
 
@@ -175,24 +151,18 @@ class GameDay(Section):
     """How game days are held."""
 
     window: Window | None = Field(None, description="refuse outside this window; none means any time")
-    probe: Command = Field(
-        (), description="program that acts as a customer and prints an attempt a line as JSON"
-    )
+    probe: Command = Field((), description="program that acts as a customer and prints an attempt a line as JSON")
     url: str | None = Field(
         None, description="URL a customer uses, through the DNS name; probed where no program is given"
     )
-    longest_fault: Seconds = Field(
-        "10m", validate_default=True, description="a fault undoes itself after this"
-    )
+    longest_fault: Seconds = Field("10m", validate_default=True, description="a fault undoes itself after this")
 
 
 class Residency(Section):
     """Where data may be."""
 
     allowed_countries: tuple[Country, ...] = Field((), description="empty means no restriction")
-    max_distance_km: float | None = Field(
-        None, gt=0, description="sites farther apart than this are a finding"
-    )
+    max_distance_km: float | None = Field(None, gt=0, description="sites farther apart than this are a finding")
 
 
 class Spec(Section):
