@@ -1,0 +1,202 @@
+"""The entry of every command: a table of commands loaded only when called, and the boundary where errors end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+from secondsite.errors import SecondsiteError, UsageError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+INTERRUPTED = 130
+BUG = 70
+NOBODY_READS = 141
+
+
+class Command(NamedTuple):
+    """One line of the table. target: "module:function" or "module:app", imported when the command is called."""
+
+    name: str
+    target: str
+    help: str
+    show: bool = True
+
+
+# The order is the order of `secondsite --help`. A command that does not exist yet has no line.
+COMMANDS: tuple[Command, ...] = (
+    Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
+)
+
+# Options that may also stand before the command; the value says whether an argument follows.
+_GLOBAL_OPTIONS = {"--config": True, "--json": False, "--yes": False, "--dry-run": False}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code and leaves no traceback unless we made a mistake."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    if tokens == ["--version"]:  # answered before anything heavy is imported
+        from secondsite import __version__
+
+        print(__version__)
+        return 0
+    as_json = wants_json(tokens)
+    try:
+        code = run(tokens)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _interrupted(as_json)
+    except BrokenPipeError as broken:
+        return _hang_up() if _reader_gone() else _bug(broken, as_json)
+    except SecondsiteError as error:
+        return _explain([error], as_json)
+    except ExceptionGroup as group:
+        leaves = list(_leaves(group))
+        known = [leaf for leaf in leaves if isinstance(leaf, SecondsiteError)]
+        return _explain(known, as_json) if len(known) == len(leaves) else _bug(group, as_json)
+    except Exception as mistake:  # noqa: BLE001 - the one place where a mistake of ours is shown as such
+        return _bug(mistake, as_json)
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Parse and run, async commands included. Raises UsageError on a command line that cannot be parsed."""
+    from cyclopts import CycloptsError
+
+    app = build_app()
+    try:
+        result = app(hoisted(tokens))
+    except CycloptsError as misuse:
+        chain = " ".join(["secondsite", *(misuse.command_chain or ())])
+        raise UsageError(str(misuse).strip(), hint=f"{chain} --help") from misuse
+    return int(result) if result is not None else 0
+
+
+def build_app() -> App:
+    """The command line as cyclopts knows it; no command's module is imported here."""
+    from cyclopts import App
+
+    from secondsite import __version__
+
+    app = App(
+        name="secondsite",
+        help="Disaster recovery that you have already rehearsed: PostgreSQL, files and DNS at two sites.",
+        version=__version__,
+        help_format="plaintext",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for place, command in enumerate(COMMANDS):
+        app.command(command.target, name=command.name, help=command.help, show=command.show, sort_key=place)
+    return app
+
+
+def wants_json(tokens: Sequence[str]) -> bool:
+    """Whether the caller asked for JSON, known even where the rest of the line cannot be parsed."""
+    return "--json" in _before_dashes(tokens)
+
+
+def hoisted(tokens: Sequence[str]) -> list[str]:
+    """Options which stand before the command, moved behind it, where each command declares them."""
+    rest = list(tokens)
+    moved: list[str] = []
+    while rest and rest[0].partition("=")[0] in _GLOBAL_OPTIONS:
+        takes_value = _GLOBAL_OPTIONS[rest[0].partition("=")[0]] and "=" not in rest[0]
+        count = 2 if takes_value else 1
+        moved += rest[:count]
+        del rest[:count]
+    end = len(_before_dashes(rest))
+    return [*rest[:end], *moved, *rest[end:]]
+
+
+def _before_dashes(tokens: Sequence[str]) -> list[str]:
+    tokens = list(tokens)
+    return tokens[: tokens.index("--")] if "--" in tokens else tokens
+
+
+def _explain(errors: Sequence[SecondsiteError], as_json: bool) -> int:
+    """Tell what happened, the worst first, to a person or to a program."""
+    from secondsite.cli.render import emit_json, error_text
+
+    errors = sorted(errors, key=lambda error: -int(error.exit))
+    worst = errors[0]
+    with contextlib.suppress(BrokenPipeError):
+        if as_json:
+            emit_json({**worst.as_json(), "also": [error.as_json() for error in errors[1:]]})
+            sys.stdout.flush()
+        else:
+            print("\n".join(error_text(error) for error in errors), file=sys.stderr)
+    return int(worst.exit)
+
+
+def _interrupted(as_json: bool) -> int:
+    error = SecondsiteError("interrupted; what was not finished was stopped", slug="interrupted")
+    _tell(error, INTERRUPTED, as_json)
+    return INTERRUPTED
+
+
+def _bug(mistake: BaseException, as_json: bool) -> int:
+    import traceback
+
+    traceback.print_exception(mistake)
+    error = SecondsiteError(
+        f"this is a bug in secondsite: {type(mistake).__name__}: {mistake}",
+        slug="bug",
+        hint="report the lines above; `secondsite status` says what state the sites are in",
+    )
+    _tell(error, BUG, as_json)
+    return BUG
+
+
+def _tell(error: SecondsiteError, code: int, as_json: bool) -> None:
+    """An ending that has no place in the tree of errors, because its exit code has none in ``Exit``."""
+    from secondsite.cli.render import emit_json, error_text
+
+    with contextlib.suppress(BrokenPipeError):
+        if as_json:
+            emit_json({**error.as_json(), "exit_code": code, "also": []})
+            sys.stdout.flush()
+        else:
+            print(error_text(error), file=sys.stderr)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from _leaves(inner)
+        else:
+            yield inner
+
+
+def _reader_gone() -> bool:
+    """Whether nobody reads our output any more (``| head``); else a broken pipe is somebody else's."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            poll.register(stream.fileno(), select.POLLERR)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _hang_up() -> int:
+    """End quietly, and keep the interpreter from complaining when it flushes what nobody reads."""
+    for stream in (sys.stdout, sys.stderr):
+        _silence(stream)
+    return NOBODY_READS
+
+
+def _silence(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, stream.fileno())
+        os.close(sink)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

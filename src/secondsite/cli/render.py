@@ -1,0 +1,50 @@
+"""What commands show: one JSON document on stdout for programs, everything for people on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from secondsite.cli.live import Renderer
+from secondsite.errors import FinalError, SecondsiteError, UsageError
+
+__all__ = ["Renderer", "ask", "confirm", "emit_json", "error_text"]
+
+ERRORS_PAGE = "docs/reference/errors.md"
+
+
+def emit_json(document: Mapping[str, Any]) -> None:
+    """Print the command's one document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def error_text(error: SecondsiteError) -> str:
+    """An error for a person: where, what, what to do next, and where it is explained."""
+    return f"error: {error}\n  see: {ERRORS_PAGE}#{error.slug}"
+
+
+def ask(question: str, *, yes: bool = False) -> bool:
+    """Ask a person yes or no; ``yes`` answers. Raises UsageError where nobody can answer."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"this needs an answer, and there is no terminal to ask at: {question}",
+            slug="no-answer",
+            hint="add --yes to answer yes",
+        )
+    while True:
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("", "n", "no"):
+            return False
+
+
+def confirm(question: str, *, yes: bool = False) -> None:
+    """Go on only if a person (or ``yes``) agrees; else raises FinalError, and nothing was changed."""
+    if not ask(question, yes=yes):
+        raise FinalError("not confirmed, so nothing was changed", slug="declined")
