@@ -9,6 +9,7 @@ import pwd
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 
@@ -101,7 +102,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
             continue
 
 
-def _identity(user: str | None) -> dict[str, object]:
+def _identity(user: str | None) -> dict[str, Any]:
     if user is None:
         return {}
     entry = pwd.getpwnam(user)

@@ -1,0 +1,92 @@
+"""Make sure the local cluster accepts no more writes: stop it, and make an accidental start harmless."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from secondsite.database.cluster import OWNER, Cluster
+from secondsite.errors import FinalError, RetryableError
+from secondsite.process import run
+
+STOP_SECONDS = 60.0
+OURS = "secondsite"
+
+
+def mark_standby(cluster: Cluster, why: str) -> None:
+    """Put standby.signal there, durably: from now on a start is read-only (PostgreSQL manual 27.2)."""
+    signal = cluster.data / "standby.signal"
+    owner = pwd.getpwnam(OWNER)
+    draft = signal.with_suffix(".secondsite")
+    with draft.open("w") as file:
+        file.write(f"{OURS}: {why}\n")
+        file.flush()
+        os.fchown(file.fileno(), owner.pw_uid, owner.pw_gid)
+        os.fchmod(file.fileno(), 0o600)
+        os.fsync(file.fileno())
+    draft.replace(signal)
+    directory = os.open(cluster.data, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def marked_by_us(cluster: Cluster) -> bool:
+    """Is there a standby.signal that we have put there (and not a person, or a base backup)?"""
+    try:
+        return (cluster.data / "standby.signal").read_text().startswith(f"{OURS}:")
+    except OSError:
+        return False
+
+
+def unmark(cluster: Cluster) -> None:
+    """Remove our standby.signal, nobody else's."""
+    if marked_by_us(cluster):
+        (cluster.data / "standby.signal").unlink()
+
+
+def postmaster_runs(cluster: Cluster) -> bool:
+    """Is there a living postmaster of this data directory?"""
+    try:
+        pid = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return Path(f"/proc/{pid}").exists()
+
+
+async def stop(cluster: Cluster) -> None:
+    """Stop the cluster: fast, then immediate. Success is that no postmaster is left, not an exit code.
+
+    Raises FinalError (``database-still-runs``) where one survives both.
+    """
+    try:
+        await run(["systemctl", "stop", cluster.unit], timeout=STOP_SECONDS, check=False, step="stop database")
+    except RetryableError:
+        pass  # a stop that hangs is answered by the immediate one below
+    if postmaster_runs(cluster):
+        await run(
+            [cluster.program("pg_ctl"), "stop", "-D", str(cluster.data), "-m", "immediate", "-w", "-t", "20"],
+            timeout=30,
+            user=OWNER,
+            check=False,
+            step="stop database",
+        )
+    if postmaster_runs(cluster):
+        raise FinalError(
+            f"the postmaster of {cluster} is still there after a fast and an immediate stop",
+            slug="database-still-runs",
+            step="stop database",
+            hint="power the host off",
+        )
+
+
+async def start(cluster: Cluster) -> None:
+    """Start the cluster through its unit. Raises FinalError with the unit's own words where it does not start."""
+    await run(
+        ["systemctl", "start", cluster.unit],
+        timeout=120,
+        step="start database",
+        hint=f"journalctl -u {cluster.unit} -n 50",
+    )

@@ -1,0 +1,180 @@
+"""Turn the local standby into the primary: detach, drain, promote, observe.
+
+Sequence and facts: PostgreSQL manual 27.3 (failover), 9.28.4 (pg_promote, pg_wal_replay_resume), 20.6.3
+(primary_conninfo may change by reload since version 13).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from secondsite.database.cluster import Cluster
+from secondsite.database.connect import local
+from secondsite.database.lsn import to_int, to_text
+from secondsite.errors import FinalError, RetryableError, UnknownOutcomeError
+
+POLL_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What was observed after a promotion. switch_lsn: where the new timeline left the old one, in bytes."""
+
+    timeline: int
+    switch_lsn: int
+
+
+def detach(cluster: Cluster) -> None:
+    """Stop receiving, and stay so after a restart: an empty primary_conninfo of our own, by reload."""
+    with local(cluster, step="detach") as connection:
+        connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def attach_again(cluster: Cluster) -> None:
+    """Undo ``detach``: what the configuration files say counts again."""
+    with local(cluster, step="attach again") as connection:
+        connection.execute("ALTER SYSTEM RESET primary_conninfo")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+async def drain(cluster: Cluster, *, patience_seconds: float, progress: Callable[[int, int], None]) -> int:
+    """Wait until everything received is replayed and the receiver is gone; the position reached, in bytes.
+
+    progress gets (replayed, received). Raises RetryableError (``replay-slow``) when ``patience_seconds`` pass
+    without any progress; promotion would have to replay the rest all the same.
+    """
+    loop = asyncio.get_running_loop()
+    moved_at, last = loop.time(), -1
+    with local(cluster, step="drain") as connection:
+        while True:
+            row = connection.execute(
+                "SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text, pg_is_in_recovery(),"
+                " EXISTS (SELECT FROM pg_stat_wal_receiver)"
+            ).fetchone()
+            assert row is not None
+            replayed = to_int(row[1]) if row[1] else 0
+            received = max(to_int(row[0]) if row[0] else 0, replayed)
+            progress(replayed, received)
+            if not row[2] or (replayed >= received and not row[3]):
+                return replayed
+            if replayed != last:
+                moved_at, last = loop.time(), replayed
+            if loop.time() - moved_at > patience_seconds:
+                raise RetryableError(
+                    f"replay stands at {to_text(replayed)} and {received - replayed} received bytes wait",
+                    slug="replay-slow",
+                    step="drain",
+                    hint="look at the standby's log; a conflict or a slow disk holds replay up",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def in_recovery(cluster: Cluster) -> bool:
+    """Is the local cluster a standby? Raises RetryableError where it does not answer."""
+    with local(cluster) as connection:
+        row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+        return bool(row and row[0])
+
+
+async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
+    """Promote and observe the end of recovery; returns as soon as the cluster accepts writes.
+
+    ``pg_promote`` itself looks only ten times a second, so it is asked not to wait. Raises FinalError
+    (``promotion-refused``) where PostgreSQL does not begin, UnknownOutcomeError (``promotion-unseen``) where the
+    end of recovery is not seen in time or the connection breaks.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    with local(cluster, step="promote") as connection:
+        try:
+            begun = connection.execute("SELECT pg_promote(wait => false)").fetchone()
+            if not (begun and begun[0]):
+                raise FinalError("pg_promote() said no", slug="promotion-refused", step="promote")
+            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise UnknownOutcomeError(
+                        f"{cluster} is still in recovery {timeout_seconds:g} s after pg_promote()",
+                        slug="promotion-unseen",
+                        step="promote",
+                        hint="look at the database's log, then: secondsite failover --resume",
+                    )
+                await asyncio.sleep(POLL_SECONDS)
+        except psycopg.OperationalError as broken:
+            raise UnknownOutcomeError(
+                f"{cluster} went away during promotion: {str(broken).strip()}",
+                slug="promotion-unseen",
+                step="promote",
+                hint="look at the database's log, then: secondsite failover --resume",
+            ) from broken
+        return _promoted(connection)
+
+
+def look(cluster: Cluster) -> Promoted:
+    """What a promotion left, read from the running cluster."""
+    with local(cluster, step="promote") as connection:
+        return _promoted(connection)
+
+
+def _promoted(connection: psycopg.Connection[tuple[object, ...]]) -> Promoted:
+    row = connection.execute(
+        "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int"
+    ).fetchone()
+    assert row is not None and isinstance(row[0], int)
+    timeline = row[0]
+    history = connection.execute("SELECT pg_read_file(%s, true)", (f"pg_wal/{timeline:08X}.history",)).fetchone()
+    return Promoted(timeline, switch_point(str(history[0]) if history and history[0] else ""))
+
+
+def switch_point(history: str) -> int:
+    """Pure: where the last timeline of a history file begins, in bytes; 0 for the first timeline.
+
+    A line is parent timeline, switch position and reason, separated by tabs.
+    """
+    lines = [line.split("\t") for line in history.splitlines() if line.strip() and not line.startswith("#")]
+    return to_int(lines[-1][1]) if lines else 0
+
+
+def prove_writable(cluster: Cluster, site: str, timeline: int) -> str:
+    """Commit a row and read it back from the disk's point of view; the commit's time as text.
+
+    Clears synchronous_standby_names first: with a name in it and nobody streaming every commit would hang.
+    """
+    with local(cluster, step="prove") as connection:
+        if connection.execute("SHOW synchronous_standby_names").fetchone() != ("",):
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+            connection.execute("SELECT pg_reload_conf()")
+        connection.execute("SET statement_timeout = '10s'")
+        row = connection.execute(
+            "INSERT INTO secondsite.heartbeat AS h (site, at, generation) VALUES (%s, clock_timestamp(), %s)"
+            " ON CONFLICT (site) DO UPDATE SET at = excluded.at, generation = excluded.generation RETURNING h.at::text",
+            (site, timeline),
+        ).fetchone()
+        assert row is not None
+        return str(row[0])
+
+
+def create_slot(cluster: Cluster, name: str) -> None:
+    """The slot through which the old primary will come back; none exists after a promotion."""
+    with local(cluster, step="return slot") as connection:
+        connection.execute(
+            "SELECT pg_create_physical_replication_slot(%s, true)"
+            " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
+            (name, name),
+        )
+
+
+def checkpoint(cluster: Cluster) -> None:
+    """An immediate checkpoint, so that the control file shows the new timeline (a later rewind relies on it)."""
+    with local(cluster, step="checkpoint") as connection:
+        connection.execute(sql.SQL("CHECKPOINT"))
+
+
+def resume_replay(cluster: Cluster) -> None:
+    """Let a paused replay go on."""
+    with local(cluster, step="resume replay") as connection:
+        connection.execute("SELECT pg_wal_replay_resume()")

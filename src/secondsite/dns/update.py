@@ -1,0 +1,78 @@
+"""Change a record by compare-and-swap: RFC 2136 prerequisites, signed with TSIG (RFC 8945).
+
+The old content is a prerequisite of the update, so a record that somebody else has changed is never overwritten:
+the server answers NXRRSET and nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.name
+import dns.rcode
+import dns.tsigkeyring
+import dns.update
+
+from secondsite.dns.ask import Server, exchange, refused
+from secondsite.dns.verify import Address, full_name, kind_of
+from secondsite.errors import FinalError
+from secondsite.spec import DnsRecord, Secret, Tsig
+
+
+async def swap(record: DnsRecord, old: Iterable[str], new: Address) -> None:
+    """Replace exactly the addresses ``old`` by ``new``, in one atomic update with the file's TTL.
+
+    Raises FinalError ``dns-changed-by-others`` where the record is no longer ``old``, ``dns-refused`` on any
+    other response code, ``dns-secret`` where the key cannot be read, and RetryableError ``dns-silent``.
+    """
+    name, kind = full_name(record), kind_of(new)
+    update = dns.update.UpdateMessage(record.zone, **_signature(record.tsig))
+    held = tuple(old)
+    if held:
+        update.present(name, kind, *held)
+    else:
+        update.absent(name, kind)
+    update.replace(name, record.ttl, kind, str(new))
+    server = Server.parse(record.server)
+    answer = await exchange(server, update)
+    code = answer.rcode()
+    if code in (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN):
+        raise FinalError(
+            f"{name} is no longer {', '.join(held) or 'absent'}: somebody else has changed it, so it was left alone",
+            slug="dns-changed-by-others",
+            hint="look at the record, then go on with: secondsite failover --resume --overwrite-dns",
+        )
+    if code != dns.rcode.NOERROR:
+        raise refused(server, name, answer)
+
+
+def read_secret(secret: Secret) -> str:
+    """The secret from where the file says it is. Raises FinalError (``dns-secret``) where it is not there."""
+    if secret.env is not None:
+        value = os.environ.get(secret.env, "")
+        if not value:
+            raise FinalError(f"environment variable {secret.env} is not set", slug="dns-secret")
+        return value.strip()
+    path = Path(str(secret.file))
+    try:
+        return path.read_text().strip()
+    except OSError as missing:
+        raise FinalError(
+            f"the TSIG secret {path} cannot be read: {missing.strerror}",
+            slug="dns-secret",
+            hint=f"put the base64 secret into {path}, owner root, mode 0600, on both hosts",
+        ) from missing
+
+
+def _signature(tsig: Tsig | None) -> dict[str, Any]:
+    if tsig is None:
+        return {}
+    try:
+        ring = dns.tsigkeyring.from_text({tsig.name: (tsig.algorithm, read_secret(tsig.secret))})
+    except (dns.exception.DNSException, ValueError) as bad:
+        raise FinalError(f"the TSIG secret of key {tsig.name} is not base64", slug="dns-secret") from bad
+    return {"keyring": ring, "keyname": dns.name.from_text(tsig.name), "keyalgorithm": tsig.algorithm}

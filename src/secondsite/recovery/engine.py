@@ -1,0 +1,244 @@
+"""Carry out a procedure: intent, fsync, act, observe, result. Resumable at any point, in parallel where independent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from secondsite.clock import Clock, to_text
+from secondsite.errors import FinalError, RetryableError, SecondsiteError
+from secondsite.events import Emit, StepEnded, StepStarted
+from secondsite.recovery.journal import Journal, Kind, Record
+from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
+
+Tripwire = Callable[[str, str], None]  # (step, phase); where a rehearsal makes the process die
+
+
+class Outcome(StrEnum):
+    """How a procedure ended."""
+
+    COMPLETED = "completed"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"  # and could not be rolled back
+    BLOCKED = "blocked"  # beyond the point of no return; goes on with --resume
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a journal stands. completed: step name to details. begun: intents without an end."""
+
+    completed: Mapping[str, Details]
+    begun: frozenset[str]
+    outcome: Outcome | None
+
+
+def position(records: Sequence[Record]) -> Position:
+    """Pure: what the proven records say has happened."""
+    completed: dict[str, Details] = {}
+    begun: set[str] = set()
+    outcome: Outcome | None = None
+    for record in records:
+        step = str(record.body.get("step", ""))
+        match record.kind:
+            case Kind.INTENT:
+                begun.add(step)
+            case Kind.RESULT:
+                begun.discard(step)
+                if record.body["result"] in (StepResult.DONE, StepResult.ALREADY):
+                    completed[step] = record.body["details"]
+            case Kind.UNDONE:
+                begun.discard(step)
+                completed.pop(step, None)
+            case Kind.CLOSED:
+                outcome = Outcome(record.body["outcome"])
+            case Kind.RESUMED:
+                outcome = None
+            case Kind.OPENED:
+                pass
+    return Position(completed, frozenset(begun), outcome)
+
+
+class Engine:
+    """Runs one list of steps against one journal."""
+
+    def __init__(
+        self, steps: Sequence[Step], journal: Journal, clock: Clock, emit: Emit, tripwire: Tripwire | None = None
+    ) -> None:
+        self._steps = tuple(steps)
+        self._journal = journal
+        self._clock = clock
+        self._emit = emit
+        self._trip = tripwire or (lambda _step, _phase: None)
+        self._before = position(journal.records)
+        self._outcomes: dict[str, StepOutcome] = {}
+        self.details: dict[str, Details] = dict(self._before.completed)
+        self._turn = _turning_point(self._steps)
+
+    async def run(self) -> tuple[Outcome, tuple[StepOutcome, ...]]:
+        """To the end, or as far as the world lets it; never raises a SecondsiteError, the outcomes carry it."""
+        await self._all()
+        failures = [
+            one for one in self._outcomes.values() if one.result is StepResult.FAILED and self._is_essential(one)
+        ]
+        if not failures:
+            outcome = Outcome.COMPLETED
+        elif await self._beyond():
+            outcome = Outcome.BLOCKED
+        else:
+            outcome = await self._roll_back()
+        self._journal.append(Kind.CLOSED, {"outcome": outcome.value})
+        await self._journal.sync()
+        return outcome, tuple(self._outcomes[step.name] for step in self._steps)
+
+    async def _all(self) -> None:
+        done = {step.name: asyncio.Event() for step in self._steps}
+        async with asyncio.TaskGroup() as group:
+            for step in self._steps:
+                group.create_task(self._when_ready(step, done), name=f"step {step.name}")
+
+    async def _when_ready(self, step: Step, done: Mapping[str, asyncio.Event]) -> None:
+        needs = self._needs(step)
+        try:
+            for name in needs:
+                await done[name].wait()
+            missing = [name for name in needs if not self._went_well(name)]
+            if missing:
+                self._outcomes[step.name] = StepOutcome(step.name, step.site, step.title, StepResult.SKIPPED)
+            else:
+                self._outcomes[step.name] = await self._one(step)
+        finally:
+            done[step.name].set()
+
+    async def _one(self, step: Step) -> StepOutcome:
+        if step.name in self._before.completed:
+            return StepOutcome(
+                step.name, step.site, step.title, StepResult.ALREADY, details=self._before.completed[step.name]
+            )
+        began, started_at = self._clock.monotonic(), to_text(self._clock.now())
+        self._emit(StepStarted(step.name, step.site, step.title, started_at))
+        error: SecondsiteError | None = None
+        details: Details = {}
+        result = StepResult.FAILED
+        try:
+            async with asyncio.timeout(step.timeout_seconds):
+                result, details = await self._act(step)
+        except TimeoutError:
+            error = RetryableError(
+                f"not finished within {step.timeout_seconds:g} s", slug="step-timeout", host=step.site, step=step.name
+            )
+        except SecondsiteError as failure:
+            error = failure
+        except Exception as bug:  # noqa: BLE001 - a bug in one step must not stop the others after the turning point
+            error = FinalError(f"{type(bug).__name__}: {bug}", slug="internal", host=step.site, step=step.name)
+        outcome = StepOutcome(
+            step.name, step.site, step.title, result, started_at, to_text(self._clock.now()),
+            self._clock.monotonic() - began, details, _located(error, step),
+        )  # fmt: skip
+        self._record(outcome)
+        return outcome
+
+    async def _act(self, step: Step) -> tuple[StepResult, Details]:
+        already = await step.check()
+        if already is not None:
+            return StepResult.ALREADY, already
+        self._trip(step.name, "before-intent")
+        self._journal.append(Kind.INTENT, {"step": step.name, "site": step.site})
+        await self._journal.sync()
+        self._trip(step.name, "intent")
+        applied = await step.apply(self._emit)
+        self._trip(step.name, "applied")
+        verified = await step.verify()
+        self._trip(step.name, "verified")
+        return StepResult.DONE, {**applied, **verified}
+
+    def _record(self, outcome: StepOutcome) -> None:
+        self.details[outcome.name] = outcome.details
+        body: dict[str, Any] = {
+            "step": outcome.name,
+            "site": outcome.site,
+            "result": outcome.result.value,
+            "seconds": round(outcome.seconds, 6),
+            "details": outcome.details,
+        }
+        if outcome.error is not None:
+            body["error"] = outcome.error.as_json()
+        # Durable at the latest with the next intent or the closing record: losing a result costs one more look.
+        self._journal.append(Kind.RESULT, body)
+        message = outcome.error.message if outcome.error else ""
+        self._emit(
+            StepEnded(
+                outcome.name, outcome.site, outcome.result.value, outcome.ended_at or "", outcome.seconds, message,
+                outcome.details,
+            )
+        )  # fmt: skip
+
+    async def _roll_back(self) -> Outcome:
+        touched = [
+            step for step in self._steps[: self._turn + 1]
+            if step.name in self._before.begun
+            or step.name in self._before.completed
+            or self._outcomes[step.name].result in (StepResult.DONE, StepResult.FAILED)
+        ]  # fmt: skip
+        clean = True
+        for step in reversed(touched):
+            try:
+                async with asyncio.timeout(step.timeout_seconds):
+                    await step.undo()
+            except (SecondsiteError, TimeoutError) as failure:
+                clean = False
+                self._journal.append(Kind.RESULT, {"step": step.name, "result": "undo-failed", "details": str(failure)})
+                self._emit(
+                    StepEnded(step.name, step.site, "undo-failed", to_text(self._clock.now()), 0.0, str(failure))
+                )
+            else:
+                self._journal.append(Kind.UNDONE, {"step": step.name})
+        return Outcome.ROLLED_BACK if clean else Outcome.FAILED
+
+    def _needs(self, step: Step) -> tuple[str, ...]:
+        index = self._steps.index(step)
+        if step.point_of_no_return:
+            return tuple(other.name for other in self._steps[:index])
+        turn = self._steps[self._turn].name
+        return (*step.needs, turn) if index > self._turn and turn not in step.needs else step.needs
+
+    def _went_well(self, name: str) -> bool:
+        outcome = self._outcomes[name]
+        return outcome.result in (StepResult.DONE, StepResult.ALREADY) or (
+            outcome.result is StepResult.FAILED and not self._is_essential(outcome)
+        )
+
+    def _is_essential(self, outcome: StepOutcome) -> bool:
+        return next(step.essential for step in self._steps if step.name == outcome.name)
+
+    async def _beyond(self) -> bool:
+        """Was the point of no return passed? Asks the world where the step's own answer is not enough."""
+        turn = self._steps[self._turn]
+        result = self._outcomes[turn.name].result
+        if result is not StepResult.FAILED:
+            return result in (StepResult.DONE, StepResult.ALREADY)
+        try:
+            async with asyncio.timeout(turn.timeout_seconds):
+                return await turn.check() is not None
+        except (SecondsiteError, TimeoutError):
+            return True  # nobody can tell: never undo what may have happened
+
+
+def _turning_point(steps: Sequence[Step]) -> int:
+    marked = [index for index, step in enumerate(steps) if step.point_of_no_return]
+    if len(marked) != 1:
+        raise ValueError("a procedure has exactly one point of no return")
+    names = [step.name for step in steps]
+    for index, step in enumerate(steps):
+        if any(need not in names[:index] for need in step.needs):
+            raise ValueError(f"step {step.name} needs a step that does not come before it")
+    return marked[0]
+
+
+def _located(error: SecondsiteError | None, step: Step) -> SecondsiteError | None:
+    if error is not None:
+        error.host = error.host or step.site
+        error.step = error.step or step.name
+    return error
