@@ -1,0 +1,1 @@
+"""Two real sites on one machine: the lab in which secondsite is tried, measured and demonstrated."""

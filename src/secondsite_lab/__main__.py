@@ -1,0 +1,5 @@
+"""`python -m secondsite_lab`."""
+
+from secondsite_lab.cli import main
+
+main()

@@ -1,0 +1,236 @@
+"""The command `secondsite-lab`."""
+
+import json
+import sys
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from secondsite_lab.errors import LabError, UsageError
+from secondsite_lab.lab import DEFAULT_NAME, Lab, known_labs, lab_named
+
+app = App(
+    name="secondsite-lab",
+    help="""Two real sites on one machine, to try disasters on.
+
+    A lab is three hosts with a Debian of their own: the sites *oslo* (primary, a shop runs on it) and *bergen* (empty),
+    and the *world* with the name server and the customers. Hosts have their own network behind a router, so links can
+    be cut, slowed and healed, and the power of a host can be switched off and on.
+
+    Start with `secondsite-lab up`, look with `secondsite-lab info`, end with `secondsite-lab down`.
+    """,
+    version_flags=[],
+)
+Name = Annotated[str, Parameter(name="--name", help="Which lab; several can run side by side.")]
+
+
+def tell(message: str) -> None:
+    """Progress goes to stderr, so that stdout stays one document."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _print_info(lab: Lab, *, as_json: bool) -> None:
+    from secondsite_lab import info, record
+
+    document = info.describe(lab, record.read_complete(lab))
+    if as_json:
+        print(json.dumps(document, indent=2))
+        return
+    print(f"lab {lab.name} ({document['suite']})")
+    for name, host in {**document["hosts"], "world": document["world"]}.items():
+        power = "on " if host["powered"] else "off"
+        print(f"  {name:8}{host['address']:16}{power}  netns {host['netns']}  root {host['root']}")
+    print(f"  config  {document['config']}")
+    print(f"  ssh     ip netns exec {document['world']['netns']} ssh -F {document['ssh_config']} 192.0.2.11")
+    print(f"  shop    {document['app']['url']}   (from the world's namespace)")
+
+
+@app.command
+def up(
+    *,
+    suite: str = "bookworm",
+    open_database: bool = False,
+    storage: str | None = None,
+    disk_size: str = "2G",
+    name: Name = DEFAULT_NAME,
+    json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Make a lab and boot it: two sites, a world, and a shop that is open at oslo.
+
+    The first time it builds a base image (about a minute); after that a lab is up in a few seconds.
+
+    Parameters
+    ----------
+    suite
+        Debian release of the hosts: bookworm or trixie.
+    open_database
+        Let database clients in the world reach the database, once secondsite has been applied.
+    storage
+        Where disks live: btrfs or overlay. Chosen by what the kernel has.
+    disk_size
+        Size of the data disk that each site has at /srv.
+    json
+        Print the same document as `info --json` when done.
+    """
+    from secondsite_lab import preflight, record
+    from secondsite_lab.up import up as bring_up
+
+    preflight.check()
+    lab = lab_named(name)
+    wanted = record.new(suite, kind=storage, open_database=open_database, disk_size=disk_size)
+    bring_up(lab, wanted, tell)
+    _print_info(lab, as_json=json)
+
+
+@app.command
+def down(*, all_labs: Annotated[bool, Parameter(name="--all", negative=())] = False, name: Name = DEFAULT_NAME) -> None:
+    """Remove a lab and everything that belongs to it, also what a killed run left behind.
+
+    Parameters
+    ----------
+    all_labs
+        Remove every lab on this machine.
+    """
+    from secondsite_lab import down as removal
+    from secondsite_lab import preflight
+    from secondsite_lab.up import changing
+
+    preflight.require_root()
+    for lab in known_labs() if all_labs else [lab_named(name)]:
+        with changing(lab, tell):
+            removal.remove(lab, tell)
+    removal.tidy()
+
+
+@app.command
+def info(
+    *, name: Name = DEFAULT_NAME, json: Annotated[bool, Parameter(name="--json", negative=())] = False
+) -> None:
+    """Tell what an outside program needs to join in: addresses, namespaces, keys, the shop's URL.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    _print_info(lab_named(name), as_json=json)
+
+
+@app.command(name="exec")
+def execute(
+    host: str,
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    user: str = "root",
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Run a command inside a host: `secondsite-lab exec oslo -- systemctl status shop`.
+
+    Its input, output and exit code are the command's own.
+
+    Parameters
+    ----------
+    host
+        oslo, bergen or world.
+    command
+        The command and its arguments.
+    user
+        The user on the host who runs it.
+    """
+    from secondsite_lab import inside, preflight
+    from secondsite_lab.topology import host_named
+
+    preflight.require_root()
+    if not command:
+        raise UsageError("no command given", f"secondsite-lab exec {host} -- COMMAND")
+    inside.become(lab_named(name), host_named(host), command, user)
+
+
+@app.command(name="power-off")
+def power_off(host: str, *, name: Name = DEFAULT_NAME) -> None:
+    """Take the power from a host: its link goes dead first, then it stops between two instructions. Its disk stays."""
+    from secondsite_lab import power, preflight, record
+    from secondsite_lab.topology import host_named
+    from secondsite_lab.up import changing
+
+    preflight.require_root()
+    lab = lab_named(name)
+    with changing(lab, tell):
+        power.off(lab, record.read_complete(lab), host_named(host))
+
+
+@app.command(name="power-on")
+def power_on(host: str, *, name: Name = DEFAULT_NAME) -> None:
+    """Give a host its power back: it boots from the disk it had. Links that were cut stay cut."""
+    from secondsite_lab import power, preflight, record
+    from secondsite_lab.topology import host_named
+    from secondsite_lab.up import changing
+
+    preflight.require_root()
+    lab = lab_named(name)
+    with changing(lab, tell):
+        power.on(lab, record.read_complete(lab), host_named(host))
+
+
+link = App(name="link", help="Cut, heal or shape the links between hosts.", version_flags=[])
+app.command(link)
+
+
+@link.command
+def cut(a: str | None = None, b: str | None = None, *, one_way: bool = False, name: Name = DEFAULT_NAME) -> None:
+    """Cut the link between two hosts, all links of one host, or all links. Packets vanish without an answer.
+
+    Parameters
+    ----------
+    a
+        One end: oslo, bergen or world.
+    b
+        The other end.
+    one_way
+        Drop only what goes from the first to the second.
+    """
+    from secondsite_lab import links, preflight, record
+
+    preflight.require_root()
+    lab = lab_named(name)
+    record.read_complete(lab)
+    links.cut(lab, links.directions(a, b, one_way=one_way))
+
+
+@link.command
+def heal(a: str | None = None, b: str | None = None, *, name: Name = DEFAULT_NAME) -> None:
+    """Undo `cut` and `shape` between two hosts, for all links of one host, or everywhere.
+
+    Parameters
+    ----------
+    a
+        One end.
+    b
+        The other end.
+    """
+    from secondsite_lab import links, preflight, record
+
+    preflight.require_root()
+    lab = lab_named(name)
+    record.read_complete(lab)
+    links.heal(lab, links.directions(a, b))
+
+
+def _fail(error: LabError, code: int) -> NoReturn:
+    print(f"secondsite-lab: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 2 usage, 3 failed."""
+    try:
+        app(exit_on_error=False, print_error=True)
+    except CycloptsError:
+        raise SystemExit(2) from None
+    except UsageError as error:
+        _fail(error, 2)
+    except LabError as error:
+        _fail(error, 3)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

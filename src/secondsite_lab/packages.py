@@ -1,0 +1,43 @@
+"""Which Debian packages a lab host has from the start, and which wait in its local repository."""
+
+INSTALLED = (
+    "btrfs-progs",
+    "ca-certificates",
+    "dbus",
+    "iproute2",
+    "iputils-ping",
+    "knot",
+    "knot-dnsutils",
+    "libcap2-bin",
+    "nftables",
+    "openssh-server",
+    "postgresql",
+    "procps",
+    "python3",
+    "python3-psycopg2",
+    "sudo",
+    "systemd-sysv",
+)
+
+# Debian dropped zfs-fuse after bookworm.
+INSTALLED_IN_SUITE = {"bookworm": ("zfs-fuse",)}
+
+# What `secondsite apply` and the tests install with a real apt-get, although the hosts have no internet.
+IN_REPOSITORY = (
+    "iperf3",
+    "libfaketime",
+    "pgbouncer",
+    "python3-venv",
+    "rsync",
+    "tcpdump",
+    "wireguard-go",
+    "wireguard-tools",
+)
+
+POSTGRESQL_OF_SUITE = {"bookworm": "15", "trixie": "17"}
+SUITES = tuple(POSTGRESQL_OF_SUITE)
+
+
+def installed(suite: str) -> tuple[str, ...]:
+    """The packages of a suite's base image."""
+    return (*INSTALLED, *INSTALLED_IN_SUITE.get(suite, ()))

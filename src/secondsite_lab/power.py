@@ -1,0 +1,44 @@
+"""Power: a host loses it between two instructions, and gets it back with the disk as it was."""
+
+from secondsite_lab import cgroups, disks, network
+from secondsite_lab.errors import LabError
+from secondsite_lab.hosts import Boot, leader, supervisor
+from secondsite_lab.lab import Lab
+from secondsite_lab.record import Record
+from secondsite_lab.topology import Host
+
+
+def off(lab: Lab, record: Record, host: Host) -> None:
+    """Cut the host from the network, then kill its init.
+
+    In this order: without the cut the kernel would answer for the dead processes with resets, which no machine without
+    power does, and every failure detector would look better than it is.
+    """
+    network.edit_rules(lab, f"add element {network.TABLE} dark {{ {host.name} }}\n")
+    processes = [process for process in (leader(lab, host), supervisor(lab, host)) if process is not None]
+    for process in processes:
+        process.kill()
+    for process in processes:
+        if not process.wait_gone(10):
+            raise LabError(f"{host.name}: process {process.pid} survived SIGKILL")
+    cgroups.kill_and_remove(record.groups(lab, host))
+    disks.detach(lab, host, record.store())
+
+
+def start(lab: Lab, record: Record, host: Host) -> Boot:
+    """Begin to boot a host from its disk; the caller waits for it."""
+    if supervisor(lab, host) is not None:
+        raise LabError(f"{host.name} is on already")
+    store = record.store()
+    disks.attach(lab, host, store)
+    network.connect(lab, host)
+    network.edit_rules(
+        lab,
+        f"add element {network.TABLE} dark {{ {host.name} }}\ndelete element {network.TABLE} dark {{ {host.name} }}\n",
+    )
+    return Boot(lab, host, store.root(lab, host), record.groups(lab, host))
+
+
+def on(lab: Lab, record: Record, host: Host) -> None:
+    """Boot a host from its disk. Links that were cut before stay cut."""
+    start(lab, record, host).wait()

@@ -1,0 +1,127 @@
+"""Hosts as btrfs snapshots: made, kept and put back in milliseconds."""
+
+from pathlib import Path
+
+from secondsite_lab.errors import LabError
+from secondsite_lab.lab import Lab
+from secondsite_lab.run import run, succeeds
+from secondsite_lab.storage import pool
+from secondsite_lab.topology import Host
+
+
+class BtrfsStore:
+    """A `Store` on the shared btrfs pool."""
+
+    def open(self) -> None:
+        pool.open_pool()
+
+    def image(self, key: str) -> Path:
+        return pool.mount_point() / "images" / key
+
+    def _unfinished(self, key: str) -> Path:
+        return pool.mount_point() / "images" / f".building-{key}"
+
+    def begin_image(self, key: str) -> Path:
+        self.discard_unfinished_image(key)
+        run(["btrfs", "subvolume", "create", self._unfinished(key)])
+        return self._unfinished(key)
+
+    def finish_image(self, key: str) -> Path:
+        self._unfinished(key).rename(self.image(key))
+        return self.image(key)
+
+    def discard_unfinished_image(self, key: str) -> None:
+        _delete_tree(self._unfinished(key))
+
+    def _home(self, lab: Lab) -> Path:
+        return pool.mount_point() / "labs" / lab.name
+
+    def _saves(self, lab: Lab) -> Path:
+        return pool.mount_point() / "saves" / lab.name
+
+    def root(self, lab: Lab, host: Host) -> Path:
+        return self._home(lab) / host.name
+
+    def disk(self, lab: Lab, host: Host) -> Path:
+        return self._home(lab) / "disks" / f"{host.name}.ext4"
+
+    def create(self, lab: Lab, host: Host, key: str) -> None:
+        disks = self._home(lab) / "disks"
+        if not disks.exists():
+            disks.mkdir(parents=True, exist_ok=True)
+            # A file system inside a file wants to be written in place.
+            run(["chattr", "+C", disks])
+        _snapshot(self.image(key), self.root(lab, host))
+
+    def attach(self, lab: Lab, host: Host) -> None:
+        if not self.root(lab, host).is_dir():
+            raise LabError(f"{host.name} of lab {lab.name} has no disk", "run secondsite-lab down, then up")
+
+    def detach(self, lab: Lab, host: Host) -> None:
+        return
+
+    def save(self, lab: Lab, label: str) -> None:
+        unfinished = self._saves(lab) / f".new-{label}"
+        _delete_tree(unfinished)
+        unfinished.mkdir(parents=True)
+        _copy_disks(self._home(lab), unfinished)
+        _delete_tree(self._saves(lab) / label)
+        unfinished.rename(self._saves(lab) / label)
+
+    def restore(self, lab: Lab, label: str) -> None:
+        saved = self._saves(lab) / label
+        if not saved.is_dir():
+            raise LabError(f"lab {lab.name} has no saved state {label!r}", f"saved: {', '.join(self.saved(lab)) or 'none'}")
+        home = self._home(lab)
+        _delete_tree(home)
+        home.mkdir()
+        _copy_disks(saved, home)
+
+    def saved(self, lab: Lab) -> list[str]:
+        if not self._saves(lab).is_dir():
+            return []
+        return sorted(path.name for path in self._saves(lab).iterdir() if not path.name.startswith("."))
+
+    def destroy(self, lab: Lab) -> None:
+        _delete_tree(self._home(lab))
+        _delete_tree(self._saves(lab))
+
+
+def _copy_disks(source: Path, target: Path) -> None:
+    """Snapshot the roots and reflink the data disks of one folder into another."""
+    for path in sorted(source.iterdir()):
+        if path.name == "disks":
+            (target / "disks").mkdir()
+            run(["chattr", "+C", target / "disks"])
+            run(["cp", "--archive", "--reflink=always", *sorted(path.iterdir()), target / "disks"])
+        else:
+            _snapshot(path, target / path.name)
+
+
+def _snapshot(source: Path, target: Path) -> None:
+    run(["btrfs", "subvolume", "snapshot", source, target])
+    for nested in _subvolumes_below(source):
+        # A snapshot leaves an empty folder where a subvolume was: put a snapshot of that in its place.
+        (target / nested).rmdir()
+        run(["btrfs", "subvolume", "snapshot", source / nested, target / nested])
+
+
+def _subvolumes_below(directory: Path) -> list[Path]:
+    """Subvolumes inside a subvolume, relative to it, parents first."""
+    found = []
+    relative = directory.relative_to(pool.mount_point())
+    for line in run(["btrfs", "subvolume", "list", pool.mount_point()]).splitlines():
+        path = Path(line.split(" path ", 1)[1])
+        if relative in path.parents:
+            found.append(path.relative_to(relative))
+    return sorted(found)
+
+
+def _delete_tree(directory: Path) -> None:
+    """Remove a folder with all subvolumes in it; that it is not there is fine."""
+    if not directory.exists():
+        return
+    for nested in reversed(_subvolumes_below(directory)):
+        run(["btrfs", "subvolume", "delete", directory / nested])
+    if not succeeds(["btrfs", "subvolume", "delete", directory]):
+        run(["rm", "-rf", "--one-file-system", directory])

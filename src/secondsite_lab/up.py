@@ -1,0 +1,97 @@
+"""Bring a lab up: image, disks, network, hosts, and the shop open for business."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from secondsite_lab import disks, down, identity, image, lock, network, power, provision, record, service_file, shop, world
+from secondsite_lab.errors import LabError
+from secondsite_lab.hosts import Boot
+from secondsite_lab.lab import Lab, runtime_directory
+from secondsite_lab.network import in_namespace
+from secondsite_lab.record import Record
+from secondsite_lab.run import succeeds
+from secondsite_lab.topology import HOSTS, PRIMARY, SERVICE_PORT, SITES, WORLD, Host
+
+Tell = Callable[[str], None]
+_HEALTHY_SECONDS = 30
+
+
+def lab_lock(lab: Lab) -> Path:
+    """Whoever changes a lab holds this."""
+    return runtime_directory() / f"{lab.name}.lock"
+
+
+@contextmanager
+def changing(lab: Lab, tell: Tell) -> Iterator[None]:
+    """Be the only one who changes a lab."""
+    with lock.held(lab_lock(lab), f"the lab {lab.name!r}", timeout=900, waiting=tell):
+        yield
+
+
+def up(lab: Lab, wanted: Record, tell: Tell) -> None:
+    """Make the lab; when anything fails on the way, nothing of it stays."""
+    with changing(lab, tell):
+        if lab.record.exists():
+            raise LabError(f"there is a lab {lab.name!r} already", f"secondsite-lab down --name {lab.name}")
+        try:
+            record.write(lab, wanted)
+            _make(lab, wanted, tell)
+            record.write(lab, replace(wanted, complete=True))
+        except BaseException:
+            tell("it failed: taking everything down again")
+            down.remove(lab, tell)
+            raise
+
+
+def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
+    store = wanted.store()
+    with down.machine_lock(tell):
+        store.open()
+    key = image.ensure(store, wanted.suite, wanted.groups(lab, "image"), tell)
+    tell(f"making the disks, the keys and the network of lab {lab.name!r}")
+    identity.create(lab)
+    lab.dns_key.touch(mode=0o600)
+    lab.dns_key.write_text(wanted.secrets.tsig + "\n")
+    lab.config.write_text(service_file.text(lab, wanted))
+    network.create_router(lab)
+    with ThreadPoolExecutor(len(HOSTS)) as pool:
+        boots = [pool.submit(_begin, lab, wanted, host, key) for host in HOSTS]
+        tell(f"booting {', '.join(host.name for host in HOSTS)}")
+        for boot in boots:
+            boot.result().wait()
+    _wait_for_shop(lab)
+
+
+def _begin(lab: Lab, wanted: Record, host: Host, key: str) -> Boot:
+    """Make a host's disk, furnish it, and switch it on."""
+    store = wanted.store()
+    store.create(lab, host, key)
+    if host in SITES:
+        disks.create(lab, host, store, wanted.disk_size)
+    disks.attach(lab, host, store)
+    root = store.root(lab, host)
+    provision.common(lab, host, root, wanted.secrets)
+    if host is WORLD:
+        world.prepare(root, wanted.secrets)
+    else:
+        shop.install(root, wanted.secrets)
+    if host is PRIMARY:
+        shop.open_for_business(lab, host, root, wanted.suite, wanted.secrets, wanted.groups(lab, host))
+    return power.start(lab, wanted, host)
+
+
+def _wait_for_shop(lab: Lab) -> None:
+    """A lab is up when a customer could buy."""
+    python = shutil.which("python3") or "python3"
+    url = f"http://{PRIMARY.address}:{SERVICE_PORT}/health"
+    look = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)"
+    deadline = time.monotonic() + _HEALTHY_SECONDS
+    while not succeeds(in_namespace(lab.netns(WORLD), python, "-I", "-S", "-c", look, url)):
+        if time.monotonic() > deadline:
+            raise LabError(f"the shop at {PRIMARY.name} did not open in {_HEALTHY_SECONDS} s")
+        time.sleep(0.05)
