@@ -24,6 +24,15 @@ class UnitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A duty of the agent that fails now: which, what was seen, since when (unix seconds)."""
+
+    duty: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class LagSample:
     """A replica's lag at a moment (unix seconds). None means unknown, never zero."""
 
@@ -67,15 +76,18 @@ class SiteState:
     samples: tuple[LagSample, ...] = ()  # recent, oldest first; for the sparkline
     disk_free_bytes: int | None = None
     healthy: bool | None = None  # the application's health URL, where the service runs here
+    peer_clock_offset: float | None = None  # the peer's clock minus this one, seconds; None before the first answer
+    troubles: tuple[Trouble, ...] = ()  # duties of the agent that fail now
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A site that could not be observed, and since when it has not answered (unix seconds)."""
+    """A site that could not be observed, since when it has not answered (unix seconds), and what it last said."""
 
     site: str
     reason: str
     since: float | None = None
+    last: SiteState | None = None
 
 
 SiteView = SiteState | Silence

@@ -1,0 +1,116 @@
+"""Checks of the database: does the standby follow the same cluster, and could it be promoted?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from secondsite.database.state import DatabaseState, Role, Streaming
+from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+
+registry = Registry()
+# A standby with less than its primary pauses replay, and promoting it then kills it (PostgreSQL manual 27.4.3).
+_AT_LEAST = ("max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
+             "max_locks_per_transaction")  # fmt: skip
+
+
+def _pair(judged: Judged) -> tuple[DatabaseState | None, DatabaseState | None]:
+    """The primary's and the standby's cluster, where their sites answer."""
+    situation = judged.situation
+    primary = situation.present(situation.primary) if situation.primary else None
+    standby = situation.present(situation.standby) if situation.standby else None
+    return (primary.database if primary else None), (standby.database if standby else None)
+
+
+@registry.check("streaming", Severity.CRITICAL, "Does the standby receive what the primary writes?")
+def streaming(judged: Judged) -> Iterator[Problem]:
+    """A standby that receives nothing falls behind with every second."""
+    _, standby = _pair(judged)
+    site = judged.situation.standby
+    if standby is None or standby.role is Role.PRIMARY:
+        return
+    if standby.role is not Role.STANDBY:
+        because = f": {standby.reason}" if standby.reason else ""
+        yield Problem(
+            site, f"the standby's database is {standby.role}{because}", "`secondsite plan`, then `secondsite apply`"
+        )
+    elif standby.streaming is Streaming.RECEIVER_DOWN:
+        hint = "is the tunnel up, the slot there, the primary reachable? see PostgreSQL's log at the standby"
+        yield Problem(site, "the standby receives nothing: its WAL receiver is down", hint)
+    elif standby.streaming is Streaming.CATCHING_UP:
+        yield Problem(site, "the standby is catching up", "wait, and watch `secondsite status`", Severity.WARNING)
+
+
+@registry.check("replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?")
+def replay_paused(judged: Judged) -> Iterator[Problem]:
+    """What is received but not replayed must be replayed before a promotion ends: it costs recovery time."""
+    _, standby = _pair(judged)
+    if standby is not None and standby.replay_paused:
+        hint = "find out who paused it and why, then SELECT pg_wal_replay_resume()"
+        yield Problem(judged.situation.standby, "replay is paused", hint)
+
+
+@registry.check("same-cluster", Severity.CRITICAL, "Are both databases the same cluster?")
+def same_cluster(judged: Judged) -> Iterator[Problem]:
+    """The system identifier is given at initdb and never changes: another one is another database."""
+    primary, standby = _pair(judged)
+    if primary is None or standby is None or None in (primary.system_identifier, standby.system_identifier):
+        return
+    if primary.system_identifier != standby.system_identifier:
+        yield Problem(
+            judged.situation.standby, "the standby is a copy of another database", "`secondsite apply` seeds it"
+        )
+
+
+@registry.check("timeline", Severity.CRITICAL, "Are both databases on the same timeline?")
+def timeline(judged: Judged) -> Iterator[Problem]:
+    """A standby on another timeline has another history and cannot follow."""
+    primary, standby = _pair(judged)
+    if primary is None or standby is None or primary.timeline is None or standby.timeline is None:
+        return
+    if primary.timeline != standby.timeline and not (standby.role is primary.role is Role.PRIMARY):
+        message = f"the standby is on timeline {standby.timeline}, the primary on {primary.timeline}"
+        yield Problem(judged.situation.standby, message, "`secondsite failback`")
+
+
+@registry.check("standby-settings", Severity.CRITICAL, "Does the standby allow as much as the primary?")
+def standby_settings(judged: Judged) -> Iterator[Problem]:
+    """With less than the primary, replay pauses and a promotion stops the database."""
+    primary, standby = _pair(judged)
+    if primary is None or standby is None:
+        return
+    ours, theirs = dict(standby.settings), dict(primary.settings)
+    for name in _AT_LEAST:
+        if name in ours and name in theirs and int(ours[name]) < int(theirs[name]):
+            message = f"{name} is {ours[name]} at the standby and {theirs[name]} at the primary"
+            yield Problem(judged.situation.standby, message, "`secondsite apply`, then restart the standby's database")
+
+
+@registry.check("rewindable", Severity.WARNING, "Could the old primary be taken back without copying everything?")
+def rewindable(judged: Judged) -> Iterator[Problem]:
+    """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster."""
+    situation = judged.situation
+    for state in situation.here:
+        settings = dict(state.database.settings)
+        if not settings:
+            continue
+        if "on" not in (settings.get("wal_log_hints"), settings.get("data_checksums")):
+            yield Problem(
+                state.site, "neither wal_log_hints nor data checksums are on: no rewind", "`secondsite apply`"
+            )
+        if settings.get("full_page_writes", "on") != "on":
+            yield Problem(state.site, "full_page_writes is off: no rewind, and no safe crash recovery", "turn it on")
+
+
+@registry.check("commit-mode", Severity.WARNING, "Do commits wait for the standby as the file says?")
+def commit_mode(judged: Judged) -> Iterator[Problem]:
+    """In mode "sync" a commit waits for the standby; without a name in the setting none does."""
+    primary, _ = _pair(judged)
+    names = dict(primary.settings).get("synchronous_standby_names") if primary else None
+    if names is None:
+        return
+    wanted = judged.situation.spec.database.mode
+    if (wanted == "sync") != bool(names):
+        state = "waits for" if names else "does not wait for"
+        yield Problem(
+            judged.situation.primary, f'mode is "{wanted}", but a commit {state} the standby', "`secondsite apply`"
+        )

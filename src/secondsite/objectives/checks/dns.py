@@ -1,0 +1,60 @@
+"""Checks of the DNS records: do users go to the primary, and would they follow it soon enough?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from secondsite.dns.state import RecordState
+from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+
+registry = Registry()
+
+
+def _records(judged: Judged) -> Iterator[tuple[str, RecordState]]:
+    """Each record as the freshest site saw it: the servers are a third party, either site may ask them."""
+    seen: set[str] = set()
+    for state in sorted(judged.situation.here, key=lambda state: state.taken_at, reverse=True):
+        for record in state.dns:
+            name = f"{record.name}.{record.zone}" if record.name != "@" else record.zone
+            if name not in seen and any(answer.problem is None for answer in record.answers):
+                seen.add(name)
+                yield name, record
+
+
+@registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?")
+def dns_target(judged: Judged) -> Iterator[Problem]:
+    """Users who are sent elsewhere cannot work."""
+    primary = judged.situation.primary
+    for name, record in _records(judged):
+        if primary is None or record.points_to == primary:
+            continue
+        addresses = {address for answer in record.answers for address in answer.addresses}
+        shown = record.points_to or ", ".join(sorted(addresses)) or "nowhere"
+        yield Problem(
+            primary, f"{name} points to {shown}, not to {primary}", f"point {name} to {primary}: `secondsite apply`"
+        )
+
+
+@registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?")
+def dns_ttl(judged: Judged) -> Iterator[Problem]:
+    """Resolvers may send users to the old site for as long as the TTL says."""
+    agreed = {(record.zone, record.name): record.ttl for record in judged.situation.spec.dns}
+    for name, record in _records(judged):
+        ttl = agreed.get((record.zone, record.name))
+        seen = {answer.ttl for answer in record.answers if answer.ttl is not None}
+        if ttl is not None and seen and max(seen) > ttl:
+            yield Problem(None, f"the TTL of {name} is {max(seen)} s; agreed are {ttl} s", "`secondsite apply`")
+
+
+@registry.check("dns-servers", Severity.WARNING, "Do all authoritative servers answer?")
+def dns_servers(judged: Judged) -> Iterator[Problem]:
+    """A server that does not answer, or another than the rest, will mislead some users after a move."""
+    for state in judged.situation.here:
+        for record in state.dns:
+            silent = [answer for answer in record.answers if answer.problem is not None]
+            if silent and len(silent) == len(record.answers):
+                message = f"no authoritative server of {record.zone} answers: {silent[0].problem}"
+                yield Problem(state.site, message, "a failover cannot move users until one does", Severity.CRITICAL)
+            elif silent:
+                names = ", ".join(answer.server for answer in silent)
+                yield Problem(state.site, f"{names} of {record.zone} does not answer: {silent[0].problem}", "repair it")

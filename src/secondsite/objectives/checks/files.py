@@ -1,0 +1,40 @@
+"""Checks of the file sets: is each copied, lately, and by its own rules?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from secondsite.files.state import FilesStatus
+from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.lag import Kind
+
+registry = Registry()
+_WORDS = {
+    FilesStatus.STALE: "its last complete copy is too old",
+    FilesStatus.FAILED: "its last pull failed",
+    FilesStatus.UNKNOWN: "nothing is known about its copy",
+}
+
+
+@registry.check("files", Severity.CRITICAL, "Is every file set copied, and lately?")
+def files(judged: Judged) -> Iterator[Problem]:
+    """Stale, failed and unknown are all the same in a disaster: files that are not there."""
+    standby = judged.situation.standby
+    if standby is None or judged.situation.present(standby) is None:
+        return
+    for lag in judged.lags:
+        if lag.kind is not Kind.FILES or lag.state not in set(_WORDS):
+            continue
+        because = f": {lag.reason}" if lag.reason else ""
+        message = f"file set {lag.replica}: {_WORDS[FilesStatus(lag.state)]}{because}"
+        yield Problem(standby, message, "journalctl -u secondsite-agent at the standby")
+
+
+@registry.check("files-blocked", Severity.CRITICAL, "Did a safety rule stop a file set?")
+def files_blocked(judged: Judged) -> Iterator[Problem]:
+    """A pull that would delete too much, or whose source is not mounted, waits for a person."""
+    for lag in judged.lags:
+        if lag.kind is Kind.FILES and lag.state == FilesStatus.BLOCKED:
+            message = f"file set {lag.replica} is blocked: {lag.reason or 'by a safety rule'}"
+            hint = "look at the source; if the change is meant, raise max_delete and `secondsite apply`"
+            yield Problem(lag.site, message, hint)

@@ -1,0 +1,48 @@
+"""Checks of the promise itself: what a disaster would cost, against what the business can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+
+registry = Registry()
+_REHEARSE_WITHIN_DAYS = 92
+
+
+@registry.check("rpo", Severity.CRITICAL, "Would a disaster now cost no more work than agreed?")
+def rpo(judged: Judged) -> Iterator[Problem]:
+    """The age of the newest moment that every replica has, against the objective."""
+    estimated, agreed = judged.rpo, judged.situation.spec.objectives.rpo
+    lag = next((lag for lag in judged.lags if lag.replica == estimated.worst), None)
+    site = lag.site if lag else None
+    if estimated.seconds is None:
+        message = f"the lag of {estimated.worst} is not known, so nothing can be promised"
+        yield Problem(site, message, "see the other findings")
+    elif estimated.seconds > agreed:
+        message = f"{estimated.worst} is {estimated.seconds:,.0f} s behind; agreed are {agreed:g} s"
+        yield Problem(site, message, "see the other findings")
+
+
+@registry.check("rto", Severity.CRITICAL, "Would a recovery take no longer than agreed?")
+def rto(judged: Judged) -> Iterator[Problem]:
+    """What the last recoveries took, against the objective."""
+    predicted, agreed = judged.rto.predicted_seconds, judged.situation.spec.objectives.rto
+    if predicted is not None and predicted > agreed:
+        message = f"a recovery takes about {predicted:,.0f} s ({judged.rto.basis}); agreed are {agreed:g} s"
+        yield Problem(None, message, "`secondsite report` shows where the time goes")
+
+
+@registry.check("rehearsed", Severity.WARNING, "Has a recovery been tried, and lately?")
+def rehearsed(judged: Judged) -> Iterator[Problem]:
+    """A recovery that nobody has tried is a hope."""
+    last = judged.rto.last_at
+    if last is None:
+        yield Problem(
+            None, "no recovery has ever been rehearsed here", "`secondsite drill` changes nothing in production"
+        )
+        return
+    now = max((state.taken_at for state in judged.situation.here), default=last)
+    days = (now - last) / 86400
+    if days > _REHEARSE_WITHIN_DAYS:
+        yield Problem(None, f"the last rehearsal was {days:.0f} days ago", "`secondsite drill`")

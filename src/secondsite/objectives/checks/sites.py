@@ -1,0 +1,117 @@
+"""Checks of the two sites: who answers, who may write, and whether both run the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from secondsite.database.state import Role
+from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+
+registry = Registry()
+_CLOCKS_APART = 2.0  # seconds
+_LITTLE_DISK = 1_000_000_000
+
+
+@registry.check("two-primaries", Severity.CRITICAL, "Does at most one site accept writes?")
+def two_primaries(judged: Judged) -> Iterator[Problem]:
+    """The worst that can be: both accept writes, and what one takes the other will never know."""
+    writable = judged.situation.writable
+    if len(writable) > 1:
+        shown = " and ".join(f"{state.site} (timeline {state.database.timeline})" for state in writable)
+        keep = judged.situation.primary
+        yield Problem(
+            None,
+            f"two sites accept writes at the same time: {shown}",
+            f"stop the application and the database at the site that is not to be kept (most likely not {keep}), "
+            "then `secondsite failback`",
+        )
+
+
+@registry.check("no-primary", Severity.CRITICAL, "Does one site accept writes?")
+def no_primary(judged: Judged) -> Iterator[Problem]:
+    """Nobody can work: every site answers, and none accepts writes."""
+    situation = judged.situation
+    if situation.writable or len(situation.here) < len(situation.spec.site_names):
+        return
+    primary = situation.primary
+    state = situation.present(primary) if primary else None
+    reason = state.guard_reason or state.database.reason if state else None
+    because = f": {reason}" if reason else ""
+    standby = situation.standby or "SITE"
+    yield Problem(primary, f"no site accepts writes{because}", f"`secondsite failover --to {standby}`, or repair it")
+
+
+@registry.check("reachable", Severity.CRITICAL, "Does every site answer?")
+def reachable(judged: Judged) -> Iterator[Problem]:
+    """A site that does not answer is a site about which nothing is known."""
+    situation = judged.situation
+    for site in situation.spec.site_names:
+        silence = situation.silence(site)
+        if silence is None:
+            continue
+        if site == situation.primary:
+            hint = f"if it is lost: `secondsite failover --to {situation.spec.peer_of(site)}`"
+        else:
+            hint = f"there is nowhere to go until {site} answers: look at its power, network and tunnel"
+        yield Problem(site, f"does not answer: {silence.reason}", hint)
+
+
+@registry.check("agent", Severity.CRITICAL, "Does the agent run at every site?")
+def agent(judged: Judged) -> Iterator[Problem]:
+    """Without its agent a site takes no samples, pulls no files and cannot be asked to stop writing."""
+    for state in judged.situation.here:
+        if not state.agent_running:
+            service = judged.situation.spec.service
+            message = f"the application does not answer at {service.health}"
+            yield Problem(state.site, message, "look at its units: " + ", ".join(service.units))
+
+
+@registry.check("units", Severity.CRITICAL, "Are the application's units in place?")
+def units(judged: Judged) -> Iterator[Problem]:
+    """They must run at the primary, exist at the standby, and not run there."""
+    for state in judged.situation.here:
+        for unit in state.units:
+            if unit.active == "missing":
+                yield Problem(state.site, f"{unit.name} does not exist", f"install the application at {state.site}")
+            elif state.database.writable and unit.active not in ("active", "activating", "reloading"):
+                yield Problem(
+                    state.site, f"{unit.name} is {unit.active}", f"systemctl start {unit.name}", Severity.WARNING
+                )
+            elif state.database.role is Role.STANDBY and unit.active == "active":
+                message = f"{unit.name} runs although this is the standby"
+                yield Problem(state.site, message, f"systemctl stop {unit.name}", Severity.WARNING)
+
+
+@registry.check("config", Severity.WARNING, "Was the same file applied at both sites?")
+def config(judged: Judged) -> Iterator[Problem]:
+    """Two different files are two different ideas of what is protected."""
+    if len({state.config_hash for state in judged.situation.here}) > 1:
+        yield Problem(None, "the sites were given different files", "`secondsite apply`")
+
+
+@registry.check("version", Severity.WARNING, "Do both sites run the same secondsite?")
+def version(judged: Judged) -> Iterator[Problem]:
+    """Different programs may disagree about a step both must take."""
+    versions = {state.site: state.version for state in judged.situation.here}
+    if len(set(versions.values())) > 1:
+        shown = ", ".join(f"{site} has {version}" for site, version in versions.items())
+        yield Problem(None, f"different versions of secondsite: {shown}", "`secondsite apply`")
+
+
+@registry.check("clocks", Severity.WARNING, "Do the sites agree about the time?")
+def clocks(judged: Judged) -> Iterator[Problem]:
+    """Lag in seconds is measured between two clocks; the difference is corrected for, but logs are not."""
+    offsets = [s.peer_clock_offset for s in judged.situation.here if s.peer_clock_offset is not None]
+    apart = max(offsets, key=abs, default=0.0)
+    if abs(apart) > _CLOCKS_APART:
+        yield Problem(None, f"the sites' clocks are {abs(apart):.1f} s apart", "start chrony or systemd-timesyncd")
+
+
+@registry.check("disk", Severity.WARNING, "Is there room on the disks?")
+def disk(judged: Judged) -> Iterator[Problem]:
+    """A full disk stops the primary's writes, or the standby's replication."""
+    for state in judged.situation.here:
+        free = state.disk_free_bytes
+        if free is not None and free < _LITTLE_DISK:
+            severity = Severity.CRITICAL if free < _LITTLE_DISK // 5 else None
+            yield Problem(state.site, f"{free / 1e6:,.0f} MB left on the disk", "make room before it is full", severity)

@@ -1,0 +1,128 @@
+"""A status as the document that ``status --json`` prints. Fields are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from secondsite.clock import to_text
+from secondsite.database.state import DatabaseState, Role
+from secondsite.objectives.finding import Finding
+from secondsite.objectives.lag import Lag, database_state
+from secondsite.objectives.situation import Situation
+from secondsite.objectives.snapshot import LagSample
+from secondsite.objectives.status import Status
+
+BUCKETS, BUCKET_SECONDS = 60, 5
+
+
+def document(status: Status) -> dict[str, Any]:
+    """For programs, and for the human view: everything that was judged."""
+    situation, spec = status.situation, status.situation.spec
+    return {
+        "service": spec.service.name,
+        "taken_at": to_text(status.taken_at),
+        "generation": situation.generation,
+        "primary": situation.primary,
+        "standby": situation.standby,
+        "sites": {site: _site(situation, site) for site in spec.site_names},
+        "replicas": [_replica(situation, lag) for lag in status.lags],
+        "rpo": {
+            "estimated_seconds": _rounded(status.rpo.seconds),
+            "worst": status.rpo.worst,
+            "bytes": status.rpo.bytes,
+            "files": status.rpo.files,
+            "known_seconds": _rounded(status.rpo.known_seconds),
+            "objective_seconds": spec.objectives.rpo,
+        },
+        "rto": {
+            "predicted_seconds": _rounded(status.rto.predicted_seconds),
+            "basis": status.rto.basis,
+            "objective_seconds": spec.objectives.rto,
+        },
+        "ready": status.ready,
+        "findings": [_finding(finding) for finding in status.findings],
+    }
+
+
+def _site(situation: Situation, site: str) -> dict[str, Any]:
+    state, silence = situation.present(site), situation.silence(site)
+    shown: dict[str, Any] = {
+        "role": state.database.role if state else Role.UNKNOWN,
+        "reachable": state is not None,
+        "database": _database(state.database if state else DatabaseState(Role.UNKNOWN)),
+        "agent_running": state.agent_running if state else None,
+        "active": state.active if state else None,
+        "application": state.healthy if state else None,
+        "rtt_ms": state.tunnel.rtt_ms if state else None,
+        "version": state.version if state else None,
+        "operator": situation.spec.sites[site].operator,
+        "country": situation.spec.sites[site].country,
+    }
+    if silence is not None:
+        last = silence.last
+        shown["silent"] = {"since": _moment(silence.since), "reason": silence.reason}
+        shown["last_known"] = last and {
+            "taken_at": _moment(last.taken_at),
+            "role": last.database.role,
+            "database": _database(last.database),
+        }
+    return shown
+
+
+def _database(database: DatabaseState) -> dict[str, Any]:
+    state = "running" if database.role is Role.PRIMARY else database_state(database)
+    return {"state": state, "timeline": database.timeline, "reason": database.reason}
+
+
+def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
+    return {
+        "name": lag.replica,
+        "kind": lag.kind,
+        "site": lag.site,
+        "state": lag.state,
+        "lag_seconds": _rounded(lag.seconds),
+        "lag_bytes": lag.bytes,
+        "lag_files": lag.files,
+        "newest_at": _moment(lag.newest_at),
+        "reason": lag.reason,
+        "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
+    }
+
+
+def _history(situation: Situation, replica: str) -> list[float | None]:
+    """The worst lag of each bucket over the last minutes, oldest first; None where nothing was known."""
+    states = sorted(situation.here, key=lambda state: state.site != situation.standby)
+    for state in states:
+        samples = [sample for sample in state.samples if sample.replica == replica]
+        if samples:
+            return _buckets(samples, until=state.taken_at)
+    return []
+
+
+def _buckets(samples: Sequence[LagSample], *, until: float) -> list[float | None]:
+    worst: list[float | None] = [None] * BUCKETS
+    for sample in samples:
+        place = BUCKETS - 1 - int(max(0.0, until - sample.at) // BUCKET_SECONDS)
+        if place >= 0 and sample.seconds is not None:
+            worst[place] = round(max(worst[place] or 0.0, sample.seconds), 3)
+    return worst
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": finding.check,
+        "severity": finding.severity,
+        "site": finding.site,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None else to_text(datetime.fromtimestamp(at, UTC))

@@ -1,0 +1,21 @@
+"""Would a failover now work? Every named check is asked; what is critical makes the answer no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from secondsite.objectives.checks import CHECKS
+from secondsite.objectives.finding import Check, Finding, Judged, Severity
+
+_ORDER = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def findings(judged: Judged, checks: Iterable[Check] = CHECKS) -> tuple[Finding, ...]:
+    """Everything the checks found, the worst first, in the checks' order within a severity."""
+    found = [finding for check in checks for finding in check.findings(judged)]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+
+
+def ready(found: Sequence[Finding]) -> bool:
+    """Whether nothing critical stands in the way."""
+    return all(finding.severity is not Severity.CRITICAL for finding in found)
