@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
@@ -168,10 +167,13 @@ def create_slot(cluster: Cluster, name: str) -> None:
         )
 
 
-def checkpoint(cluster: Cluster) -> None:
-    """An immediate checkpoint, so that the control file shows the new timeline (a later rewind relies on it)."""
+async def checkpoint(cluster: Cluster) -> None:
+    """An immediate checkpoint, so that the control file shows the new timeline (a later rewind relies on it).
+
+    It may take minutes: it runs in a thread, the connection is made here because making it changes who we are.
+    """
     with local(cluster, step="checkpoint") as connection:
-        connection.execute(sql.SQL("CHECKPOINT"))
+        await asyncio.to_thread(connection.execute, "CHECKPOINT")
 
 
 def resume_replay(cluster: Cluster) -> None:

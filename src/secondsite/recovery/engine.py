@@ -14,6 +14,7 @@ from secondsite.events import Emit, StepEnded, StepStarted
 from secondsite.recovery.journal import Journal, Kind, Record
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
 
+Closing = Callable[[Sequence[StepOutcome]], Mapping[str, Any]]
 Tripwire = Callable[[str, str], None]  # (step, phase); where a rehearsal makes the process die
 
 
@@ -27,17 +28,26 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a journal stands. completed: step name to details. begun: intents without an end."""
+class Ended:
+    """A step the journal proves to have worked: what it left, when (RFC 3339), after how many seconds."""
 
-    completed: Mapping[str, Details]
+    details: Details
+    at: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a journal stands. completed: by step name. begun: intents without an end."""
+
+    completed: Mapping[str, Ended]
     begun: frozenset[str]
     outcome: Outcome | None
 
 
 def position(records: Sequence[Record]) -> Position:
     """Pure: what the proven records say has happened."""
-    completed: dict[str, Details] = {}
+    completed: dict[str, Ended] = {}
     begun: set[str] = set()
     outcome: Outcome | None = None
     for record in records:
@@ -48,7 +58,7 @@ def position(records: Sequence[Record]) -> Position:
             case Kind.RESULT:
                 begun.discard(step)
                 if record.body["result"] in (StepResult.DONE, StepResult.ALREADY):
-                    completed[step] = record.body["details"]
+                    completed[step] = Ended(record.body["details"], record.at, record.body["seconds"])
             case Kind.UNDONE:
                 begun.discard(step)
                 completed.pop(step, None)
@@ -65,7 +75,13 @@ class Engine:
     """Runs one list of steps against one journal."""
 
     def __init__(
-        self, steps: Sequence[Step], journal: Journal, clock: Clock, emit: Emit, tripwire: Tripwire | None = None
+        self,
+        steps: Sequence[Step],
+        journal: Journal,
+        clock: Clock,
+        emit: Emit,
+        details: dict[str, Details],
+        tripwire: Tripwire | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self._journal = journal
@@ -74,11 +90,15 @@ class Engine:
         self._trip = tripwire or (lambda _step, _phase: None)
         self._before = position(journal.records)
         self._outcomes: dict[str, StepOutcome] = {}
-        self.details: dict[str, Details] = dict(self._before.completed)
+        self._details = details  # shared with the steps: what earlier steps left
+        self._details.update({name: ended.details for name, ended in self._before.completed.items()})
         self._turn = _turning_point(self._steps)
 
-    async def run(self) -> tuple[Outcome, tuple[StepOutcome, ...]]:
-        """To the end, or as far as the world lets it; never raises a SecondsiteError, the outcomes carry it."""
+    async def run(self, closing: Closing) -> tuple[Outcome, tuple[StepOutcome, ...]]:
+        """To the end, or as far as the world lets it; never raises a SecondsiteError, the outcomes carry it.
+
+        ``closing`` adds what the closing record should keep.
+        """
         await self._all()
         failures = [
             one for one in self._outcomes.values() if one.result is StepResult.FAILED and self._is_essential(one)
@@ -89,9 +109,10 @@ class Engine:
             outcome = Outcome.BLOCKED
         else:
             outcome = await self._roll_back()
-        self._journal.append(Kind.CLOSED, {"outcome": outcome.value})
+        ended = tuple(self._outcomes[step.name] for step in self._steps)
+        self._journal.append(Kind.CLOSED, {"outcome": outcome.value, **closing(ended)})
         await self._journal.sync()
-        return outcome, tuple(self._outcomes[step.name] for step in self._steps)
+        return outcome, ended
 
     async def _all(self) -> None:
         done = {step.name: asyncio.Event() for step in self._steps}
@@ -113,9 +134,10 @@ class Engine:
             done[step.name].set()
 
     async def _one(self, step: Step) -> StepOutcome:
-        if step.name in self._before.completed:
+        ended = self._before.completed.get(step.name)
+        if ended is not None:
             return StepOutcome(
-                step.name, step.site, step.title, StepResult.ALREADY, details=self._before.completed[step.name]
+                step.name, step.site, step.title, StepResult.ALREADY, None, ended.at, ended.seconds, ended.details
             )
         began, started_at = self._clock.monotonic(), to_text(self._clock.now())
         self._emit(StepStarted(step.name, step.site, step.title, started_at))
@@ -155,7 +177,7 @@ class Engine:
         return StepResult.DONE, {**applied, **verified}
 
     def _record(self, outcome: StepOutcome) -> None:
-        self.details[outcome.name] = outcome.details
+        self._details[outcome.name] = outcome.details
         body: dict[str, Any] = {
             "step": outcome.name,
             "site": outcome.site,

@@ -1,0 +1,79 @@
+"""Carry out the guard's verdict on this host: open it for writes, or keep it read-only and say why."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from secondsite.clock import Clock
+from secondsite.database import fence as database
+from secondsite.database.cluster import Cluster
+from secondsite.database.controldata import read as read_control
+from secondsite.recovery import application
+from secondsite.recovery.fence import note_verdict
+from secondsite.recovery.guard import Ruling, Verdict, ask
+from secondsite.spec import Spec, paths
+
+
+async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
+    """Before the database starts: a standby may always; what would start writable must be allowed to.
+
+    Held back, the database comes up read-only (standby.signal), keeps its data and can be rewound later.
+    """
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
+        return Verdict(Ruling.ALLOW, "it starts as a standby")
+    verdict = await ask(spec, site, await generation(cluster))
+    note_verdict(verdict.ruling, verdict.reason, clock)
+    if verdict.ruling is Ruling.ALLOW:
+        database.unmark(cluster)
+        open_here()
+    else:
+        paths.ACTIVE.unlink(missing_ok=True)
+        database.mark_standby(cluster, verdict.reason)
+    return verdict
+
+
+async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
+    """Where the guard holds this host back: has the answer changed? Opens the host if it is allowed now.
+
+    None where the guard does not hold it. Restarting without standby.signal goes on in the old timeline: nothing
+    was promoted, so nothing has forked.
+    """
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    if not database.marked_by_us(cluster) or last_ruling() is not Ruling.WAIT:
+        return None
+    verdict = await ask(spec, site, await generation(cluster))
+    note_verdict(verdict.ruling, verdict.reason, clock)
+    if verdict.ruling is Ruling.ALLOW:
+        await release(spec, clock, verdict.reason)
+    return verdict
+
+
+async def release(spec: Spec, clock: Clock, reason: str) -> None:
+    """Open this host for writes: on the guard's word, or a person's."""
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    await database.stop(cluster)
+    database.unmark(cluster)
+    note_verdict(Ruling.ALLOW, reason, clock)
+    open_here()
+    await database.start(cluster)
+    await application.start(spec.service.units)
+
+
+def open_here() -> None:
+    """Let the application's units start."""
+    paths.RUN.mkdir(exist_ok=True)
+    paths.ACTIVE.touch()
+
+
+def last_ruling() -> Ruling | None:
+    """What the guard has said last, if it is known."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return Ruling(json.loads(paths.GUARD_VERDICT.read_text())["verdict"])
+    return None
+
+
+async def generation(cluster: Cluster) -> int:
+    """The timeline the cluster's control file shows: known without a running postmaster."""
+    return (await read_control(cluster)).timeline

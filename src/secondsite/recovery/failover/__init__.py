@@ -1,0 +1,1 @@
+"""Disaster failover: the standby takes over because the primary is gone."""

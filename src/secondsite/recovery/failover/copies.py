@@ -1,0 +1,78 @@
+"""The file sets: fetch what can still be fetched, then make the copy the original."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+from secondsite.errors import SecondsiteError
+from secondsite.events import Emit
+from secondsite.files.engine import last_complete, promote
+from secondsite.files.rsync.pull import pull
+from secondsite.recovery.failover.context import Context
+from secondsite.recovery.failover.isolate import LONG_SECONDS, SHORT_SECONDS
+from secondsite.recovery.step import Details, Step
+
+PULL_SECONDS = 600.0
+
+
+class LastPull(Step):
+    """Fetch the files written since the last pull, where the old site still answers; say so where it does not."""
+
+    name = "files"
+    title = "Fetch the last files"
+    needs = ("fence",)
+    essential = False
+    timeout_seconds = PULL_SECONDS + 30
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context
+
+    async def apply(self, emit: Emit) -> Details:
+        spec = self._context.spec
+        reachable = await self._reachable()
+        sets: dict[str, object] = {}
+        for fileset in spec.files:
+            complete_at = last_complete(fileset)
+            fetched: object = f"{self._context.peer.site} does not answer: the copy stays as it was"
+            if reachable:
+                try:
+                    result = await pull(
+                        fileset, self._context.peer.address, spec.tunnel.files_port, timeout=PULL_SECONDS, emit=emit
+                    )
+                    fetched = asdict(result)
+                except SecondsiteError as failure:
+                    fetched = failure.message
+            sets[fileset.name] = {"last_complete_at": complete_at, "final_pull": fetched}
+        return {"sets": sets}
+
+    async def _reachable(self) -> bool:
+        fenced = self._context.result("fence").get("fence") == "confirmed"
+        seconds = LONG_SECONDS if fenced else SHORT_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                _, writer = await asyncio.open_connection(
+                    self._context.peer.address, self._context.spec.tunnel.files_port
+                )
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
+
+class FilesWritable(Step):
+    """From now on the copies here are the originals."""
+
+    name = "files-writable"
+    title = "Make the file sets writable"
+    needs = ("promote",)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context
+
+    async def apply(self, emit: Emit) -> Details:
+        for fileset in self._context.spec.files:
+            await promote(fileset)
+        return {"sets": [fileset.name for fileset in self._context.spec.files]}

@@ -1,0 +1,104 @@
+"""Keep the old primary from accepting writes, and from reaching in."""
+
+from __future__ import annotations
+
+from secondsite.errors import FinalError
+from secondsite.events import Emit
+from secondsite.recovery import fence
+from secondsite.recovery.failover.context import Context
+from secondsite.recovery.step import Details, Step
+from secondsite.tunnel import quarantine
+
+KNOWN_SILENT_SECONDS = 3.0
+SHORT_SECONDS = 0.1  # for a peer that has not answered the agent's questions for a while
+LONG_SECONDS = 2.0  # for a peer nobody has asked yet
+LATER_SECONDS = 5.0
+
+
+class Fence(Step):
+    """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that."""
+
+    name = "fence"
+    title = "Fence the old primary"
+    needs = ("assess",)
+    timeout_seconds = 240.0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.peer.site)
+        self._context = context
+
+    async def apply(self, emit: Emit) -> Details:
+        attempts = await fence_now(self._context, self._patience())
+        if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
+            told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
+            raise FinalError(
+                f"{self.site} could not be fenced ({told}). If it is still running and users reach it, it goes on "
+                "accepting orders that will be lost",
+                slug="fence-unconfirmed",
+                hint="make sure that it is off, then repeat with --accept-unconfirmed-fence",
+            )
+        return fence.as_details(attempts)
+
+    async def undo(self) -> None:
+        answered = self._context.result("fence").get("fence") == "confirmed"
+        if answered:
+            await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=120)
+
+    def _patience(self) -> float:
+        since = self._context.arguments.peer_silent_since
+        silent = since is not None and self._context.clock.now().timestamp() - since >= KNOWN_SILENT_SECONDS
+        return SHORT_SECONDS if silent else LONG_SECONDS
+
+
+class FenceAgain(Step):
+    """With users already served: ask an unfenced primary once more, with patience."""
+
+    name = "fence-again"
+    title = "Ask the old primary once more to stop"
+    needs = ("application", "dns")
+    essential = False
+    timeout_seconds = 240.0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.peer.site)
+        self._context = context
+
+    async def check(self) -> Details | None:
+        return {} if self._context.result("fence").get("fence") == "confirmed" else None
+
+    async def apply(self, emit: Emit) -> Details:
+        return fence.as_details(await fence_now(self._context, LATER_SECONDS))
+
+
+class Quarantine(Step):
+    """Cut the old site off: from now on it may only ask the guard's question."""
+
+    name = "quarantine"
+    title = "Cut the old primary off from this site"
+    needs = ("fence", "files")
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context
+
+    async def check(self) -> Details | None:
+        return {"quarantined": self._context.peer.address} if await quarantine.is_active() else None
+
+    async def apply(self, emit: Emit) -> Details:
+        await quarantine.add(self._context.peer.address)
+        return {"quarantined": self._context.peer.address}
+
+    async def undo(self) -> None:
+        await quarantine.remove(self._context.peer.address)
+
+
+async def fence_now(context: Context, patience: float) -> tuple[fence.Attempt, ...]:
+    """One round of all ways."""
+    state = context.result("assess").get("database", {})
+    return await fence.fence_peer(
+        context.spec,
+        context.peer,
+        procedure_id=context.procedure_id,
+        generation=int(state.get("timeline") or 0) + 1,
+        connect_seconds=patience,
+    )

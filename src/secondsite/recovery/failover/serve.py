@@ -1,0 +1,107 @@
+"""Send the users here, and serve them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+from secondsite.dns.state import RecordState
+from secondsite.dns.update import swap
+from secondsite.dns.verify import observe
+from secondsite.errors import FinalError, RetryableError
+from secondsite.events import Emit
+from secondsite.recovery import application
+from secondsite.recovery.failover.context import Context
+from secondsite.recovery.step import Details, Step
+from secondsite.spec import DnsRecord
+
+CONVERGE_SECONDS = 30.0
+POLL_SECONDS = 0.1
+
+
+class Redirect(Step):
+    """Every record points here, at every authoritative server."""
+
+    name = "dns"
+    title = "Point the DNS here"
+    needs = ("promote",)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context
+
+    async def apply(self, emit: Emit) -> Details:
+        await asyncio.gather(*(self._one(record) for record in self._context.spec.dns))
+        return {}
+
+    async def verify(self) -> Details:
+        states = await asyncio.gather(*(self._converged(record) for record in self._context.spec.dns))
+        return {"records": [asdict(state) for state in states]}
+
+    async def _one(self, record: DnsRecord) -> None:
+        spec, arguments = self._context.spec, self._context.arguments
+        old, new = spec.sites[self._context.peer.site].public, spec.sites[self.site].public
+        try:
+            await swap(record, [str(old)], new)
+        except FinalError as refusal:
+            if refusal.slug != "dns-changed-by-others":
+                raise
+            state = await self._look(record)
+            if state.points_to == self.site:
+                return
+            if not arguments.overwrite_dns:
+                raise
+            await swap(record, current(state), new)
+
+    async def _converged(self, record: DnsRecord) -> RecordState:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CONVERGE_SECONDS
+        while (state := await self._look(record)).points_to != self.site:
+            if loop.time() > deadline:
+                raise RetryableError(
+                    f"{record.name}.{record.zone} was changed, but not every server shows it: {told(state)}",
+                    slug="dns-not-converged",
+                    hint="look at the zone transfer to the other servers, then: secondsite failover --resume",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+        return state
+
+    async def _look(self, record: DnsRecord) -> RecordState:
+        return await observe(record, {name: site.public for name, site in self._context.spec.sites.items()})
+
+
+class Application(Step):
+    """The application runs here and says that it is healthy."""
+
+    name = "application"
+    title = "Start the application"
+    needs = ("promote", "files-writable")
+    timeout_seconds = 180.0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context
+
+    async def apply(self, emit: Emit) -> Details:
+        await application.start(self._context.spec.service.units)
+        return {"units": list(self._context.spec.service.units)}
+
+    async def verify(self) -> Details:
+        url = self._context.spec.service.health
+        if url is None:
+            running = await application.active(self._context.spec.service.units)
+            return {"healthy": None, "units_active": running}
+        waited = await application.healthy(url, within_seconds=60)
+        return {"healthy": True, "waited_seconds": round(waited, 3)}
+
+
+def current(state: RecordState) -> tuple[str, ...]:
+    """Pure: the addresses the first answering server gives now."""
+    return next((answer.addresses for answer in state.answers if answer.problem is None), ())
+
+
+def told(state: RecordState) -> str:
+    """Pure: what each server says, for a message."""
+    return "; ".join(
+        f"{answer.server}: {answer.problem or ', '.join(answer.addresses) or 'nothing'}" for answer in state.answers
+    )

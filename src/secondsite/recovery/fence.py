@@ -1,0 +1,145 @@
+"""Fence: make sure that a site accepts no more writes. Here for this site, and from here for the other one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from secondsite.clock import Clock, to_text
+from secondsite.database import fence as database
+from secondsite.database.cluster import Cluster
+from secondsite.errors import SecondsiteError
+from secondsite.process import run
+from secondsite.recovery import application
+from secondsite.recovery.peer import Peer
+from secondsite.spec import Spec, paths
+
+ANSWER_SECONDS = 150.0  # the peer stops its application and its database within this
+COMMAND_SECONDS = 60.0
+SSH_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way of fencing that was tried. confirmed: it was observed that no write is accepted any more."""
+
+    method: str
+    confirmed: bool
+    told: str
+
+
+async def fence_here(spec: Spec, site: str, why: str, clock: Clock) -> Mapping[str, Any]:
+    """Accept no more writes at this site: application down, database down, and neither comes back by itself.
+
+    Raises FinalError ``database-still-runs`` where the database cannot be stopped.
+    """
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    paths.ACTIVE.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        database.mark_standby(cluster, why)
+    note_verdict("hold", why, clock)
+    await application.stop(spec.service.units)
+    await database.stop(cluster)
+    return {"site": site, "fenced": True, "database": "stopped", "units": "stopped", "at": to_text(clock.now())}
+
+
+async def unfence_here(spec: Spec, site: str, clock: Clock) -> Mapping[str, Any]:
+    """Take a fence back, where a failover was rolled back: start what was stopped."""
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    database.unmark(cluster)
+    note_verdict("allow", "the failover that fenced this site was rolled back", clock)
+    await database.start(cluster)
+    paths.RUN.mkdir(exist_ok=True)
+    paths.ACTIVE.touch()
+    await application.start(spec.service.units)
+    return {"site": site, "fenced": False, "at": to_text(clock.now())}
+
+
+def note_verdict(verdict: str, reason: str, clock: Clock) -> None:
+    """Keep the guard's last word where status and the next boot find it."""
+    paths.STATE.mkdir(parents=True, exist_ok=True)
+    draft = paths.GUARD_VERDICT.with_suffix(".new")
+    draft.write_text(json.dumps({"verdict": verdict, "reason": reason, "at": to_text(clock.now())}))
+    draft.replace(paths.GUARD_VERDICT)
+
+
+async def fence_peer(
+    spec: Spec, peer: Peer, *, procedure_id: str, generation: int, connect_seconds: float
+) -> tuple[Attempt, ...]:
+    """Try everything that can fence the peer, side by side; every attempt with what it was told.
+
+    The agent over the tunnel and SSH are only waited for where something answers within ``connect_seconds``: a
+    burning site does not, and each second of waiting is a second without service.
+    """
+    why = f"fenced by procedure {procedure_id} at {spec.peer_of(peer.site)}"
+    ways = [_by_agent(peer, why, generation, connect_seconds), _by_ssh(spec, peer.site, why, connect_seconds)]
+    ways += [_by_command(command) for command in spec.sites[peer.site].fence]
+    return tuple(await asyncio.gather(*ways))
+
+
+def confirmed(attempts: Sequence[Attempt]) -> bool:
+    """Pure: did any way confirm?"""
+    return any(attempt.confirmed for attempt in attempts)
+
+
+def as_details(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """For journal and report."""
+    return {
+        "fence": "confirmed" if confirmed(attempts) else "unconfirmed",
+        "attempts": [asdict(attempt) for attempt in attempts],
+    }
+
+
+async def _by_agent(peer: Peer, why: str, generation: int, connect_seconds: float) -> Attempt:
+    document = {"why": why, "generation": generation}
+    try:
+        answer = await peer.post("/v1/fence", document, connect_seconds=connect_seconds, answer_seconds=ANSWER_SECONDS)
+    except SecondsiteError as failure:
+        return Attempt("agent over the tunnel", False, failure.message)
+    return Attempt("agent over the tunnel", bool(answer.get("fenced")), json.dumps(dict(answer)))
+
+
+async def _by_ssh(spec: Spec, site: str, why: str, connect_seconds: float) -> Attempt:
+    user, _, target = spec.sites[site].ssh.rpartition("@")
+    host, _, port = target.partition(":")
+    if not await _listens(str(spec.sites[site].public), int(port or 22), connect_seconds):
+        return Attempt("ssh", False, f"{spec.sites[site].public} does not answer on port {port or 22}")
+    argv = [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-p",
+        port or "22",
+    ]
+    argv += [f"{user}@{host}" if user else host, "secondsite", "guard", "--fence", "--because-stdin"]
+    try:
+        done = await run(argv, timeout=SSH_SECONDS, stdin=why.encode(), check=False, step="fence")
+    except SecondsiteError as failure:
+        return Attempt("ssh", False, failure.message)
+    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why())
+
+
+async def _by_command(argv: Sequence[str]) -> Attempt:
+    try:
+        done = await run(list(argv), timeout=COMMAND_SECONDS, check=False, step="fence")
+    except SecondsiteError as failure:
+        return Attempt(f"command {argv[0]}", False, failure.message)
+    return Attempt(f"command {argv[0]}", done.ok, done.why())
+
+
+async def _listens(address: str, port: int, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(address, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
