@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 from datetime import time
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from secondsite.spec.faults import refuse
+from secondsite.spec.fields import (
+    Cluster,
+    Domain,
+    FenceCommand,
+    Interface,
+    Latitude,
+    Longitude,
+    Port,
+    PublicAddress,
+    RecordName,
+    SecretFile,
+    Server,
+    SshDestination,
+    Text,
+    Unit,
+    Url,
+    Variable,
+    Versions,
+)
+from secondsite.spec.fields import Command as Command
+from secondsite.spec.fields import Country as Country
+from secondsite.spec.fields import Name as Name
+from secondsite.spec.folders import Folder
 from secondsite.spec.quantities import Bytes, BytesPerSecond, Seconds, Share
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
-Command = tuple[str, ...]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class Section(BaseModel):
     """Every section is frozen and refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Secret(Section):
     """Where a secret stands; never the secret itself. Exactly one of the two."""
 
-    file: PurePosixPath | None = Field(None, description="file on the host, readable by root only")
-    env: str | None = Field(None, description="environment variable")
+    file: SecretFile | None = Field(None, description="file on the host, readable by root only")
+    env: Variable | None = Field(None, description="environment variable")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise refuse(
+                "give either a file or an environment variable" + (", not both" if self.file else ""),
+                'write secret = { file = "/etc/secondsite/tsig.key" } or secret = { env = "NAME" }',
+            )
+        return self
 
 
 class Service(Section):
     """What is protected."""
 
     name: Name = Field(description="short name, used in unit, slot and report names")
-    units: tuple[str, ...] = Field((), description="systemd units: started where primary, stopped where standby")
-    health: str | None = Field(None, description="URL on the host that answers 200 when the application works")
+    units: tuple[Unit, ...] = Field((), description="systemd units: started where primary, stopped where standby")
+    health: Url | None = Field(None, description="URL on the host that answers 200 when the application works")
 
 
 class Objectives(Section):
@@ -55,15 +84,13 @@ class Power(Section):
 class Site(Section):
     """A place with a host, an operator and a jurisdiction."""
 
-    ssh: str = Field(description="how the operator reaches the host: user@host or host, port as host:port")
-    public: IPv4Address | IPv6Address = Field(description="public address: tunnel endpoint and DNS target")
-    operator: str = Field(description="who runs the place (declared, not verified)")
+    ssh: SshDestination = Field(description="how the operator reaches the host: user@host or host, port as host:port")
+    public: PublicAddress = Field(description="public address: tunnel endpoint and DNS target")
+    operator: Text = Field(description="who runs the place (declared, not verified)")
     country: Country = Field(description="country the host stands in (declared, not verified)")
-    location: tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=180)]] = Field(
-        description="latitude and longitude in degrees"
-    )
+    location: tuple[Latitude, Longitude] = Field(description="latitude and longitude in degrees")
     power: Power = Field(default_factory=lambda: Power(off=(), on=()), description="power commands")
-    fence: tuple[Command, ...] = Field((), description="further commands that fence this site, tried in order")
+    fence: tuple[FenceCommand, ...] = Field((), description="further commands that fence this site, tried in order")
 
 
 class Ssh(Section):
@@ -77,19 +104,17 @@ class Tunnel(Section):
     """The WireGuard tunnel between the sites."""
 
     network: IPv4Network = Field(description="addresses of the tunnel; the sites take .1 and .2 in file order")
-    port: int = Field(51820, ge=1, le=65535, description="UDP port WireGuard listens on")
-    interface: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,14}$")] = Field("wg0", description="its name")
-    api_port: int = Field(7433, ge=1, le=65535, description="TCP port of the agents' API on the tunnel address")
-    files_port: int = Field(7434, ge=1, le=65535, description="TCP port of the read-only file daemon, likewise")
+    port: Port = Field(51820, description="UDP port WireGuard listens on")
+    interface: Interface = Field("wg0", description="its name")
+    api_port: Port = Field(7433, description="TCP port of the agents' API on the tunnel address")
+    files_port: Port = Field(7434, description="TCP port of the read-only file daemon, likewise")
 
 
 class Database(Section):
     """The PostgreSQL cluster that is replicated."""
 
-    cluster: Annotated[str, Field(pattern=r"^\d{2}/[a-zA-Z0-9_-]+$")] = Field(
-        description="version/name as pg_lsclusters shows it, like 15/main"
-    )
-    port: int = Field(5432, ge=1, le=65535, description="port the cluster listens on")
+    cluster: Cluster = Field(description="version/name as pg_lsclusters shows it, like 15/main")
+    port: Port = Field(5432, description="port the cluster listens on")
     mode: Literal["async", "sync"] = Field("async", description="whether a commit waits for the standby")
     max_slot_wal: Bytes = Field("20GB", validate_default=True, description="WAL kept for an absent standby at most")
     clients: tuple[IPv4Network, ...] = Field(
@@ -101,19 +126,19 @@ class FileSet(Section):
     """A folder that is mirrored."""
 
     name: Name = Field(description="its name in status and reports")
-    path: PurePosixPath = Field(description="absolute path, the same at both sites")
+    path: Folder = Field(description="absolute path, the same at both sites")
     engine: Literal["auto", "rsync", "zfs"] = Field("auto", description="auto: zfs where the path is a dataset")
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
-    exclude: tuple[str, ...] = Field((), description="rsync patterns left out of the set")
-    versions: str | None = Field(None, description='what is kept, like "24h hourly, 14d daily"')
+    exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
+    versions: Versions | None = Field(None, description='what is kept, like "24h hourly, 14d daily"')
     max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
 
 
 class Tsig(Section):
     """The key that signs updates (RFC 8945)."""
 
-    name: str = Field(description="key name as the server knows it")
+    name: Domain = Field(description="key name as the server knows it")
     algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = Field("hmac-sha256", description="algorithm")
     secret: Secret = Field(description="where the base64 secret stands")
 
@@ -121,11 +146,11 @@ class Tsig(Section):
 class DnsRecord(Section):
     """A record that points users to the site that is primary."""
 
-    zone: str = Field(description="zone the record is in")
-    name: str = Field(description='name relative to the zone; "@" is the zone itself')
+    zone: Domain = Field(description="zone the record is in")
+    name: RecordName = Field(description='name relative to the zone; "@" is the zone itself')
     provider: Literal["rfc2136"] = Field("rfc2136", description="how the record is changed")
-    server: str = Field(description="authoritative server that takes updates: address, or address:port")
-    ttl: int = Field(60, ge=1, le=86400, description="time to live in seconds")
+    server: Server = Field(description="authoritative server that takes updates: address, or address:port")
+    ttl: int = Field(60, strict=True, ge=1, le=86400, description="time to live in seconds")
     tsig: Tsig | None = Field(None, description="key that signs updates")
 
 
@@ -144,7 +169,7 @@ class Window(Section):
     days: tuple[Day, ...] = Field(("mon", "tue", "wed", "thu", "fri"), description="days of the week")
     start: time = Field(description="first moment, local to the time zone")
     end: time = Field(description="last moment, local to the time zone")
-    timezone: str = Field(description="IANA time zone, like Europe/Oslo")
+    timezone: TimeZone = Field(description="IANA time zone, like Europe/Oslo")
 
 
 class GameDay(Section):
@@ -152,7 +177,7 @@ class GameDay(Section):
 
     window: Window | None = Field(None, description="refuse outside this window; none means any time")
     probe: Command = Field((), description="program that acts as a customer and prints an attempt a line as JSON")
-    url: str | None = Field(
+    url: Url | None = Field(
         None, description="URL a customer uses, through the DNS name; probed where no program is given"
     )
     longest_fault: Seconds = Field("10m", validate_default=True, description="a fault undoes itself after this")
@@ -162,7 +187,9 @@ class Residency(Section):
     """Where data may be."""
 
     allowed_countries: tuple[Country, ...] = Field((), description="empty means no restriction")
-    max_distance_km: float | None = Field(None, gt=0, description="sites farther apart than this are a finding")
+    max_distance_km: float | None = Field(
+        None, strict=True, gt=0, description="sites farther apart than this are a finding"
+    )
 
 
 class Spec(Section):
@@ -183,7 +210,7 @@ class Spec(Section):
     @property
     def site_names(self) -> tuple[str, str]:
         """Both sites' names in file order."""
-        first, second = self.sites
+        first, second = self.sites  # two, as crosscheck has made sure
         return first, second
 
     def peer_of(self, site: str) -> str:

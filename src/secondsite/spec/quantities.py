@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
 _BYTES = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -48,10 +48,31 @@ def parse_share(value: object) -> object:
     """A fraction from "20%". Raises ValueError outside 0 % to 100 %."""
     if not isinstance(value, str) or not re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", value):
         raise ValueError('write a share as text with a percent sign, like "20%"')
-    return float(value.strip().rstrip("%")) / 100
+    share = float(value.strip().rstrip("%")) / 100
+    if share > 1:
+        raise ValueError(f'"{value}" is more than all; 100% is the most')
+    return share
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(gt=0)]
 BytesPerSecond = Annotated[int, BeforeValidator(parse_rate, json_schema_input_type=str), Field(gt=0)]
 Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=str), Field(ge=0, le=1)]
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as the file writes it, exact to the millisecond: 90 is "1m30s"."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def size_text(count: int) -> str:
+    """A size as the file writes it, exact: 20000000000 is "20GB", 1024 is "1KiB", 1500 is "1500B"."""
+    for unit in ("TB", "TiB", "GB", "GiB", "MB", "MiB", "kB", "KiB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]}{unit}"
+    return f"{count}B"

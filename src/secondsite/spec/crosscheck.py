@@ -1,0 +1,35 @@
+"""Faults between sections: each value may be fine alone and still contradict another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from secondsite.spec import check_files, check_network, check_promises
+from secondsite.spec.draft import Draft
+from secondsite.spec.faults import Problem
+
+Check = Callable[[Draft], Iterable[Problem]]
+
+CHECKS: tuple[Check, ...] = (
+    check_promises.two_sites,
+    check_promises.allowed_countries,
+    check_promises.within_distance,
+    check_promises.ttl_within_rto,
+    check_promises.interval_within_rpo,
+    check_promises.window_has_length,
+    check_network.one_host_each,
+    check_network.tunnel_is_usable,
+    check_network.tunnel_is_apart,
+    check_network.ports_are_apart,
+    check_files.names_once,
+    check_files.database_apart,
+    check_files.sets_apart,
+    check_files.units_once,
+    check_files.records_once,
+    check_files.records_relative,
+)
+
+
+def crosscheck(draft: Draft) -> tuple[Problem, ...]:
+    """Every contradiction among the sections that are sound by themselves."""
+    return tuple(problem for check in CHECKS for problem in check(draft))
