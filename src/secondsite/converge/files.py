@@ -13,6 +13,7 @@ from secondsite.converge.diff import unified
 from secondsite.converge.resource import Change
 from secondsite.converge.write import aside, atomically, ids
 from secondsite.events import Emit, Note
+from secondsite.spec import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class TextFile:
             return Change("create", self._diff(b""), self.disrupts)
         if found != self.content.encode():
             ours = manifest.recorded(self.path) is not None
-            what = "update" if ours else f"replace a file that is not ours (it is moved to {manifest.paths.ASIDE})"
+            what = "update" if ours else f"replace a file that is not ours (it is moved to {paths.ASIDE})"
             return Change(what, self._diff(found), self.disrupts)
         wrong = wrong_access(self.path, self.mode, self.owner, self.group)
         return Change(wrong) if wrong else None
