@@ -23,6 +23,7 @@ from secondsite.spec.fields import (
     Server,
     SshDestination,
     Text,
+    TimeZone,
     Unit,
     Url,
     Variable,
