@@ -14,6 +14,7 @@ from secondsite_lab.errors import LabError
 from secondsite_lab.processes import process_of
 
 _ROOT = Path("/sys/fs/cgroup")
+_NAME = "secondsite-lab"
 
 
 def bases() -> list[Path]:
@@ -28,14 +29,16 @@ def bases() -> list[Path]:
             found.append(_ROOT / "unified" / path.lstrip("/"))
         else:
             found.append(_ROOT)
-    return [base / "secondsite-lab" for base in found if base.is_dir()]
+    return [base / _NAME for base in found if base.is_dir()]
 
 
 def create(groups: Iterable[Path]) -> None:
-    """Make the groups, parents first."""
+    """Make the groups, and those of the lab above them; never a group that is not the lab's own."""
     for group in groups:
-        missing = [group, *group.parents]
-        for level in reversed([path for path in missing if not path.exists()]):
+        ours = [path for path in (group, *group.parents) if _NAME in path.parts]
+        if not ours[-1].parent.is_dir():
+            raise LabError(f"the control group {ours[-1].parent}, in which the lab was brought up, is gone")
+        for level in reversed(ours):
             level.mkdir(exist_ok=True)
             _inherit_cpuset(level)
 

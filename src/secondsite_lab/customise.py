@@ -19,7 +19,7 @@ _MASKED = (
     "systemd-resolved.service",
     "systemd-timesyncd.service",
 )
-_DISABLED = ("knot.service", "zfs-fuse.service", "nftables.service")
+_DISABLED = ("e2scrub_reap.service", "knot.service", "zfs-fuse.service")
 _REMOVED = (
     "etc/apt/apt.conf.d/99mmdebstrap",
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -51,11 +51,9 @@ def finish(root: Path) -> None:
     for unit in _MASKED:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
-    for unit in _DISABLED:
-        for wanted in units.glob(f"*.wants/{unit}"):
+    for wanted in units.glob("*.wants/*"):
+        if wanted.name in _DISABLED:
             wanted.unlink()
-        # zfs-fuse brings an init script, which systemd would run by itself.
-        run(["rm", "-f", *(root / "etc").glob(f"rc?.d/[SK]*{unit.removesuffix('.service')}")])
     run(["chroot", root, "useradd", "--system", "--uid", _SHOP_UID, "--home-dir", "/opt/shop", "shop"])
     # systemd-tmpfiles would make subvolumes of these, and a snapshot stops at a subvolume.
     for name in ("var/lib/machines", "var/lib/portables", "var/log/journal"):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from secondsite_lab import cgroups, disks, image, lock, mounts, network, record
-from secondsite_lab.hosts import leader, supervisor
+from secondsite_lab.hosts import forget, leader, supervisor
 from secondsite_lab.lab import Lab, known_labs, runtime_directory
 from secondsite_lab.record import Record
 from secondsite_lab.storage import pool
@@ -38,6 +38,8 @@ def _remove_parts(lab: Lab, made: Record) -> None:
             if process is not None:
                 process.kill()
     cgroups.kill_and_remove(made.all_groups(lab))
+    for host in HOSTS:
+        forget(lab, host, store.root(lab, host))
     network.destroy(lab)
     if made.storage != "btrfs" or mounts.is_mounted(pool.mount_point()):
         for host in HOSTS:

@@ -1,19 +1,18 @@
 """Boot hosts: each a systemd of its own, in its own namespaces and control groups, over its own disk."""
 
-import os
-import select
-import socket
 import time
-from contextlib import closing
 from pathlib import Path
 
 from secondsite_lab import cgroups, processes
 from secondsite_lab.errors import LabError
 from secondsite_lab.lab import Lab
 from secondsite_lab.processes import Process
-from secondsite_lab.topology import Host
+from secondsite_lab.topology import WORLD, Host
 
+SSH_PORT = 22
+DNS_PORT = 53
 _BOOT_SECONDS = 60
+_LISTEN = "0A"
 # nspawn's own filter forbids fanotify; a site needs it to watch its files.
 _SYSTEM_CALLS = "fanotify_init fanotify_mark open_by_handle_at name_to_handle_at"
 
@@ -25,11 +24,10 @@ def nspawn_argv(lab: Lab, host: Host, root: Path) -> list[str]:
         "--quiet",
         "--boot",
         f"--directory={root}",
-        f"--machine=ss-{lab.name}-{host.name}",
+        f"--machine={machine(lab, host)}",
         f"--hostname={host.name}",
         "--register=no",
         "--keep-unit",
-        "--notify-ready=yes",
         f"--network-namespace-path=/run/netns/{lab.netns(host)}",
         "--resolv-conf=off",
         "--timezone=off",
@@ -40,6 +38,23 @@ def nspawn_argv(lab: Lab, host: Host, root: Path) -> list[str]:
         "--bind=/dev/net/tun",
         "--bind=/dev/fuse",
     ]
+
+
+def machine(lab: Lab, host: Host) -> str:
+    """The name under which systemd-nspawn knows a host."""
+    return f"ss-{lab.name}-{host.name}"
+
+
+def forget(lab: Lab, host: Host, root: Path) -> None:
+    """Remove what a killed systemd-nspawn leaves in its own folders."""
+    own = Path("/run/systemd/nspawn")
+    folder = own / "propagate" / machine(lab, host)
+    if folder.is_dir():
+        folder.rmdir()
+    if root.is_dir():
+        status = root.stat()
+        (own / "locks" / f"inode-{status.st_dev}:{status.st_ino}").unlink(missing_ok=True)
+        (root.parent / f".#{root.name}.lck").unlink(missing_ok=True)
 
 
 def supervisor(lab: Lab, host: Host) -> Process | None:
@@ -67,43 +82,50 @@ class Boot:
 
     def __init__(self, lab: Lab, host: Host, root: Path, groups: list[Path]) -> None:
         self._lab, self._host = lab, host
-        state = lab.host_state(host)
-        self._log = state / "console.log"
-        address = state / "notify"
-        address.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(address))
-        (state / "leader.json").unlink(missing_ok=True)
+        self._state = lab.host_state(host)
+        self._log = self._state / "console.log"
+        (self._state / "leader.json").unlink(missing_ok=True)
         cgroups.create(groups)
-        self._process = processes.start(
-            nspawn_argv(lab, host, root),
-            record=state / "supervisor.json",
-            log=self._log,
-            cgroups=groups,
-            env={**os.environ, "NOTIFY_SOCKET": str(address)},
+        self._supervisor = processes.start(
+            nspawn_argv(lab, host, root), record=self._state / "supervisor.json", log=self._log, cgroups=groups
         )
 
     def wait(self) -> None:
-        """Wait until the host's boot is complete, and write down its init."""
-        deadline = time.monotonic() + _BOOT_SECONDS
-        with closing(self._socket):
-            while True:
-                ready, _, _ = select.select([self._socket], [], [], 0.2)
-                if ready and b"READY=1" in self._socket.recv(4096):
-                    break
-                if not self._process.alive():
-                    raise self._failure("ended while it booted")
-                if time.monotonic() > deadline:
-                    raise self._failure(f"did not come up in {_BOOT_SECONDS} s")
-        self._record_leader()
+        """Wait until the host answers on its ports, as one would from outside, and write down its init.
 
-    def _record_leader(self) -> None:
-        found = [processes.process_of(pid) for pid in processes.children(self._process.pid)]
-        init = [process for process in found if process is not None]
-        if len(init) != 1:
-            raise self._failure(f"has {len(init)} init processes")
-        processes.save(init[0], self._lab.host_state(self._host) / "leader.json")
+        Not until its boot is complete: Debian's start of PostgreSQL alone sleeps for two seconds after the server is
+        ready, and nobody who waits for a host to come back waits for that.
+        """
+        deadline = time.monotonic() + _BOOT_SECONDS
+        ports = {SSH_PORT, DNS_PORT} if self._host is WORLD else {SSH_PORT}
+        while True:
+            init = self._init()
+            if init is not None and ports <= _listening(init):
+                processes.save(init, self._state / "leader.json")
+                return
+            if not self._supervisor.alive():
+                raise self._failure("ended while it booted")
+            if time.monotonic() > deadline:
+                raise self._failure(f"did not come up in {_BOOT_SECONDS} s")
+            time.sleep(0.02)
+
+    def _init(self) -> Process | None:
+        """The host's init: the only child that systemd-nspawn keeps."""
+        children = processes.children(self._supervisor.pid)
+        return processes.process_of(children[0]) if len(children) == 1 else None
 
     def _failure(self, what: str) -> LabError:
         tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:]) if self._log.exists() else ""
         return LabError(f"{self._host.name} {what}\n{tail}")
+
+
+def _listening(process: Process) -> set[int]:
+    """The TCP ports that are open in a process's network namespace, without a trace in that network."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        found.update(int(line.split()[1].rpartition(":")[2], 16) for line in lines if line.split()[3] == _LISTEN)
+    return found

@@ -2,7 +2,7 @@
 
 from secondsite_lab import cgroups, disks, network
 from secondsite_lab.errors import LabError
-from secondsite_lab.hosts import Boot, leader, supervisor
+from secondsite_lab.hosts import Boot, forget, leader, supervisor
 from secondsite_lab.lab import Lab
 from secondsite_lab.record import Record
 from secondsite_lab.topology import Host
@@ -22,6 +22,7 @@ def off(lab: Lab, record: Record, host: Host) -> None:
         if not process.wait_gone(10):
             raise LabError(f"{host.name}: process {process.pid} survived SIGKILL")
     cgroups.kill_and_remove(record.groups(lab, host))
+    forget(lab, host, record.store().root(lab, host))
     disks.detach(lab, host, record.store())
 
 

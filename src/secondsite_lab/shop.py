@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from secondsite_lab import cgroups, packages
+from secondsite_lab.hosts import machine
 from secondsite_lab.identity import Secrets
 from secondsite_lab.lab import Lab
 from secondsite_lab.processes import entering
@@ -12,7 +13,7 @@ from secondsite_lab.topology import SERVICE_PORT, UPLOADS, Host
 
 _UNIT = """[Unit]
 Description=Shop
-After=network.target postgresql.service
+After=network.target
 
 [Service]
 Type=notify
@@ -46,7 +47,7 @@ def open_for_business(lab: Lab, host: Host, root: Path, suite: str, secret: Secr
     version = packages.POSTGRESQL_OF_SUITE[suite]
     script = _ASSETS / "create_shop_database.py"
     cgroups.create(groups)
-    inside = ["systemd-nspawn", "--quiet", f"--directory={root}", f"--machine=ss-{lab.name}-{host.name}"]
+    inside = ["systemd-nspawn", "--quiet", f"--directory={root}", f"--machine={machine(lab, host)}"]
     inside += ["--register=no", "--keep-unit", "--pipe", "--as-pid2", "--private-network", "--resolv-conf=off"]
     inside += ["--timezone=off", f"--bind-ro={script}:/run/create.py", "python3", "-I", "/run/create.py", version]
     record = lab.host_state(host) / "database.json"
