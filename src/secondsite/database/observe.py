@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -13,8 +16,16 @@ from secondsite.errors import RetryableError
 
 HEARTBEAT = "secondsite.heartbeat"
 
+# What decides whether a standby can follow, be promoted and be taken back.
+SETTINGS = (
+    "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
+    "max_locks_per_transaction", "wal_log_hints", "data_checksums", "full_page_writes", "wal_level",
+    "max_slot_wal_keep_size", "synchronous_standby_names", "synchronous_commit", "server_version_num",
+)  # fmt: skip
+_SETTINGS = ", ".join(f"'{name}', current_setting('{name}')" for name in SETTINGS)
+
 # One statement for either role. to_regclass keeps it valid before the heartbeat table exists.
-_LOOK = """
+_LOOK = f"""
 SELECT pg_is_in_recovery(),
        (SELECT system_identifier::text FROM pg_control_system()),
        CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
@@ -27,10 +38,12 @@ SELECT pg_is_in_recovery(),
        extract(epoch FROM pg_postmaster_start_time())::float8,
        r.status, r.sender_host, r.latest_end_lsn::text, extract(epoch FROM r.latest_end_time)::float8,
        r.received_tli,
-       to_regclass('secondsite.heartbeat') IS NOT NULL
+       to_regclass('secondsite.heartbeat') IS NOT NULL,
+       (SELECT coalesce(json_agg(json_build_array(slot_name, active, wal_status, safe_wal_size) ORDER BY slot_name),
+                        '[]') FROM pg_replication_slots),
+       json_build_object({_SETTINGS})
   FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver r ON true
 """
-_SLOTS = "SELECT slot_name, active, wal_status, safe_wal_size FROM pg_replication_slots ORDER BY slot_name"
 _BEAT = "SELECT extract(epoch FROM max(at))::float8 FROM secondsite.heartbeat"
 
 
@@ -52,13 +65,27 @@ def observe(cluster: Cluster, *, connection: psycopg.Connection[TupleRow] | None
         return DatabaseState(Role.UNKNOWN, reason=unreachable.message)
 
 
+async def observe_over(connection: psycopg.AsyncConnection[TupleRow]) -> DatabaseState:
+    """The same over a connection that is kept, without holding up the event loop. psycopg.Error is the caller's."""
+    row = await (await connection.execute(_LOOK)).fetchone()
+    beat = await (await connection.execute(_BEAT)).fetchone() if _has_heartbeat(row) else None
+    return _read(row, beat)
+
+
 def _look(connection: psycopg.Connection[TupleRow]) -> DatabaseState:
     row = connection.execute(_LOOK).fetchone()
+    beat = connection.execute(_BEAT).fetchone() if _has_heartbeat(row) else None
+    return _read(row, beat)
+
+
+def _has_heartbeat(row: Sequence[Any] | None) -> bool:
+    return row is not None and bool(row[-3])
+
+
+def _read(row: Sequence[Any] | None, beat: Sequence[Any] | None) -> DatabaseState:
     assert row is not None
     (recovery, system, timeline, flushed, received, replayed, paused, last_xact, started, status, sender, told,
-     told_at, receiver_timeline, has_heartbeat) = row  # fmt: skip
-    slots = tuple(SlotState(*slot) for slot in connection.execute(_SLOTS).fetchall())
-    beat = connection.execute(_BEAT).fetchone() if has_heartbeat else None
+     told_at, receiver_timeline, _, slots, settings) = row  # fmt: skip
     return DatabaseState(
         role=Role.STANDBY if recovery else Role.PRIMARY,
         system_identifier=system,
@@ -73,7 +100,8 @@ def _look(connection: psycopg.Connection[TupleRow]) -> DatabaseState:
         heartbeat_at=beat[0] if beat else None,
         primary_flushed=_lsn(told),
         primary_told_at=told_at,
-        slots=slots,
+        slots=tuple(SlotState(*slot) for slot in slots),
+        settings=tuple(settings.items()),
         started_at=started,
     )
 
