@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 # The order is the order of `secondsite --help`. A command that does not exist yet has no line.
 COMMANDS: tuple[Command, ...] = (
+    Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
     Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
 )
 

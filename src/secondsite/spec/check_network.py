@@ -87,12 +87,6 @@ def ports_are_apart(draft: Draft) -> Iterator[Problem]:
 
 
 def _ports(draft: Draft) -> Iterator[tuple[int, str, Loc]]:
-    for name, site in draft.sites.items():
-        port = split_destination(site.ssh)[2]
-        if port is None:
-            continue
-        yield port, f"SSH of {name}", ("sites", name, "ssh")
-        break
     if draft.database:
         yield draft.database.port, "database.port", ("database", "port")
     if draft.tunnel:

@@ -51,8 +51,11 @@ class SpecFaults(UsageError):
     def __init__(self, file: Path, faults: tuple[Fault, ...]) -> None:
         self.file = file
         self.faults = faults
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__("\n".join([f"{file} has {count}", *self.lines()]))
+        super().__init__("\n".join([self.count(), *self.lines()]))
+
+    def count(self) -> str:
+        """How many there are, as a sentence."""
+        return f"{self.file} has {'1 fault' if len(self.faults) == 1 else f'{len(self.faults)} faults'}"
 
     def lines(self) -> list[str]:
         """Each fault and its hint, for a person."""
@@ -64,9 +67,7 @@ class SpecFaults(UsageError):
         return told
 
     def as_json(self) -> dict[str, Any]:
-        count = self.message.partition("\n")[0]
-        faults = [fault.as_json() for fault in self.faults]
-        return {**super().as_json(), "message": count, "faults": faults}
+        return {**super().as_json(), "message": self.count(), "faults": [fault.as_json() for fault in self.faults]}
 
 
 def refuse(message: str, hint: str | None = None) -> PydanticCustomError:

@@ -1,0 +1,29 @@
+"""Which site is this machine? None on an operator's laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secondsite.errors import UsageError
+from secondsite.spec import Spec, paths
+from secondsite.spec.load import load
+
+
+def site_here() -> str | None:
+    """The site this host is, as ``apply`` has noted it; None where this is no site's host."""
+    try:
+        return paths.SITE.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def this_host(config: Path) -> tuple[Spec, str]:
+    """The file and this host's site. Raises UsageError (``not-a-site``) on a machine that is none."""
+    spec, site = load(config).spec, site_here()
+    if site is None or site not in spec.sites:
+        raise UsageError(
+            f"this machine is none of the sites {', '.join(spec.sites)}",
+            slug="not-a-site",
+            hint="run it on a site's host, after secondsite apply",
+        )
+    return spec, site
