@@ -31,6 +31,9 @@ class Command(NamedTuple):
 # The order is the order of `secondsite --help`. A command that does not exist yet has no line.
 COMMANDS: tuple[Command, ...] = (
     Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
+    Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
+    Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
+    Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
     Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
 )
 

@@ -23,7 +23,7 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
         return Verdict(Ruling.ALLOW, "it starts as a standby")
-    verdict = await ask(spec, site, await generation(cluster))
+    verdict = fenced() or await ask(spec, site, await generation(cluster))
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         database.unmark(cluster)
@@ -53,12 +53,21 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
 async def release(spec: Spec, clock: Clock, reason: str) -> None:
     """Open this host for writes: on the guard's word, or a person's."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    paths.FENCED.unlink(missing_ok=True)
     await database.stop(cluster)
     database.unmark(cluster)
     note_verdict(Ruling.ALLOW, reason, clock)
     open_here()
     await database.start(cluster)
     await application.start(spec.service.units)
+
+
+def fenced() -> Verdict | None:
+    """A fence holds until the procedure that set it, or a person, takes it back: the peer may be about to promote."""
+    try:
+        return Verdict(Ruling.HOLD, paths.FENCED.read_text().strip())
+    except OSError:
+        return None
 
 
 def open_here() -> None:

@@ -38,6 +38,8 @@ async def fence_here(spec: Spec, site: str, why: str, clock: Clock) -> Mapping[s
     Raises FinalError ``database-still-runs`` where the database cannot be stopped.
     """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    paths.STATE.mkdir(parents=True, exist_ok=True)
+    paths.FENCED.write_text(f"{why}\n")
     paths.ACTIVE.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         database.mark_standby(cluster, why)
@@ -50,6 +52,7 @@ async def fence_here(spec: Spec, site: str, why: str, clock: Clock) -> Mapping[s
 async def unfence_here(spec: Spec, site: str, clock: Clock) -> Mapping[str, Any]:
     """Take a fence back, where a failover was rolled back: start what was stopped."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    paths.FENCED.unlink(missing_ok=True)
     database.unmark(cluster)
     note_verdict("allow", "the failover that fenced this site was rolled back", clock)
     await database.start(cluster)

@@ -1,0 +1,143 @@
+"""``secondsite failover``: the primary is gone; the standby takes over."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from secondsite.events import Emit, Result
+    from secondsite.spec import Spec
+
+Flag = Parameter(negative="")
+
+
+async def run(
+    *,
+    to: str | None = None,
+    accept_unconfirmed_fence: Annotated[bool, Flag] = False,
+    reason: str = "",
+    resume: Annotated[bool, Flag] = False,
+    resume_replay: Annotated[bool, Flag] = False,
+    overwrite_dns: Annotated[bool, Flag] = False,
+    events: Annotated[bool, Parameter(show=False, negative="")] = False,
+    config: Config = None,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Let the standby take over because the primary is gone. What was not replicated is lost, and is told.
+
+    Run it on the standby's host, or from any machine that reaches that host by SSH. To move a service whose
+    primary still works use switchover: it loses nothing.
+
+    Parameters
+    ----------
+    to
+        The site that takes over. On a site's host: this site.
+    accept_unconfirmed_fence
+        Go on although the old primary could not be made to stop. You know that it is off.
+    reason
+        Why; it goes into journal and report.
+    resume
+        Finish a failover that was interrupted.
+    resume_replay
+        Take over although replay was paused at the standby; everything received is replayed first.
+    overwrite_dns
+        Replace a DNS record although somebody else has changed it.
+    """
+    from secondsite.cli.carry_out import raise_error_of
+    from secondsite.cli.render import Renderer, confirm, emit_json
+    from secondsite.clock import SystemClock, to_text
+    from secondsite.events import to_line
+    from secondsite.spec.load import load
+
+    commanded_at = to_text(SystemClock().now())
+    path = find_config(config)
+    spec = load(path).spec
+    site = _target(spec, to)
+    arguments: dict[str, Any] = {
+        "to": site,
+        "commanded_at": commanded_at,
+        "accept_unconfirmed_fence": accept_unconfirmed_fence,
+        "reason": reason,
+        "resume": resume,
+        "resume_replay": resume_replay,
+        "overwrite_dns": overwrite_dns,
+    }
+    if dry_run:
+        return await _preview(spec, path, site, as_json=json)
+    if not (yes or resume or events):
+        await _preview(spec, path, site, as_json=False)
+        confirm(f"Let {site} take over from {spec.peer_of(site)} now?", yes=yes)
+        arguments["commanded_at"] = to_text(SystemClock().now())
+    emit: Emit = (lambda event: print(to_line(event), flush=True)) if events else Renderer()
+    result = await _with_consent(spec, path, site, arguments, emit, interactive=not (yes or events or json))
+    if events:
+        print(to_line(result), flush=True)
+        return result.exit_code
+    raise_error_of(result)
+    if json:
+        emit_json(result.document)
+    else:
+        from secondsite.cli.views.procedure import show
+
+        show(result.document)
+    return result.exit_code
+
+
+def _target(spec: Spec, to: str | None) -> str:
+    from secondsite.cli.this_host import site_here
+    from secondsite.errors import UsageError
+
+    site = to or site_here()
+    if site is None or site not in spec.sites:
+        names = ", ".join(spec.sites)
+        said = f"{to} is no site of this file" if to else "which site shall take over?"
+        raise UsageError(f"{said} (sites: {names})", slug="no-such-site", hint="secondsite failover --to SITE")
+    return site
+
+
+async def _with_consent(
+    spec: Spec, path: Path, site: str, arguments: dict[str, Any], emit: Emit, *, interactive: bool
+) -> Result:
+    """Run it; where only the consent to an unconfirmed fence is missing and a person is there, ask and run again."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.render import ask
+
+    result = await carry_out(spec, path, "failover", arguments, at=site, emit=emit)
+    if not (interactive and sys.stdin.isatty() and _only_consent_missing(result.document)):
+        return result
+    for error in result.document["errors"]:
+        print(error["message"], file=sys.stderr)
+    if not ask(f"Is {spec.peer_of(site)} off, and do you accept the risk?"):
+        return result
+    arguments = {**arguments, "accept_unconfirmed_fence": True}
+    return await carry_out(spec, path, "failover", arguments, at=site, emit=emit)
+
+
+def _only_consent_missing(document: Mapping[str, Any]) -> bool:
+    return {error["error"] for error in document.get("errors", ())} == {"fence-unconfirmed"}
+
+
+async def _preview(spec: Spec, path: Path, site: str, *, as_json: bool) -> int:
+    """What would happen, step by step, and what is known of the loss. Changes nothing."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.render import emit_json
+    from secondsite.events import ignore
+
+    result = await carry_out(spec, path, "preview-failover", {"to": site}, at=site, emit=ignore)
+    if as_json:
+        emit_json(result.document)
+    else:
+        from secondsite.cli.views.procedure import show_preview
+
+        show_preview(result.document)
+    return result.exit_code

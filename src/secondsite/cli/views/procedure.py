@@ -1,0 +1,78 @@
+"""A procedure's document for a person: what happened, what it cost, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MARKS = {"done": "✓", "already": "✓", "failed": "✗", "skipped": "·", "undone": "↶"}
+_OUTCOMES = {
+    "completed": "done",
+    "rolled_back": "not done, and everything is as it was",
+    "failed": "failed, and could not be taken back completely",
+    "blocked": "stopped half-way: past the point of no return, not yet complete",
+}
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """Print the end of a procedure to standard output."""
+    print("\n".join(lines(document)))
+
+
+def lines(document: Mapping[str, Any]) -> list[str]:
+    """Pure: the text of ``show``."""
+    out = [f"{document['procedure']} {document['id']}: {_OUTCOMES[document['outcome']]}", ""]
+    for step in document["steps"]:
+        mark = _MARKS.get(step["outcome"], "?")
+        out.append(f"  {mark} {step['title']:<44} {step['site']:<10} {step['seconds']:>8.3f} s")
+        if step["message"]:
+            out.append(f"      {step['message']}")
+        if step["message"] and step["hint"]:
+            out.append(f"      next: {step['hint']}")
+    out.append("")
+    if document["rto"]["measured_seconds"] is not None:
+        rto = document["rto"]
+        out.append(f"  recovery time   {rto['measured_seconds']:.2f} s  (objective {rto['objective_seconds']:g} s)")
+    out += loss(document["rpo"])
+    if document.get("fence") == "unconfirmed" and document["outcome"] in ("completed", "blocked"):
+        out.append("  the old primary was NOT confirmed to be stopped; if it runs, the guard stops it when it is back")
+    if document["outcome"] in ("blocked", "failed"):
+        out += ["", f"  next: mend the cause, then: secondsite {document['procedure']} --resume"]
+    out.append(f"  journal         {document['journal']}")
+    return out
+
+
+def loss(rpo: Mapping[str, Any]) -> list[str]:
+    """Pure: what is lost, as far as it is known, in words."""
+    estimated, most, known = rpo.get("estimated_seconds"), rpo.get("at_most_seconds"), rpo.get("known_bytes")
+    if estimated is None:
+        return ["  work lost       unknown: no heartbeat of the old primary is here"]
+    text = f"  work lost       about {estimated:.1f} s (objective {rpo['objective_seconds']:g} s)"
+    if known is not None:
+        text += f", {known:,} bytes of WAL known to be missing"
+    out = [text]
+    if most is not None and most > estimated + 1:
+        out.append(f"                  at most {most:.1f} s, if the old primary worked on out of sight")
+    return out
+
+
+def show_preview(document: Mapping[str, Any]) -> None:
+    """Print what a failover would do."""
+    print("\n".join(preview_lines(document)))
+
+
+def preview_lines(document: Mapping[str, Any]) -> list[str]:
+    """Pure: the text of ``show_preview``."""
+    silent = document.get("peer_silent_seconds")
+    heard = "state unknown" if silent is None else f"not heard for {silent:g} s" if silent > 0 else "answers"
+    out = [
+        f"failover: {document['to']} takes over from {document['from']} ({heard})",
+        f"  standby         {document['database']['role']}, {document['database']['streaming']}",
+        *loss(document["rpo"]),
+        "",
+        "  steps",
+    ]
+    for step in document["steps"]:
+        turn = "   <- point of no return" if step["point_of_no_return"] else ""
+        out.append(f"    {step['title']:<44} {step['site']}{turn}")
+    return out

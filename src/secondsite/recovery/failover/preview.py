@@ -1,0 +1,44 @@
+"""What a failover would do and lose, without doing or losing anything."""
+
+from __future__ import annotations
+
+from secondsite.clock import Clock, to_text
+from secondsite.database.cluster import Cluster
+from secondsite.database.observe import observe
+from secondsite.events import Result
+from secondsite.recovery.failover.assess import estimate, last_primary
+from secondsite.recovery.failover.context import Context, FailoverArguments
+from secondsite.recovery.failover.plan import steps
+from secondsite.recovery.peer import Peer
+from secondsite.spec import Spec
+
+
+def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | None) -> Result:
+    """A document {procedure, to, from, steps, rpo, peer_silent_seconds, database} of a failover that has not begun."""
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    arguments = FailoverArguments(to=site, commanded_at=to_text(clock.now()))
+    peer = Peer.of(spec, site)
+    context = Context(spec, site, peer, cluster, clock, "preview", arguments, results=dict)
+    state, now = observe(cluster), clock.now().timestamp()
+    return Result(
+        {
+            "procedure": "failover",
+            "dry_run": True,
+            "to": site,
+            "from": peer.site,
+            "steps": [
+                {
+                    "name": step.name,
+                    "title": step.title,
+                    "site": step.site,
+                    "needs": list(step.needs),
+                    "point_of_no_return": step.point_of_no_return,
+                }
+                for step in steps(context)
+            ],
+            "database": {"role": state.role.value, "streaming": state.streaming.value, "reason": state.reason},
+            "rpo": {**estimate(state, last_primary(), now=now), "objective_seconds": spec.objectives.rpo},
+            "rto": {"objective_seconds": spec.objectives.rto},
+            "peer_silent_seconds": None if peer_silent_since is None else round(now - peer_silent_since, 1),
+        }
+    )

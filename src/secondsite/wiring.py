@@ -1,0 +1,69 @@
+"""Where the parts are put together: from the file to objects that act."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from secondsite.clock import Clock, to_text
+from secondsite.errors import SecondsiteError, UsageError
+from secondsite.events import Emit, Result
+from secondsite.recovery.engine import Tripwire
+from secondsite.recovery.failover.context import FailoverArguments
+from secondsite.recovery.failover.preview import preview
+from secondsite.recovery.failover.run import failover
+from secondsite.spec import Spec
+
+TRIPWIRE = "SECONDSITE_DIE_AT"  # STEP:PHASE, for rehearsals of the death of a procedure
+
+
+class Procedures:
+    """Runs procedures on this host: for the agent, and for the command line where no agent answers."""
+
+    def __init__(
+        self, spec: Spec, site: str, clock: Clock, *, peer_silent_since: Callable[[], float | None] = lambda: None
+    ) -> None:
+        self._spec = spec
+        self._site = site
+        self._clock = clock
+        self._peer_silent_since = peer_silent_since
+
+    async def run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
+        """Run one procedure to its end. What goes wrong on the way is a result too: its document is the error."""
+        try:
+            return await self._run(kind, arguments, emit)
+        except SecondsiteError as error:
+            return Result(error.as_json(), int(error.exit))
+
+    async def _run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
+        if kind == "preview-failover":
+            return preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
+        if kind != "failover":
+            raise UsageError(f"there is no procedure {kind}", slug="no-such-procedure")
+        given = dict(arguments)
+        resume = bool(given.pop("resume", False))
+        given.setdefault("to", self._site)
+        given.setdefault("commanded_at", to_text(self._clock.now()))
+        given.setdefault("peer_silent_since", self._peer_silent_since())
+        try:
+            wanted = FailoverArguments(**given)
+        except TypeError as unknown:
+            raise UsageError(f"unknown argument of {kind}: {unknown}", slug="no-such-argument") from unknown
+        return await failover(
+            self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
+        )
+
+
+def tripwire() -> Tripwire | None:
+    """Die like a process that loses its power, where ``SECONDSITE_DIE_AT`` says so; None without it."""
+    wanted = os.environ.get(TRIPWIRE)
+    if not wanted:
+        return None
+
+    def trip(step: str, phase: str) -> None:
+        if f"{step}:{phase}" == wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return trip
