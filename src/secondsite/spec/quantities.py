@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -54,10 +54,23 @@ def parse_share(value: object) -> object:
     return share
 
 
-Seconds = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str), Field(gt=0)]
-Bytes = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(gt=0)]
-BytesPerSecond = Annotated[int, BeforeValidator(parse_rate, json_schema_input_type=str), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=str), Field(ge=0, le=1)]
+def _written(pattern: str, *examples: str) -> WithJsonSchema:
+    """How the file writes a quantity, for editors that know JSON Schema."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)}, mode="validation")
+
+
+_NUMBER = r"\d+(\.\d+)?\s*"
+_SIZED = _NUMBER + "([kKMGT]?B|[KMGT]iB)?"
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(gt=0),
+    _written(rf"^({_NUMBER}(ms|s|m|h|d|w)\s*)+$", "30s", "5m", "1h30m"),
+]
+Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0), _written(f"^{_SIZED}$", "500MB", "20GiB")]
+BytesPerSecond = Annotated[int, BeforeValidator(parse_rate), Field(gt=0), _written(f"^{_SIZED}/s$", "5MB/s")]
+Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1), _written(rf"^{_NUMBER}%$", "20%")]
 
 
 def duration_text(seconds: float) -> str:

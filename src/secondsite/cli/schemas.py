@@ -1,0 +1,197 @@
+"""The JSON documents of the commands, as types: their published schemas are made from these.
+
+Within a major version keys are only added. A document may hold more keys than its schema names.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from secondsite.errors import UsageError
+
+Moment = Annotated[str, Field(description="RFC 3339 in UTC")]
+Said = Annotated[str | None, Field(description="null where there is nothing to say")]
+
+
+class FaultDocument(TypedDict):
+    """What is wrong at a place in the file."""
+
+    path: Annotated[str, Field(description="place in the file, like sites.oslo.country or files[0].path")]
+    line: int | None
+    message: str
+    hint: Said
+
+
+class ErrorDocument(TypedDict):
+    """What every command prints with --json when it does not reach its own document."""
+
+    error: Annotated[str, Field(description="stable slug, explained in docs/reference/errors.md")]
+    message: str
+    host: Said
+    step: Said
+    hint: Said
+    exit_code: int
+    also: NotRequired[Annotated[list[dict[str, Any]], Field(description="further errors of the same command")]]
+    faults: NotRequired[list[FaultDocument]]
+
+
+class ValidateDocument(TypedDict):
+    """`secondsite validate --json`."""
+
+    file: str
+    sha256: str | None
+    valid: bool
+    faults: list[FaultDocument]
+    warnings: list[FaultDocument]
+
+
+class FindingDocument(TypedDict):
+    """What a named check found."""
+
+    check: str
+    severity: Literal["critical", "warning", "info"]
+    site: Said
+    message: str
+    hint: Said
+
+
+class SiteDatabaseDocument(TypedDict):
+    """The database at one site."""
+
+    state: str
+    timeline: int | None
+
+
+class SiteDocument(TypedDict):
+    """A site at one moment."""
+
+    role: Literal["primary", "standby", "stopped", "absent", "unknown"]
+    reachable: bool
+    database: SiteDatabaseDocument
+
+
+class ReplicaDocument(TypedDict):
+    """How far one replica is behind; null means unknown, never zero."""
+
+    name: str
+    kind: Literal["database", "files"]
+    state: str
+    lag_seconds: float | None
+    lag_bytes: int | None
+    lag_files: NotRequired[int | None]
+
+
+class RpoDocument(TypedDict):
+    """What a disaster now would cost."""
+
+    estimated_seconds: float | None
+    worst: Annotated[str | None, Field(description="the replica that is farthest behind")]
+
+
+class RtoDocument(TypedDict):
+    """How long recovery would take, and from what that is predicted."""
+
+    predicted_seconds: float | None
+    basis: Any
+
+
+class StatusDocument(TypedDict):
+    """`secondsite status --json`."""
+
+    service: str
+    taken_at: Moment
+    generation: int | None
+    sites: dict[str, SiteDocument]
+    replicas: list[ReplicaDocument]
+    rpo: RpoDocument
+    rto: RtoDocument
+    ready: bool
+    findings: list[FindingDocument]
+
+
+class StepDocument(TypedDict):
+    """One step of a procedure."""
+
+    name: str
+    site: str
+    started_at: Moment | None
+    ended_at: Moment | None
+    outcome: Literal["done", "already", "skipped", "failed", "undone"]
+    title: NotRequired[str]
+    seconds: NotRequired[float]
+    message: NotRequired[Said]
+    hint: NotRequired[Said]
+    details: NotRequired[dict[str, Any]]
+
+
+class ObjectiveDocument(TypedDict):
+    """An objective beside what was measured or estimated; met is null where neither is known."""
+
+    objective_seconds: NotRequired[float]
+    measured_seconds: NotRequired[float | None]
+    estimated_seconds: NotRequired[float | None]
+    met: NotRequired[bool | None]
+
+
+class ProcedureDocument(TypedDict):
+    """`--json` of failover, switchover, failback and drill."""
+
+    procedure: str
+    id: str
+    outcome: Literal["completed", "rolled_back", "failed", "blocked"]
+    steps: list[StepDocument]
+    rto: ObjectiveDocument
+    rpo: ObjectiveDocument
+    journal: Annotated[str, Field(description="path of the journal on the host that ran the procedure")]
+
+
+class ChangeDocument(TypedDict):
+    """A difference between what is and what the file says."""
+
+    resource: str
+    site: str
+    summary: str
+    diff: Annotated[str, Field(description="unified diff, may be empty")]
+    disrupts: Annotated[str | None, Field(description="what a user of the service would notice")]
+
+
+class PlanDocument(TypedDict):
+    """`secondsite plan --json`."""
+
+    service: str
+    changes: list[ChangeDocument]
+
+
+DOCUMENTS: dict[str, Any] = {
+    "error": ErrorDocument,
+    "plan": PlanDocument,
+    "procedure": ProcedureDocument,
+    "status": StatusDocument,
+    "validate": ValidateDocument,
+}
+
+
+def names() -> list[str]:
+    """Every name that ``schema_of`` knows."""
+    return sorted(["file", *DOCUMENTS])
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema of the file or of a document. Raises UsageError for a name that is none."""
+    if name == "file":
+        from secondsite.spec import Spec
+
+        schema = Spec.model_json_schema(mode="validation")
+    elif name in DOCUMENTS:
+        schema = TypeAdapter(DOCUMENTS[name]).json_schema()
+    else:
+        raise UsageError(f'there is no schema "{name}"', hint=f"secondsite schema {'|'.join(names())}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"secondsite {name}"}
+
+
+def conforms(name: str, document: object) -> None:
+    """Raises pydantic's ValidationError where a document breaks its published schema; for tests."""
+    TypeAdapter(DOCUMENTS[name]).validate_python(document, strict=True)
