@@ -1,14 +1,14 @@
 """Links between hosts: cut them, in both directions or in one, and heal them."""
 
-from itertools import permutations
-
 from secondsite_lab import network
 from secondsite_lab.errors import UsageError
 from secondsite_lab.lab import Lab
-from secondsite_lab.topology import HOSTS, Host, host_named
+from secondsite_lab.topology import DIRECTIONS, Host, host_named
+
+Direction = tuple[Host, Host]
 
 
-def directions(a: str | None, b: str | None, *, one_way: bool = False) -> list[tuple[Host, Host]]:
+def directions(a: str | None, b: str | None, *, one_way: bool = False) -> list[Direction]:
     """The (from, to) pairs meant by a link's ends: two hosts, all links of one, or every link."""
     if one_way and (a is None or b is None):
         raise UsageError("a one-way fault needs two hosts: from the first to the second")
@@ -18,19 +18,19 @@ def directions(a: str | None, b: str | None, *, one_way: bool = False) -> list[t
         raise UsageError(f"{first.name} has no link to itself")
     if first is not None and second is not None:
         return [(first, second)] if one_way else [(first, second), (second, first)]
-    return [pair for pair in permutations(HOSTS, 2) if first is None or first in pair]
+    return [pair for pair in DIRECTIONS if first is None or first in pair]
 
 
-def _elements(pairs: list[tuple[Host, Host]]) -> str:
-    return ", ".join(f"{source.name} . {target.name}" for source, target in pairs)
+def _elements(pairs: list[Direction]) -> str:
+    return ", ".join(f"{source.name} . {target.network}" for source, target in pairs)
 
 
-def cut(lab: Lab, pairs: list[tuple[Host, Host]]) -> None:
+def cut(lab: Lab, pairs: list[Direction]) -> None:
     """Drop everything in these directions, silently."""
     network.edit_rules(lab, f"add element {network.TABLE} cut {{ {_elements(pairs)} }}\n")
 
 
-def heal(lab: Lab, pairs: list[tuple[Host, Host]]) -> None:
+def heal(lab: Lab, pairs: list[Direction]) -> None:
     """Let everything pass again in these directions."""
     elements = _elements(pairs)
     # Added first, because taking out what is not in is an error.

@@ -9,30 +9,49 @@ from pathlib import Path
 from secondsite_lab.errors import CommandFailed
 from secondsite_lab.lab import Lab
 from secondsite_lab.run import run
-from secondsite_lab.topology import HOSTS, WORLD, Host
+from secondsite_lab.topology import DIRECTIONS, HOSTS, WORLD, Host
 
 TABLE = "inet lab"
 RESOLVER = f"nameserver {WORLD.address}\noptions timeout:1 attempts:3\n"
-_RULES = """
-table inet lab {
-  set cut { type ifname . ifname; }
-  set dark { type ifname; }
-  chain forward {
+_PREFIX = 24
+
+
+def rules() -> str:
+    """The router's packet rules, with a place for every direction between two hosts.
+
+    Faults are looked up where packets come in, so that a packet which takes the way round through a delay meets them
+    once. The priority names the shaping class of its direction, where there is one.
+    """
+    chains, faults, classes = "", "", ""
+    for number, (source, target) in enumerate(DIRECTIONS, start=1):
+        chains += f"  chain {loss_chain(source, target)} {{ }}\n"
+        faults += f"    iifname {source.name} ip daddr {target.network} jump {loss_chain(source, target)}\n"
+        classes += f"    ip saddr {source.network} oifname {target.name} meta priority set 1:{number}\n"
+    return f"""
+table {TABLE} {{
+  set cut {{ type ifname . ipv4_addr; flags interval; }}
+  set dark {{ type ifname; }}
+{chains}
+  chain prerouting {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname @dark drop
+    iifname . ip daddr @cut drop
+{faults}  }}
+  chain forward {{
     type filter hook forward priority 0; policy accept;
-    iifname @dark drop
     oifname @dark drop
-    iifname . oifname @cut drop
-  }
-  chain input {
-    type filter hook input priority 0; policy accept;
-    iifname @dark drop
-  }
-  chain output {
+{classes}  }}
+  chain output {{
     type filter hook output priority 0; policy accept;
     oifname @dark drop
-  }
-}
+  }}
+}}
 """
+
+
+def loss_chain(source: Host, target: Host) -> str:
+    """The chain that loses packets of one direction, empty while none are to be lost."""
+    return f"loss-{source.name}-{target.name}"
 
 
 def existing_namespaces() -> list[str]:
@@ -52,7 +71,7 @@ def create_router(lab: Lab) -> None:
     settings = ["net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"]
     run(in_namespace(lab.router, "sysctl", "-q", "-w", *settings))
     run(["ip", "-n", lab.router, "link", "set", "lo", "up"])
-    edit_rules(lab, _RULES)
+    edit_rules(lab, rules())
 
 
 def edit_rules(lab: Lab, script: str) -> None:
@@ -73,11 +92,11 @@ def connect(lab: Lab, host: Host) -> None:
     _batch(
         namespace,
         "link set lo up",
-        f"address add {host.address}/24 dev eth0",
+        f"address add {host.address}/{_PREFIX} dev eth0",
         "link set eth0 up",
         f"route add default via {host.gateway}",
     )
-    _batch(lab.router, f"address add {host.gateway}/24 dev {host.name}", f"link set {host.name} up")
+    _batch(lab.router, f"address add {host.gateway}/{_PREFIX} dev {host.name}", f"link set {host.name} up")
 
 
 def _batch(namespace: str, *commands: str) -> None:

@@ -1,6 +1,6 @@
 """Power: a host loses it between two instructions, and gets it back with the disk as it was."""
 
-from secondsite_lab import cgroups, disks, network
+from secondsite_lab import cgroups, disks, network, shape
 from secondsite_lab.errors import LabError
 from secondsite_lab.hosts import Boot, forget, leader, supervisor
 from secondsite_lab.lab import Lab
@@ -33,6 +33,7 @@ def start(lab: Lab, record: Record, host: Host) -> Boot:
     store = record.store()
     disks.attach(lab, host, store)
     network.connect(lab, host)
+    shape.reapply(lab, record, host)
     network.edit_rules(
         lab,
         f"add element {network.TABLE} dark {{ {host.name} }}\ndelete element {network.TABLE} dark {{ {host.name} }}\n",

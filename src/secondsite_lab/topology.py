@@ -1,6 +1,7 @@
 """Who lives where: the hosts, their addresses and the networks between them."""
 
 from dataclasses import dataclass
+from itertools import permutations
 
 from secondsite_lab.errors import UsageError
 
@@ -46,6 +47,8 @@ WORLD = Host("world", "203.0.113.53", "203.0.113.1", "203.0.113.0/24", None)
 HOSTS = (OSLO, BERGEN, WORLD)
 SITES = (OSLO, BERGEN)
 PRIMARY = OSLO
+# Every way a packet can take between two hosts.
+DIRECTIONS = tuple(permutations(HOSTS, 2))
 
 
 def host_named(name: str) -> Host:
