@@ -1,0 +1,189 @@
+"""The engine: order, parallel steps, rollback before the turning point, and going on after a death anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from secondsite.clock import SystemClock
+from secondsite.errors import FinalError
+from secondsite.events import Emit, ignore
+from secondsite.recovery.engine import Engine, Outcome, position
+from secondsite.recovery.journal import Journal, Kind, read
+from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
+
+
+class World:
+    """What the steps change; it outlives the process that runs them."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.undone: list[str] = []
+        self.log: list[str] = []
+        self.broken: set[str] = set()
+
+
+class Act(Step):
+    world: World
+    delay: ClassVar[float] = 0.0
+
+    def __init__(self, world: World) -> None:
+        super().__init__("bergen")
+        self.world = world
+
+    async def check(self) -> Details | None:
+        return {} if self.name in self.world.done else None
+
+    async def apply(self, emit: Emit) -> Details:
+        self.world.log.append(f"{self.name} begins")
+        await asyncio.sleep(self.delay)
+        if self.name in self.world.broken:
+            raise FinalError(f"{self.name} is broken")
+        self.world.done.append(self.name)
+        self.world.log.append(f"{self.name} ends")
+        return {"by": self.name}
+
+    async def undo(self) -> None:
+        if self.name in self.world.done:
+            self.world.done.remove(self.name)
+        self.world.undone.append(self.name)
+
+
+class Look(Act):
+    name, title = "look", "Look"
+
+
+class Fence(Act):
+    name, title, needs = "fence", "Fence", ("look",)
+
+
+class Turn(Act):
+    name, title, point_of_no_return = "turn", "Turn", True
+
+
+class Dns(Act):
+    name, title, delay = "dns", "Dns", 0.02
+
+
+class App(Act):
+    name, title, delay = "app", "App", 0.02
+
+
+class Tidy(Act):
+    name, title, needs, essential = "tidy", "Tidy", ("app",), False
+
+
+ALL: tuple[type[Act], ...] = (Look, Fence, Turn, Dns, App, Tidy)
+
+
+class Died(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+async def run(
+    world: World, path: Path, die_at: str | None = None, kinds: Sequence[type[Act]] = ALL
+) -> tuple[Outcome, tuple[StepOutcome, ...]]:
+    def trip(step: str, phase: str) -> None:
+        if f"{step}:{phase}" == die_at:
+            raise Died
+
+    journal = Journal.reopen(path, SystemClock()) if path.exists() else Journal(path, SystemClock())
+    journal.append(Kind.RESUMED if journal.records else Kind.OPENED, {})
+    steps = [kind(world) for kind in kinds]
+    try:
+        return await Engine(steps, journal, SystemClock(), ignore, {}, trip).run(lambda _: {})
+    finally:
+        journal.close()
+
+
+async def test_independent_steps_run_at_the_same_time_and_the_turning_point_waits_for_all(tmp_path: Path) -> None:
+    world = World()
+    outcome, _ = await run(world, tmp_path / "j")
+    assert outcome is Outcome.COMPLETED
+    assert world.log.index("turn begins") > world.log.index("fence ends")
+    assert world.log.index("app begins") < world.log.index("dns ends")
+    assert world.log.index("tidy begins") > world.log.index("app ends")
+
+
+@pytest.mark.parametrize("broken", ["look", "fence", "turn"])
+async def test_a_failure_before_the_turning_point_takes_everything_back(tmp_path: Path, broken: str) -> None:
+    world = World()
+    world.broken = {broken}
+    outcome, steps = await run(world, tmp_path / "j")
+    assert outcome is Outcome.ROLLED_BACK
+    assert world.done == []
+    assert {step.name: step.result for step in steps}["app"] is StepResult.SKIPPED
+
+
+async def test_a_failure_behind_the_turning_point_leaves_the_other_steps_running_and_takes_nothing_back(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    world.broken = {"dns"}
+    outcome, steps = await run(world, tmp_path / "j")
+    assert outcome is Outcome.BLOCKED
+    assert world.undone == []
+    assert "app" in world.done and "tidy" in world.done
+    world.broken = set()
+    outcome, _steps = await run(world, tmp_path / "j")
+    assert outcome is Outcome.COMPLETED
+    assert world.done.count("turn") == 1
+
+
+async def test_a_step_that_is_not_essential_may_fail(tmp_path: Path) -> None:
+    world = World()
+    world.broken = {"tidy"}
+    outcome, steps = await run(world, tmp_path / "j")
+    assert outcome is Outcome.COMPLETED
+    assert steps[-1].result is StepResult.FAILED
+
+
+PLACES = [f"{kind.name}:{phase}" for kind in ALL for phase in ("before-intent", "intent", "applied", "verified")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_procedure_that_died_anywhere_is_finished_by_the_next_run_and_nothing_happens_twice(
+    tmp_path: Path, place: str
+) -> None:
+    world, path = World(), tmp_path / "j"
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at=place)
+    outcome, steps = await run(world, path)
+    assert outcome is Outcome.COMPLETED
+    assert sorted(world.done) == sorted(kind.name for kind in ALL)
+    assert all(step.result in (StepResult.DONE, StepResult.ALREADY) for step in steps)
+
+
+async def test_an_intent_is_on_the_disk_before_the_step_acts(tmp_path: Path) -> None:
+    seen: list[frozenset[str]] = []
+
+    class Spy(Act):
+        name, title, point_of_no_return = "spy", "Spy", True
+
+        async def apply(self, emit: Emit) -> Details:
+            seen.append(position(read(tmp_path / "j").records).begun)
+            return {}
+
+    await run(World(), tmp_path / "j", kinds=(Spy,))
+    assert seen == [frozenset({"spy"})]
+
+
+async def test_when_nobody_can_tell_whether_the_turning_point_was_passed_nothing_is_taken_back(tmp_path: Path) -> None:
+    class Blind(Turn):
+        async def check(self) -> Details | None:
+            if "begun" in self.world.done:
+                raise FinalError("the database does not answer")
+            return None
+
+        async def apply(self, emit: Emit) -> Details:
+            self.world.done.append("begun")
+            raise FinalError("lost the connection")
+
+    world = World()
+    outcome, _ = await run(world, tmp_path / "j", kinds=(Look, Fence, Blind, App))
+    assert outcome is Outcome.BLOCKED
+    assert world.undone == []

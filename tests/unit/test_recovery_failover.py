@@ -1,0 +1,80 @@
+"""The failover's pure parts: its shape, its estimate of the loss, its exit code."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondsite.clock import SystemClock
+from secondsite.database.cluster import Cluster
+from secondsite.database.promote import switch_point
+from secondsite.database.state import DatabaseState, Role
+from secondsite.objectives.snapshot import LastPrimary
+from secondsite.recovery.failover.assess import estimate
+from secondsite.recovery.failover.context import Context, FailoverArguments
+from secondsite.recovery.failover.plan import steps
+from secondsite.recovery.peer import Peer
+from secondsite.spec import Spec
+
+moments = st.floats(1e9, 2e9)
+
+
+def context() -> Context:
+    spec = Spec.model_validate(
+        {
+            "service": {"name": "shop"},
+            "objectives": {"rpo": "10s", "rto": "1m"},
+            "sites": {
+                name: {
+                    "ssh": f"root@192.0.2.{number}",
+                    "public": f"192.0.2.{number}",
+                    "operator": "Example",
+                    "country": "NO",
+                    "location": [59.9, 10.7],
+                }
+                for number, name in ((11, "oslo"), (12, "bergen"))
+            },
+            "tunnel": {"network": "10.10.0.0/24"},
+            "database": {"cluster": "15/main"},
+        }
+    )
+    arguments = FailoverArguments(to="bergen", commanded_at="2026-11-22T03:12:00Z")
+    peer = Peer("oslo", "10.10.0.1", 7433, "t")
+    return Context(spec, "bergen", peer, Cluster("15", "main"), SystemClock(), "id", arguments, dict)
+
+
+def test_a_failover_has_one_point_of_no_return_and_fences_before_it() -> None:
+    names = [step.name for step in steps(context())]
+    turns = [step.name for step in steps(context()) if step.point_of_no_return]
+    assert turns == ["promote"]
+    assert names.index("fence") < names.index("promote")
+    assert names.index("dns") > names.index("promote")
+
+
+def standby(heartbeat: float | None, reached: int = 1000) -> DatabaseState:
+    return DatabaseState(Role.STANDBY, timeline=1, replayed=reached, heartbeat_at=heartbeat)
+
+
+@given(moments, moments, moments)
+def test_the_estimated_loss_is_never_negative_and_never_above_the_most_it_can_be(
+    beat: float, last_beat: float, now: float
+) -> None:
+    found = estimate(standby(beat), LastPrimary(now, 5000, 1, last_beat), now=now)
+    assert 0 <= found["estimated_seconds"] <= found["at_most_seconds"]
+
+
+def test_without_a_heartbeat_the_loss_is_unknown_not_zero() -> None:
+    assert estimate(standby(None), None, now=2e9)["estimated_seconds"] is None
+
+
+def test_wal_the_primary_had_and_this_site_has_not_is_counted() -> None:
+    found = estimate(standby(100.0, reached=1000), LastPrimary(101, 1800, 1, 100.5), now=110)
+    assert found["known_bytes"] == 800
+    assert found["estimated_seconds"] == 0.5
+    assert found["at_most_seconds"] == 10
+
+
+def test_the_switch_point_is_the_last_line_of_a_history_file() -> None:
+    assert switch_point("") == 0
+    text = "1\t0/3000148\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n"
+    assert switch_point(text) == 0x5000060

@@ -1,0 +1,55 @@
+"""The guard's decision: never two primaries, whoever is silent."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondsite.dns.state import RecordState, ServerAnswer
+from secondsite.recovery.guard import PeerAnswer, Ruling, decide
+
+sites = st.sampled_from(["oslo", "bergen", None])
+peers = st.one_of(st.none(), st.builds(PeerAnswer, st.booleans(), st.integers(1, 5)))
+
+
+def record(points_to: str | None) -> RecordState:
+    return RecordState("example.test", "shop", (ServerAnswer("203.0.113.53"),), points_to)
+
+
+def ruling(peer: PeerAnswer | None, dns: str | None, generation: int = 3, policy: str = "wait") -> Ruling:
+    records = () if dns == "none" else (record(dns),)
+    return decide(site="oslo", peer_site="bergen", generation=generation, peer=peer, dns=records, policy=policy).ruling
+
+
+@given(peers, sites, st.integers(1, 5), st.sampled_from(["wait", "serve"]))
+def test_a_site_that_sees_a_higher_generation_never_accepts_writes(
+    peer: PeerAnswer | None, dns: str | None, generation: int, policy: str
+) -> None:
+    if peer is not None and peer.generation > generation:
+        assert ruling(peer, dns, generation, policy) is Ruling.HOLD
+
+
+@given(peers, st.integers(1, 5), st.sampled_from(["wait", "serve"]))
+def test_a_site_that_the_dns_does_not_send_users_to_never_accepts_writes(
+    peer: PeerAnswer | None, generation: int, policy: str
+) -> None:
+    assert ruling(peer, "bergen", generation, policy) is Ruling.HOLD
+
+
+@given(sites, st.integers(1, 5))
+def test_two_sites_never_write_in_the_same_generation(dns: str | None, generation: int) -> None:
+    assert ruling(PeerAnswer(True, generation), dns, generation) is Ruling.HOLD
+
+
+def test_a_primary_with_a_standby_behind_it_comes_up_writable() -> None:
+    assert ruling(PeerAnswer(False, 3), "oslo") is Ruling.ALLOW
+    assert ruling(PeerAnswer(False, 3), "none") is Ruling.ALLOW
+
+
+def test_the_dns_is_enough_where_the_peer_is_silent() -> None:
+    assert ruling(None, "oslo") is Ruling.ALLOW
+
+
+def test_where_nobody_answers_the_policy_decides() -> None:
+    assert ruling(None, None) is Ruling.WAIT
+    assert ruling(None, None, policy="serve") is Ruling.ALLOW
