@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 # The order is the order of `secondsite --help`. A command that does not exist yet has no line.
 COMMANDS: tuple[Command, ...] = (
+    Command("init", "secondsite.cli.init:run", "Write a first file, from answers or from flags."),
     Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),

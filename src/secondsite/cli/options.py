@@ -23,9 +23,16 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on standard output.")]
-Yes = Annotated[bool, Parameter(name="--yes", negative="", help="Answer yes to every question that is asked.")]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Show what would happen and change nothing.")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document on standard output.")
+]
+Yes = Annotated[
+    bool, Parameter(name="--yes", negative="", show_default=False, help="Answer yes to every question that is asked.")
+]
+DryRun = Annotated[
+    bool,
+    Parameter(name="--dry-run", negative="", show_default=False, help="Show what would happen and change nothing."),
+]
 
 
 def find_config(config: Path | None) -> Path:

@@ -48,6 +48,15 @@ class ValidateDocument(TypedDict):
     warnings: list[FaultDocument]
 
 
+class InitDocument(TypedDict):
+    """`secondsite init --json`."""
+
+    file: str
+    sha256: str
+    moved_aside: Annotated[str | None, Field(description="where the file that was there went")]
+    warnings: list[FaultDocument]
+
+
 class FindingDocument(TypedDict):
     """What a named check found."""
 
@@ -167,6 +176,7 @@ class PlanDocument(TypedDict):
 
 DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
+    "init": InitDocument,
     "plan": PlanDocument,
     "procedure": ProcedureDocument,
     "status": StatusDocument,

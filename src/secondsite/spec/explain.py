@@ -41,6 +41,12 @@ def explain(wrong: ValidationError, data: Mapping[str, Any]) -> list[Problem]:
     return [*problems.values(), *told.values()]
 
 
+def in_words(wrong: ValidationError) -> str:
+    """The first thing wrong with a single value, with its hint."""
+    message, hint = _words(wrong.errors(include_url=False)[0], ())
+    return f"{message}; {hint}" if hint else message
+
+
 def _real(loc: Loc, data: Any) -> Loc:
     """The part of pydantic's location that exists in the data, without the names of its own branches."""
     real: list[str | int] = []
