@@ -1,0 +1,95 @@
+"""Start, stop, reload: through the cluster's systemd unit, and believed only once it was observed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from secondsite import process
+from secondsite.database.cluster import Cluster
+from secondsite.database.connect import connect
+from secondsite.errors import FinalError, RetryableError
+
+ORDER_SECONDS = 120  # systemctl itself; what a start takes beyond is waited for in ``answering``
+POLL_SECONDS = 0.1
+
+
+class Control(Protocol):
+    """What starts and stops one cluster. Every call returns once the order was carried out, or raises."""
+
+    async def start(self) -> None:
+        """Start it; already running is fine."""
+
+    async def stop(self) -> None:
+        """Stop it (fast: clients are disconnected, everything is written); already stopped is fine."""
+
+    async def restart(self) -> None:
+        """Stop and start."""
+
+    async def reload(self) -> None:
+        """Have it read its files again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdControl:
+    """Debian's postgresql@VERSION-NAME.service."""
+
+    cluster: Cluster
+
+    async def start(self) -> None:
+        await self._order("start")
+
+    async def stop(self) -> None:
+        await self._order("stop")
+
+    async def restart(self) -> None:
+        await self._order("restart")
+
+    async def reload(self) -> None:
+        await self._order("reload")
+
+    async def _order(self, verb: str) -> None:
+        await process.run(
+            ["systemctl", verb, self.cluster.unit],
+            timeout=ORDER_SECONDS,
+            step=f"{verb} {self.cluster.unit}",
+            hint=f"journalctl -u {self.cluster.unit}",
+        )
+
+
+async def answering(cluster: Cluster, *, seconds: float) -> None:
+    """Wait until the cluster takes connections. Raises FinalError (slug ``database-not-starting``) with its log."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    connect(cluster).close()
+                    return
+                except RetryableError as refused:
+                    last = refused.message
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError as late:
+        raise FinalError(
+            f"{cluster} did not start within {seconds:g} s: {last_words(cluster) or last}",
+            slug="database-not-starting",
+            hint=f"journalctl -u {cluster.unit}; the end of {log_file(cluster)}",
+        ) from late
+
+
+def log_file(cluster: Cluster) -> Path:
+    """Where Debian's pg_ctlcluster sends the server's log."""
+    return Path("/var/log/postgresql", f"postgresql-{cluster.version}-{cluster.name}.log")
+
+
+def last_words(cluster: Cluster) -> str:
+    """The last line of trouble in the server's log; empty where there is none."""
+    try:
+        with log_file(cluster).open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - 16384))
+            rows = log.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    bad = [row for row in rows if any(mark in row for mark in ("FATAL:", "ERROR:", "PANIC:"))]
+    return bad[-1].strip() if bad else ""

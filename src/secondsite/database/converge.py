@@ -1,0 +1,49 @@
+"""The database's resources on one host, in the order in which they must hold."""
+
+from __future__ import annotations
+
+from secondsite.converge.resource import Resource
+from secondsite.database.clusterconfig import ClusterConfig
+from secondsite.database.configure import Settings
+from secondsite.database.facts import Facts
+from secondsite.database.gate import PrimaryGate, StandbyGate
+from secondsite.database.hba import HbaBlock, body
+from secondsite.database.heartbeat import HeartbeatTable
+from secondsite.database.node import Node
+from secondsite.database.passfile import PassFile
+from secondsite.database.role import ReplicationRole
+from secondsite.database.seed import Standby
+from secondsite.database.slot import Slot
+from secondsite.spec import Spec
+
+
+def primary_resources(spec: Spec, site: str, facts: Facts, *, node: Node | None = None) -> list[Resource]:
+    """What makes ``site``'s running cluster a primary that its peer can copy and follow. Needs no facts of a peer."""
+    node = node or Node.of(spec)
+    return [
+        PrimaryGate(node, site),
+        PassFile(node, facts.peer_address, spec.database.port, facts.password),
+        Settings(node, spec, site, facts, standby=False),
+        ReplicationRole(node, facts.password),
+        HbaBlock(node, body(spec, facts.peer_address)),
+        HeartbeatTable(node),
+        Slot(node, spec.peer_of(site)),
+    ]
+
+
+def standby_resources(
+    spec: Spec, site: str, facts: Facts, *, replace: bool, node: Node | None = None
+) -> list[Resource]:
+    """What makes ``site`` a streaming standby; the primary must have been converged. ``facts.primary`` is needed.
+
+    replace: data that is not a standby of this primary may be moved aside.
+    """
+    node = node or Node.of(spec)
+    return [
+        StandbyGate(node, facts, replace),
+        PassFile(node, facts.peer_address, spec.database.port, facts.password),
+        ClusterConfig(node, facts),
+        Settings(node, spec, site, facts, standby=True),
+        HbaBlock(node, body(spec, facts.peer_address), standby=True),
+        Standby(node, spec, site, facts, replace),
+    ]
