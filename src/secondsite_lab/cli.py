@@ -103,9 +103,7 @@ def down(*, all_labs: Annotated[bool, Parameter(name="--all", negative=())] = Fa
 
 
 @app.command
-def info(
-    *, name: Name = DEFAULT_NAME, json: Annotated[bool, Parameter(name="--json", negative=())] = False
-) -> None:
+def info(*, name: Name = DEFAULT_NAME, json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
     """Tell what an outside program needs to join in: addresses, namespaces, keys, the shop's URL.
 
     Parameters
@@ -169,6 +167,88 @@ def power_on(host: str, *, name: Name = DEFAULT_NAME) -> None:
     lab = lab_named(name)
     with changing(lab, tell):
         power.on(lab, record.read_complete(lab), host_named(host))
+
+
+@app.command
+def save(label: str, *, name: Name = DEFAULT_NAME) -> None:
+    """Keep the disks of all hosts as they are, under a label. The hosts are shut down for it, and booted again.
+
+    Parameters
+    ----------
+    label
+        Under which the state is kept; an older one of that label is replaced.
+    """
+    from secondsite_lab import preflight, record
+    from secondsite_lab.save import save as keep
+    from secondsite_lab.up import changing
+
+    preflight.require_root()
+    lab = lab_named(name)
+    with changing(lab, tell):
+        keep(lab, record.read_complete(lab), label)
+
+
+@app.command
+def restore(label: str, *, name: Name = DEFAULT_NAME) -> None:
+    """Throw away what the hosts have become: disks as saved, links healed, all hosts booted.
+
+    Parameters
+    ----------
+    label
+        The label given to `save`.
+    """
+    from secondsite_lab import preflight, record
+    from secondsite_lab.save import restore as put_back
+    from secondsite_lab.up import changing
+
+    preflight.require_root()
+    lab = lab_named(name)
+    with changing(lab, tell):
+        put_back(lab, record.read_complete(lab), label)
+
+
+@app.command
+def image(*, suite: str = "bookworm", storage: str | None = None) -> None:
+    """Only build the base image, unless it is there: for a machine that shall be ready before the first `up`.
+
+    Parameters
+    ----------
+    suite
+        Debian release: bookworm or trixie.
+    storage
+        Where disks live: btrfs or overlay.
+    """
+    from secondsite_lab import down as removal
+    from secondsite_lab import preflight
+    from secondsite_lab.up import build_image
+
+    preflight.check()
+    print(build_image(suite, storage, tell))
+    removal.tidy()
+
+
+@app.command
+def customer(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)], name: Name = DEFAULT_NAME) -> None:
+    """Be a customer of the shop, out in the world: `secondsite-lab customer -- --log orders.jsonl`.
+
+    The same as running `python -m secondsite_lab.customer` in the world's namespace; try `customer -- --help`.
+
+    Parameters
+    ----------
+    arguments
+        Options of the customer, after `--`.
+    """
+    import os
+
+    from secondsite_lab import preflight, record
+    from secondsite_lab.network import in_namespace
+    from secondsite_lab.topology import WORLD
+
+    preflight.require_root()
+    lab = lab_named(name)
+    record.read_complete(lab)
+    argv = in_namespace(lab.netns(WORLD), sys.executable, "-m", "secondsite_lab.customer", *arguments)
+    os.execvp(argv[0], argv)
 
 
 link = App(name="link", help="Cut, heal or shape the links between hosts.", version_flags=[])

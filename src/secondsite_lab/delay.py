@@ -35,7 +35,7 @@ def hold(descriptor: int, seconds: float) -> None:
             _take(descriptor, held, seconds)
         now = time.monotonic()
         while held and held[0][0] <= now:
-            os.write(descriptor, held.popleft()[1])
+            _give_back(descriptor, held.popleft()[1])
 
 
 def _take(descriptor: int, held: deque[tuple[float, bytes]], seconds: float) -> None:
@@ -47,6 +47,13 @@ def _take(descriptor: int, held: deque[tuple[float, bytes]], seconds: float) -> 
             return
         if len(held) < _MOST_HELD:
             held.append((due, packet))
+
+
+def _give_back(descriptor: int, packet: bytes) -> None:
+    try:
+        os.write(descriptor, packet)
+    except BlockingIOError:
+        return  # the kernel's queue is full: as on any line, the packet is lost
 
 
 def main() -> None:

@@ -63,4 +63,3 @@ def tidy() -> None:
         runtime_directory().rmdir()
     except OSError:
         return
-

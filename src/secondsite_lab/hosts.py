@@ -65,8 +65,19 @@ def supervisor(lab: Lab, host: Host) -> Process | None:
 
 def leader(lab: Lab, host: Host) -> Process | None:
     """The running init of a host, or None when the host is off."""
-    process = processes.load(lab.host_state(host) / "leader.json")
-    return process if process is not None and process.alive() else None
+    record = lab.host_state(host) / "leader.json"
+    process = processes.load(record)
+    if process is not None and process.alive():
+        return process
+    # A host that rebooted itself has another init, under the same supervisor.
+    above = supervisor(lab, host)
+    return only_child(above) if above is not None else None
+
+
+def only_child(process: Process) -> Process | None:
+    """The child of a systemd-nspawn, which keeps only one: the host's init."""
+    children = processes.children(process.pid)
+    return processes.process_of(children[0]) if len(children) == 1 else None
 
 
 def require_leader(lab: Lab, host: Host) -> Process:
@@ -99,7 +110,7 @@ class Boot:
         deadline = time.monotonic() + _BOOT_SECONDS
         ports = {SSH_PORT, DNS_PORT} if self._host is WORLD else {SSH_PORT}
         while True:
-            init = self._init()
+            init = only_child(self._supervisor)
             if init is not None and ports <= _listening(init):
                 processes.save(init, self._state / "leader.json")
                 return
@@ -109,11 +120,6 @@ class Boot:
                 raise self._failure(f"did not come up in {_BOOT_SECONDS} s")
             time.sleep(0.02)
 
-    def _init(self) -> Process | None:
-        """The host's init: the only child that systemd-nspawn keeps."""
-        children = processes.children(self._supervisor.pid)
-        return processes.process_of(children[0]) if len(children) == 1 else None
-
     def _failure(self, what: str) -> LabError:
         tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:]) if self._log.exists() else ""
         return LabError(f"{self._host.name} {what}\n{tail}")
@@ -121,7 +127,7 @@ class Boot:
 
 def _listening(process: Process) -> set[int]:
     """The TCP ports that are open in a process's network namespace, without a trace in that network."""
-    found = set()
+    found: set[int] = set()
     for table in ("tcp", "tcp6"):
         try:
             lines = Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]

@@ -16,6 +16,7 @@ from secondsite_lab.storage import Store
 
 Tell = Callable[[str], None]
 _BUILD_SECONDS = 900
+_KEPT = 2
 
 
 def key(suite: str) -> str:
@@ -61,6 +62,7 @@ def _build(store: Store, suite: str, name: str, groups: list[Path], tell: Tell) 
         tell("image: settling it")
         customise.finish(target)
         store.finish_image(name)
+        store.prune_images(suite, _KEPT)
     finally:
         kill_and_remove(groups)
         store.discard_unfinished_image(name)
@@ -72,12 +74,12 @@ def bootstrap_argv(suite: str, target: Path, source_list: Path) -> list[str]:
     argv += [f"--aptopt={option}" for option in sources.options()]
     argv += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*"]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
-    argv += ["--essential-hook=mkdir -p \"$1/etc/postgresql-common\""]
-    argv += ["--essential-hook=echo create_main_cluster = false >\"$1/etc/postgresql-common/createcluster.conf\""]
+    argv += ['--essential-hook=mkdir -p "$1/etc/postgresql-common"']
+    argv += ['--essential-hook=echo create_main_cluster = false >"$1/etc/postgresql-common/createcluster.conf"']
     argv += [f"--include={','.join(packages.installed(suite))}"]
     wanted = " ".join(packages.IN_REPOSITORY)
-    argv += ["--customize-hook=chroot \"$1\" apt-get clean"]
-    argv += [f"--customize-hook=chroot \"$1\" apt-get -y -q --no-install-recommends --download-only install {wanted}"]
+    argv += ['--customize-hook=chroot "$1" apt-get clean']
+    argv += [f'--customize-hook=chroot "$1" apt-get -y -q --no-install-recommends --download-only install {wanted}']
     return [*argv, suite, str(target), str(source_list)]
 
 

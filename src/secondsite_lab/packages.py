@@ -24,11 +24,13 @@ INSTALLED_IN_SUITE = {"bookworm": ("zfs-fuse",)}
 
 # What `secondsite apply` and the tests install with a real apt-get, although the hosts have no internet.
 IN_REPOSITORY = (
+    "curl",
     "iperf3",
     "libfaketime",
     "pgbouncer",
     "python3-venv",
     "rsync",
+    "strace",
     "tcpdump",
     "wireguard-go",
     "wireguard-tools",

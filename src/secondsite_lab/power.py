@@ -1,11 +1,17 @@
 """Power: a host loses it between two instructions, and gets it back with the disk as it was."""
 
+import signal
+
 from secondsite_lab import cgroups, disks, network, shape
 from secondsite_lab.errors import LabError
 from secondsite_lab.hosts import Boot, forget, leader, supervisor
 from secondsite_lab.lab import Lab
 from secondsite_lab.record import Record
 from secondsite_lab.topology import Host
+
+# systemd's own signal for "shut down and power off"
+_POWER_OFF = signal.SIGRTMIN + 4
+_SHUTDOWN_SECONDS = 20
 
 
 def off(lab: Lab, record: Record, host: Host) -> None:
@@ -44,3 +50,12 @@ def start(lab: Lab, record: Record, host: Host) -> Boot:
 def on(lab: Lab, record: Record, host: Host) -> None:
     """Boot a host from its disk. Links that were cut before stay cut."""
     start(lab, record, host).wait()
+
+
+def shut_down(lab: Lab, record: Record, host: Host) -> None:
+    """Let a host end its work in good order, as its power button would; without patience beyond reason."""
+    init = leader(lab, host)
+    if init is not None:
+        init.kill(_POWER_OFF)
+        init.wait_gone(_SHUTDOWN_SECONDS)
+    off(lab, record, host)

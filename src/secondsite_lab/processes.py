@@ -29,7 +29,7 @@ class Process:
             return False
         return int(fields[19]) == self.started and fields[0] not in "ZX"
 
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal, to this process only."""
         try:
             descriptor = os.pidfd_open(self.pid)

@@ -25,4 +25,5 @@ def _entry(package: Path) -> str:
     """One paragraph of a Packages file."""
     control = run(["dpkg-deb", "--field", package]).rstrip("\n")
     content = package.read_bytes()
-    return f"{control}\nFilename: ./{package.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    digest = hashlib.sha256(content).hexdigest()
+    return f"{control}\nFilename: ./{package.name}\nSize: {len(content)}\nSHA256: {digest}\n"

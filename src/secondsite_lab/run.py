@@ -21,10 +21,8 @@ def run(
     try:
         done = subprocess.run(
             words,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            input=stdin or "",
+            capture_output=True,
             text=True,
             errors="replace",
             timeout=timeout,

@@ -38,9 +38,7 @@ def _quoted(value: object) -> str:
 
 def _site(lab: Lab, host: Host) -> str:
     site = site_of(host)
-    power = {
-        state: _quoted([*program(), f"power-{state}", host.name, "--name", lab.name]) for state in ("off", "on")
-    }
+    power = {state: _quoted([*program(), f"power-{state}", host.name, "--name", lab.name]) for state in ("off", "on")}
     return f"""[sites.{host.name}]
 ssh = "root@{host.address}"
 public = "{host.address}"

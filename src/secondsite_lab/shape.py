@@ -81,10 +81,15 @@ def apply(lab: Lab, record: Record, directions: list[Direction], quality: Qualit
 
 
 def _apply_one(lab: Lab, record: Record, direction: Direction, quality: Quality) -> None:
-    by_netem = (quality.loss or quality.delay_ms) and _queue(lab, direction, quality, netem=True)
-    if by_netem:
+    if (quality.loss or quality.delay_ms) and has_netem(lab):
+        _class(lab, direction, quality.rate_bits)
+        words = ["delay", f"{quality.delay_ms}ms", "loss", f"{quality.loss * 100}%", "limit", "100000"]
+        _leaf(lab, direction, "netem", *words)
         return
-    _queue(lab, direction, quality, netem=False)
+    if quality.rate_bits is not None:
+        _class(lab, direction, quality.rate_bits)
+        size = max(round(quality.rate_bits / 8 * _QUEUE_SECONDS), 128 * 1024)
+        _leaf(lab, direction, "bfifo", "limit", str(size))
     if quality.loss:
         chain = network.loss_chain(*direction)
         chance = round(quality.loss * 1_000_000)
@@ -97,24 +102,29 @@ def _tc(lab: Lab, *words: str) -> list[str]:
     return ["tc", "-n", lab.router, *words]
 
 
-def _queue(lab: Lab, direction: Direction, quality: Quality, *, netem: bool) -> bool:
+def has_netem(lab: Lab) -> bool:
+    """Whether the kernel has netem; tried on the router's loopback, which carries nothing."""
+    if not succeeds(_tc(lab, "qdisc", "add", "dev", "lo", "root", "netem")):
+        return False
+    run(_tc(lab, "qdisc", "delete", "dev", "lo", "root"))
+    return True
+
+
+def _class(lab: Lab, direction: Direction, rate_bits: int | None) -> None:
     """The shaping class of a direction, on the router's side of its target's wire."""
-    device, number = direction[1].name, _index(direction)
-    rate = quality.rate_bits
-    if rate is None and not netem:
-        return True
+    device = direction[1].name
     if "htb" not in run(_tc(lab, "qdisc", "show", "dev", device)):
         run(_tc(lab, "qdisc", "replace", "dev", device, "root", "handle", "1:", "htb"))
-    limit = f"{rate}bit" if rate is not None else _UNLIMITED
-    run(_tc(lab, "class", "replace", "dev", device, "parent", "1:", "classid", f"1:{number}", "htb", "rate", limit))
-    leaf = ["dev", device, "parent", f"1:{number}", "handle", f"1{number}:"]
-    if netem:
-        words = ["delay", f"{quality.delay_ms}ms", "loss", f"{quality.loss * 100}%", "limit", "100000"]
-        return succeeds(_tc(lab, "qdisc", "replace", *leaf, "netem", *words))
-    assert rate is not None
-    size = max(round(rate / 8 * _QUEUE_SECONDS), 128 * 1024)
-    run(_tc(lab, "qdisc", "replace", *leaf, "bfifo", "limit", str(size)))
-    return True
+    limit = f"{rate_bits}bit" if rate_bits is not None else _UNLIMITED
+    place = ["dev", device, "parent", "1:", "classid", f"1:{_index(direction)}"]
+    run(_tc(lab, "class", "replace", *place, "htb", "rate", limit))
+
+
+def _leaf(lab: Lab, direction: Direction, *queue: str) -> None:
+    """What happens to the packets of a class."""
+    number = _index(direction)
+    place = ["dev", direction[1].name, "parent", f"1:{number}", "handle", f"1{number}:"]
+    run(_tc(lab, "qdisc", "replace", *place, *queue))
 
 
 def _device(direction: Direction) -> str:

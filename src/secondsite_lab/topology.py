@@ -36,12 +36,10 @@ class Host:
     site: Site | None
 
 
-OSLO = Host(
-    "oslo", "192.0.2.11", "192.0.2.1", "192.0.2.0/24", Site("Example Hosting AS", "NO", (59.91, 10.75), "10.10.0.1")
-)
-BERGEN = Host(
-    "bergen", "198.51.100.12", "198.51.100.1", "198.51.100.0/24", Site("Fjord Drift AS", "NO", (60.39, 5.32), "10.10.0.2")
-)
+_OSLO_SITE = Site("Example Hosting AS", "NO", (59.91, 10.75), "10.10.0.1")
+_BERGEN_SITE = Site("Fjord Drift AS", "NO", (60.39, 5.32), "10.10.0.2")
+OSLO = Host("oslo", "192.0.2.11", "192.0.2.1", "192.0.2.0/24", _OSLO_SITE)
+BERGEN = Host("bergen", "198.51.100.12", "198.51.100.1", "198.51.100.0/24", _BERGEN_SITE)
 WORLD = Host("world", "203.0.113.53", "203.0.113.1", "203.0.113.0/24", None)
 
 HOSTS = (OSLO, BERGEN, WORLD)

@@ -8,7 +8,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from secondsite_lab import disks, down, identity, image, lock, network, power, provision, record, service_file, shop, world
+from secondsite_lab import (
+    disks,
+    down,
+    identity,
+    image,
+    lock,
+    network,
+    power,
+    provision,
+    record,
+    service_file,
+    shop,
+    world,
+)
 from secondsite_lab.errors import LabError
 from secondsite_lab.hosts import Boot
 from secondsite_lab.lab import Lab, runtime_directory
@@ -46,6 +59,20 @@ def up(lab: Lab, wanted: Record, tell: Tell) -> None:
             tell("it failed: taking everything down again")
             down.remove(lab, tell)
             raise
+
+
+def build_image(suite: str, kind: str | None, tell: Tell) -> str:
+    """Build the base image alone, as a lab without hosts, so that an interrupted build is cleaned like any lab."""
+    builder = Lab("image-builder")
+    with changing(builder, tell):
+        wanted = record.new(suite, kind=kind, open_database=False, disk_size="0")
+        try:
+            record.write(builder, wanted)
+            with down.machine_lock(tell):
+                wanted.store().open()
+            return image.ensure(wanted.store(), suite, wanted.groups(builder, "image"), tell)
+        finally:
+            down.remove(builder, tell)
 
 
 def _make(lab: Lab, wanted: Record, tell: Tell) -> None:

@@ -55,8 +55,6 @@ def prepare(root: Path, secret: Secrets) -> None:
     """Make a host the name server."""
     server = _SERVER.format(key=TSIG_NAME, algorithm=TSIG_ALGORITHM, secret=secret.tsig, zone=ZONE)
     put(root, "etc/knot/knot.conf", server, mode=0o640, owner="knot")
-    zone = _ZONE.format(
-        zone=ZONE, server=WORLD.address, name=SERVICE_NAME, ttl=SERVICE_TTL, primary=PRIMARY.address
-    )
+    zone = _ZONE.format(zone=ZONE, server=WORLD.address, name=SERVICE_NAME, ttl=SERVICE_TTL, primary=PRIMARY.address)
     put(root, f"var/lib/knot/{ZONE}.zone", zone, mode=0o640, owner="knot")
     enable(root, "lib/systemd/system/knot.service")

@@ -22,10 +22,11 @@ CREATE TABLE orders (id bigserial PRIMARY KEY, key text UNIQUE NOT NULL, item te
 
 
 def execute(version: str, database: str, statements: str) -> None:
-    """Run statements in single-user mode, which needs no server; -j ends a statement at a semicolon and an empty line."""
+    """Run statements in single-user mode, which needs no server; an empty line ends a statement (-j)."""
     account = pwd.getpwnam("postgres")
     settings = f"/etc/postgresql/{version}/main/postgresql.conf"
-    command = [f"/usr/lib/postgresql/{version}/bin/postgres", "--single", "-j", "-D", f"/var/lib/postgresql/{version}/main"]
+    command = [f"/usr/lib/postgresql/{version}/bin/postgres", "--single", "-j"]
+    command += ["-D", f"/var/lib/postgresql/{version}/main"]
     done = subprocess.run(
         [*command, "-c", f"config_file={settings}", "-c", "exit_on_error=true", database],
         input=statements,

@@ -30,6 +30,9 @@ class Store(Protocol):
     def discard_unfinished_image(self, key: str) -> None:
         """Remove what an interrupted build left."""
 
+    def prune_images(self, suite: str, keep: int) -> None:
+        """Remove all but the newest images of a suite; labs made from them stay as they are."""
+
     def root(self, lab: Lab, host: Host) -> Path:
         """The root file system of a host as this machine sees it."""
 
@@ -47,6 +50,9 @@ class Store(Protocol):
 
     def save(self, lab: Lab, label: str) -> None:
         """Keep a copy of all disks of a lab whose hosts are off."""
+
+    def require_saved(self, lab: Lab, label: str) -> None:
+        """Raise, with what is there, when nothing was kept under this label."""
 
     def restore(self, lab: Lab, label: str) -> None:
         """Put all disks of a lab back to a copy kept before."""

@@ -33,6 +33,11 @@ class BtrfsStore:
     def discard_unfinished_image(self, key: str) -> None:
         _delete_tree(self._unfinished(key))
 
+    def prune_images(self, suite: str, keep: int) -> None:
+        images = (pool.mount_point() / "images").glob(f"{suite}-*")
+        for image in sorted(images, key=lambda path: path.stat().st_ctime, reverse=True)[keep:]:
+            _delete_tree(image)
+
     def _home(self, lab: Lab) -> Path:
         return pool.mount_point() / "labs" / lab.name
 
@@ -68,10 +73,13 @@ class BtrfsStore:
         _delete_tree(self._saves(lab) / label)
         unfinished.rename(self._saves(lab) / label)
 
+    def require_saved(self, lab: Lab, label: str) -> None:
+        if label not in self.saved(lab):
+            known = ", ".join(self.saved(lab)) or "nothing"
+            raise LabError(f"lab {lab.name} has no saved state {label!r}", f"saved so far: {known}")
+
     def restore(self, lab: Lab, label: str) -> None:
         saved = self._saves(lab) / label
-        if not saved.is_dir():
-            raise LabError(f"lab {lab.name} has no saved state {label!r}", f"saved: {', '.join(self.saved(lab)) or 'none'}")
         home = self._home(lab)
         _delete_tree(home)
         home.mkdir()
@@ -89,7 +97,7 @@ class BtrfsStore:
 
 def _copy_disks(source: Path, target: Path) -> None:
     """Snapshot the roots and reflink the data disks of one folder into another."""
-    for path in sorted(source.iterdir()):
+    for path in sorted(path for path in source.iterdir() if not path.name.startswith(".")):
         if path.name == "disks":
             (target / "disks").mkdir()
             run(["chattr", "+C", target / "disks"])

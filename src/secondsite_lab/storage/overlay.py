@@ -34,6 +34,20 @@ class OverlayStore:
     def discard_unfinished_image(self, key: str) -> None:
         _remove(self._unfinished(key))
 
+    def prune_images(self, suite: str, keep: int) -> None:
+        images = cache_directory() / "overlay" / "images"
+        used = self._images_in_use()
+        newest = sorted(images.glob(f"{suite}-*"), key=lambda path: path.stat().st_ctime, reverse=True)
+        for image in newest[keep:]:
+            if image.name not in used:
+                _remove(image)
+
+    def _images_in_use(self) -> set[str]:
+        """Images below some lab's layers, or below saved ones."""
+        overlay = cache_directory() / "overlay"
+        notes = [*overlay.glob("labs/*/*/image"), *overlay.glob("saves/*/*/*/image")]
+        return {note.read_text() for note in notes}
+
     def _home(self, lab: Lab) -> Path:
         return cache_directory() / "overlay" / "labs" / lab.name
 
@@ -71,10 +85,13 @@ class OverlayStore:
         _remove(self._saves(lab) / label)
         unfinished.rename(self._saves(lab) / label)
 
+    def require_saved(self, lab: Lab, label: str) -> None:
+        if label not in self.saved(lab):
+            known = ", ".join(self.saved(lab)) or "nothing"
+            raise LabError(f"lab {lab.name} has no saved state {label!r}", f"saved so far: {known}")
+
     def restore(self, lab: Lab, label: str) -> None:
         saved = self._saves(lab) / label
-        if not saved.is_dir():
-            raise LabError(f"lab {lab.name} has no saved state {label!r}", f"saved: {', '.join(self.saved(lab)) or 'none'}")
         _remove(self._home(lab))
         _copy(saved, self._home(lab))
 
