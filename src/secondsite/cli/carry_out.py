@@ -1,35 +1,40 @@
-"""Run a procedure where it belongs: by this host's agent, by this process, or on the site's host over SSH."""
+"""Run a procedure where it belongs: by this host's agent, by this process, or on the site's host over SSH.
+
+Also the hidden command ``carry-out``, which is the other end of SSH: arguments as one JSON line on standard input,
+events as JSON lines on standard output.
+"""
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
+import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from secondsite.cli.this_host import site_here
-from secondsite.errors import HalfwayError, RetryableError, SecondsiteError
-from secondsite.events import Emit, Result, from_line
-from secondsite.spec import Spec, paths
+from secondsite.cli.options import Config, find_config
+from secondsite.cli.this_host import site_here, this_host
+from secondsite.errors import Exit, HalfwayError, RetryableError, SecondsiteError
+from secondsite.events import Emit, Note, Result, from_line, to_line
+from secondsite.spec import Spec
 
-CONNECT_SECONDS = 1.0
-
-
-class _ToAgent(http.client.HTTPConnection):
-    """HTTP over the agent's unix socket."""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_SECONDS)
-        self.sock.connect(str(paths.SOCKET))
-        self.sock.settimeout(None)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-async def carry_out(
-    spec: Spec, config: Path, kind: str, arguments: Mapping[str, Any], *, at: str, emit: Emit
-) -> Result:
+async def run(kind: str, /, *, config: Config = None) -> int:
+    """Carry out a procedure on this host, for somebody at the other end of a pipe."""
+    import json
+
+    spec, site = this_host(find_config(config))
+    arguments = json.loads(sys.stdin.readline() or "{}")
+    try:
+        result = await carry_out(spec, kind, arguments, at=site, emit=lambda event: print(to_line(event), flush=True))
+    except SecondsiteError as error:
+        result = Result(error.as_json(), int(error.exit))
+    print(to_line(result), flush=True)
+    return result.exit_code
+
+
+async def carry_out(spec: Spec, kind: str, arguments: Mapping[str, Any], *, at: str, emit: Emit) -> Result:
     """Carry out procedure ``kind`` at site ``at`` and pass its events on; the result as that host gave it.
 
     On the host itself the agent does it, so that it outlives this terminal; without an agent this process does it
@@ -39,39 +44,32 @@ async def carry_out(
         from secondsite.cli.over_ssh import carry_out_there
 
         return await carry_out_there(spec, kind, arguments, at=at, emit=emit)
-    agent = _ask_agent(kind, arguments)
-    if agent is not None:
-        return _follow(agent, kind, emit)
-    from secondsite.clock import SystemClock
-    from secondsite.events import Note
-    from secondsite.wiring import Procedures
+    from secondsite.agent.client import event_lines
 
-    emit(Note("no agent answers on this host: doing it from here", at, "warning"))
-    return await Procedures(spec, at, SystemClock()).run(kind, arguments, emit)
-
-
-def _ask_agent(kind: str, arguments: Mapping[str, Any]) -> http.client.HTTPResponse | None:
-    connection = _ToAgent("agent")
+    lines = event_lines("POST", f"/v1/procedures/{kind}", arguments)
     try:
-        connection.request(
-            "POST", f"/v1/procedures/{kind}", json.dumps(arguments), {"Content-Type": "application/json"}
-        )
-        return connection.getresponse()
-    except (ConnectionError, FileNotFoundError, TimeoutError):
-        return None
+        told = lines.__enter__()
+    except RetryableError:
+        from secondsite.clock import SystemClock
+        from secondsite.wiring import Procedures
 
-
-def _follow(answer: http.client.HTTPResponse, kind: str, emit: Emit) -> Result:
-    """Pass the agent's event lines on until its result."""
+        emit(Note("no agent answers on this host: doing it from here", at, "warning"))
+        return await Procedures(spec, at, SystemClock()).run(kind, arguments, emit)
     try:
-        while line := answer.readline():
-            if not line.strip():
-                continue
-            event = from_line(line.decode())
+        return _follow(told, kind, emit)
+    finally:
+        lines.__exit__(None, None, None)
+
+
+def _follow(lines: Iterator[str], kind: str, emit: Emit) -> Result:
+    """Pass the agent's events on until its result. Raises HalfwayError (``agent-died``) where none comes."""
+    try:
+        for line in lines:
+            event = from_line(line)
             if isinstance(event, Result):
                 return event
             emit(event)
-    except (OSError, http.client.HTTPException, ValueError):
+    except RetryableError:
         pass  # told below: the agent died on the way
     raise HalfwayError(
         "the agent went away while it carried the procedure out",
@@ -92,19 +90,5 @@ def raise_error_of(result: Result) -> Result:
         host=document.get("host"),
         step=document.get("step"),
         hint=document.get("hint"),
-        exit_code=document.get("exit_code"),
+        exit_code=Exit(int(document.get("exit_code") or Exit.UNCHANGED)),
     )
-
-
-def agent_views() -> Mapping[str, Any] | None:
-    """What the agent of this host knows of both sites; None where no agent answers within a second."""
-    connection = _ToAgent("agent", timeout=CONNECT_SECONDS)
-    try:
-        connection.request("GET", "/v1/views")
-        answer = connection.getresponse()
-        document = json.loads(answer.read())
-        return document if answer.status == 200 and isinstance(document, dict) else None
-    except (OSError, ValueError, http.client.HTTPException, RetryableError):
-        return None
-    finally:
-        connection.close()

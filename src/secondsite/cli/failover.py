@@ -11,7 +11,6 @@ from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from secondsite.events import Emit, Result
     from secondsite.spec import Spec
@@ -27,7 +26,6 @@ async def run(
     resume: Annotated[bool, Flag] = False,
     resume_replay: Annotated[bool, Flag] = False,
     overwrite_dns: Annotated[bool, Flag] = False,
-    events: Annotated[bool, Parameter(show=False, negative="")] = False,
     config: Config = None,
     json: Json = False,
     yes: Yes = False,
@@ -56,12 +54,10 @@ async def run(
     from secondsite.cli.carry_out import raise_error_of
     from secondsite.cli.render import Renderer, confirm, emit_json
     from secondsite.clock import SystemClock, to_text
-    from secondsite.events import to_line
     from secondsite.spec.load import load
 
     commanded_at = to_text(SystemClock().now())
-    path = find_config(config)
-    spec = load(path).spec
+    spec = load(find_config(config)).spec
     site = _target(spec, to)
     arguments: dict[str, Any] = {
         "to": site,
@@ -73,16 +69,12 @@ async def run(
         "overwrite_dns": overwrite_dns,
     }
     if dry_run:
-        return await _preview(spec, path, site, as_json=json)
-    if not (yes or resume or events):
-        await _preview(spec, path, site, as_json=False)
+        return await _preview(spec, site, as_json=json)
+    if not (yes or resume):
+        await _preview(spec, site, as_json=False)
         confirm(f"Let {site} take over from {spec.peer_of(site)} now?", yes=yes)
         arguments["commanded_at"] = to_text(SystemClock().now())
-    emit: Emit = (lambda event: print(to_line(event), flush=True)) if events else Renderer()
-    result = await _with_consent(spec, path, site, arguments, emit, interactive=not (yes or events or json))
-    if events:
-        print(to_line(result), flush=True)
-        return result.exit_code
+    result = await _with_consent(spec, site, arguments, Renderer(), interactive=not (yes or json))
     raise_error_of(result)
     if json:
         emit_json(result.document)
@@ -105,14 +97,12 @@ def _target(spec: Spec, to: str | None) -> str:
     return site
 
 
-async def _with_consent(
-    spec: Spec, path: Path, site: str, arguments: dict[str, Any], emit: Emit, *, interactive: bool
-) -> Result:
+async def _with_consent(spec: Spec, site: str, arguments: dict[str, Any], emit: Emit, *, interactive: bool) -> Result:
     """Run it; where only the consent to an unconfirmed fence is missing and a person is there, ask and run again."""
     from secondsite.cli.carry_out import carry_out
     from secondsite.cli.render import ask
 
-    result = await carry_out(spec, path, "failover", arguments, at=site, emit=emit)
+    result = await carry_out(spec, "failover", arguments, at=site, emit=emit)
     if not (interactive and sys.stdin.isatty() and _only_consent_missing(result.document)):
         return result
     for error in result.document["errors"]:
@@ -120,20 +110,20 @@ async def _with_consent(
     if not ask(f"Is {spec.peer_of(site)} off, and do you accept the risk?"):
         return result
     arguments = {**arguments, "accept_unconfirmed_fence": True}
-    return await carry_out(spec, path, "failover", arguments, at=site, emit=emit)
+    return await carry_out(spec, "failover", arguments, at=site, emit=emit)
 
 
 def _only_consent_missing(document: Mapping[str, Any]) -> bool:
     return {error["error"] for error in document.get("errors", ())} == {"fence-unconfirmed"}
 
 
-async def _preview(spec: Spec, path: Path, site: str, *, as_json: bool) -> int:
+async def _preview(spec: Spec, site: str, *, as_json: bool) -> int:
     """What would happen, step by step, and what is known of the loss. Changes nothing."""
     from secondsite.cli.carry_out import carry_out
     from secondsite.cli.render import emit_json
     from secondsite.events import ignore
 
-    result = await carry_out(spec, path, "preview-failover", {"to": site}, at=site, emit=ignore)
+    result = await carry_out(spec, "preview-failover", {"to": site}, at=site, emit=ignore)
     if as_json:
         emit_json(result.document)
     else:

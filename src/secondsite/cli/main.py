@@ -35,6 +35,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
     Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
+    Command(
+        "carry-out", "secondsite.cli.carry_out:run", "Carry out a procedure for the other end of a pipe.", show=False
+    ),
     Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.recovery import fence
@@ -80,16 +82,17 @@ class Quarantine(Step):
     def __init__(self, context: Context) -> None:
         super().__init__(context.site)
         self._context = context
+        self._address = IPv4Address(context.peer.address)
 
     async def check(self) -> Details | None:
-        return {"quarantined": self._context.peer.address} if await quarantine.is_active() else None
+        return {"quarantined": self._context.peer.address} if await quarantine.is_active(self._address) else None
 
     async def apply(self, emit: Emit) -> Details:
-        await quarantine.add(self._context.peer.address)
+        await quarantine.add(self._address)
         return {"quarantined": self._context.peer.address}
 
     async def undo(self) -> None:
-        await quarantine.remove(self._context.peer.address)
+        await quarantine.remove(self._address)
 
 
 async def fence_now(context: Context, patience: float) -> tuple[fence.Attempt, ...]:
