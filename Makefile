@@ -1,0 +1,75 @@
+# Two commands are all that a clone needs: `make demo` and `make test`. Both begin with `make setup`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+READY := .venv/.ready
+# What needs root (the lab) runs by sudo where make does not run as root. uv stands beside: it fetches libraries for
+# hosts whose Python is another one than this machine's.
+ROOT := $(if $(filter 0,$(shell id -u)),env,sudo env) PATH="$(CURDIR)/.tools/venv/bin:$$PATH:/usr/sbin:/sbin" \
+	PYTHONDONTWRITEBYTECODE=1 $(if $(CI),CI="$(CI)")
+JUNIT := build/junit
+# $(call pytest,ARGUMENTS): one run; what root wrote is given back, so that `make clean` needs no sudo.
+define pytest
+	@mkdir -p $(JUNIT) .hypothesis .pytest_cache
+	@give_back() { $(if $(filter 0,$(shell id -u)),:,sudo chown -R "$$(id -u):$$(id -g)" build .hypothesis .pytest_cache); }; \
+	trap give_back EXIT; $(ROOT) $(BIN)/python -m pytest $(1)
+endef
+export UV_NO_PROGRESS := 1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14 | sed 's/^/  make /'
+
+.PHONY: setup
+setup: $(READY) ## install what is needed: Debian packages, uv, the locked environment
+	@echo "ready: $(BIN)/secondsite, $(BIN)/secondsite-lab"
+
+.tools/system: scripts/setup.sh
+	@scripts/setup.sh system
+	@mkdir -p $(@D) && touch $@
+
+$(READY): .tools/system scripts/setup.sh scripts/requirements-uv.txt pyproject.toml uv.lock
+	@scripts/setup.sh python
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## a disaster at one of two sites, and the way back, on this machine
+	@$(ROOT) $(BIN)/secondsite-lab demo
+
+.PHONY: test
+test: check ## everything that CI runs: check, then every test, the quick ones first
+	$(call pytest,--junit-xml=$(JUNIT)/all.xml)
+
+.PHONY: check
+check: $(READY) ## formatting, lint, types, import layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: unit contract docs integration scenario
+unit: ## pure code against fakes
+contract: ## the same suite over a fake and over the real thing
+docs: ## documentation against the code
+integration: ## real programs of one host (some need root)
+scenario: ## whole procedures in the lab (needs root)
+unit contract docs integration scenario: $(READY)
+	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)
+
+.PHONY: reference
+reference: $(READY) ## write docs/reference anew from the code
+	@$(BIN)/python -m scripts.make_reference
+
+.PHONY: format
+format: $(READY) ## format the code and mend what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## remove what was made here: environment, tools, build, caches (not the lab's images)
+	@rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

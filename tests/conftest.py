@@ -1,0 +1,79 @@
+"""What holds for every test: its layer by its folder, the order, the time it may take, and no silent skips in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+# In this order they run; seconds are the limit for one test that names none itself.
+LAYERS = {"unit": 30, "docs": 60, "contract": 120, "integration": 300, "scenario": 900}
+_LAB_PROGRAMS = ("systemd-nspawn", "mmdebstrap", "ip", "nft", "losetup")
+
+
+def in_ci() -> bool:
+    """Whether a missing prerequisite is a failure."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+
+def layer_of(path: Path) -> str:
+    """The first folder below tests/."""
+    parts = path.relative_to(HERE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for layer in LAYERS:
+        config.addinivalue_line("markers", f"{layer}: set by the folder tests/{layer}")
+    config.addinivalue_line("markers", "needs_root: skipped (in CI: failed) without root")
+    config.addinivalue_line("markers", "lab: boots hosts; needs root and the lab's programs. All of scenario is that")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by folder, and run the quick layers first; within a layer the order stays."""
+    order = list(LAYERS)
+    for item in items:
+        layer = layer_of(item.path)
+        if layer not in LAYERS:
+            raise pytest.UsageError(f"{item.path}: tests live in tests/{{{','.join(LAYERS)}}}")
+        item.add_marker(layer)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LAYERS[layer]))
+        if layer == "scenario":
+            item.add_marker("lab")
+    items.sort(key=lambda item: order.index(layer_of(item.path)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs_lab = item.get_closest_marker("lab") is not None
+    if (needs_lab or item.get_closest_marker("needs_root") is not None) and os.geteuid() != 0:
+        pytest.skip("needs root")
+    missing = [name for name in _LAB_PROGRAMS if shutil.which(name) is None] if needs_lab else []
+    if missing:
+        pytest.skip(f"the lab needs {', '.join(missing)}: make setup")
+
+
+def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A skip becomes a failure in CI. An expected failure (xfail) is not a skip."""
+    if in_ci() and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped in CI: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _not_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _not_in_ci(report)
+    return report
