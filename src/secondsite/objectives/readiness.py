@@ -10,9 +10,9 @@ from secondsite.objectives.finding import Check, Finding, Judged, Severity
 _ORDER = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-def findings(judged: Judged, checks: Iterable[Check] = CHECKS) -> tuple[Finding, ...]:
-    """Everything the checks found, the worst first, in the checks' order within a severity."""
-    found = [finding for check in checks for finding in check.findings(judged)]
+def findings(judged: Judged, checks: Iterable[Check] = CHECKS, *, more: Sequence[Finding] = ()) -> tuple[Finding, ...]:
+    """Everything the checks found, and ``more``: the worst first, in the checks' order within a severity."""
+    found = [*(finding for check in checks for finding in check.findings(judged)), *more]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 
 

@@ -33,10 +33,19 @@ class Status:
         return ready(self.findings)
 
 
-def assess(spec: Spec, views: Mapping[str, SiteView], history: Sequence[PastRun], taken_at: datetime) -> Status:
-    """Judge both sites' snapshots. Pure: the same snapshots always give the same answer."""
+def assess(
+    spec: Spec,
+    views: Mapping[str, SiteView],
+    history: Sequence[PastRun],
+    taken_at: datetime,
+    more: Sequence[Finding] = (),
+) -> Status:
+    """Judge both sites' snapshots. Pure: the same snapshots always give the same answer.
+
+    more: what was found by other means, to be weighed with the rest.
+    """
     situation = Situation(spec, views)
     replicas = lags(situation)
     rpo, rto = estimate(replicas), predict(spec, history)
     judged = Judged(situation, replicas, rpo, rto)
-    return Status(situation, taken_at, replicas, rpo, rto, findings(judged))
+    return Status(situation, taken_at, replicas, rpo, rto, findings(judged, more=more))

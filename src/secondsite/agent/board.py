@@ -1,0 +1,76 @@
+"""What the agent knows at this moment: each duty writes its part, everyone reads one frozen snapshot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from secondsite.database.state import DatabaseState, Role
+from secondsite.dns.state import RecordState
+from secondsite.files.state import FileSetState
+from secondsite.objectives.rto import PastRun
+from secondsite.objectives.snapshot import LagSample, LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
+from secondsite.tunnel.state import TunnelState
+
+RECENT_SECONDS = 300
+
+
+@dataclass(slots=True)
+class Board:
+    """Mutable, and written from the event loop's thread only."""
+
+    site: str
+    peer: str
+    version: str
+    config_hash: str
+    database: DatabaseState = field(default_factory=lambda: DatabaseState(Role.UNKNOWN, reason="not looked at yet"))
+    tunnel: TunnelState = field(default_factory=lambda: TunnelState(up=False, reason="not looked at yet"))
+    files: tuple[FileSetState, ...] = ()
+    units: tuple[UnitState, ...] = ()
+    dns: tuple[RecordState, ...] = ()
+    active: bool = False
+    guard_reason: str | None = None
+    quarantining_peer: bool = False
+    last_primary: LastPrimary | None = None
+    disk_free_bytes: int | None = None
+    healthy: bool | None = None
+    history: tuple[PastRun, ...] = ()
+    recent: deque[LagSample] = field(default_factory=deque)
+    looked_at: float = 0.0
+    peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
+    peer_clock_offset: float | None = None
+
+    def remember(self, samples: Sequence[LagSample]) -> None:
+        """Keep the last minutes at hand for the sparkline."""
+        self.recent.extend(samples)
+        while self.recent and self.recent[0].at < self.looked_at - RECENT_SECONDS:
+            self.recent.popleft()
+
+    def state(self, troubles: Sequence[Trouble] = (), *, samples: bool = True) -> SiteState:
+        """This site as of the last look."""
+        return SiteState(
+            site=self.site,
+            taken_at=self.looked_at,
+            version=self.version,
+            agent_running=True,
+            config_hash=self.config_hash,
+            database=self.database,
+            tunnel=self.tunnel,
+            files=self.files,
+            units=self.units,
+            dns=self.dns,
+            active=self.active,
+            guard_reason=self.guard_reason,
+            quarantining_peer=self.quarantining_peer,
+            last_primary=self.last_primary,
+            samples=tuple(self.recent) if samples else (),
+            disk_free_bytes=self.disk_free_bytes,
+            healthy=self.healthy,
+            peer_clock_offset=self.peer_clock_offset,
+            troubles=tuple(troubles),
+        )
+
+    def views(self, troubles: Sequence[Trouble] = (), *, samples: bool = True) -> dict[str, SiteView]:
+        """Both sites as this one sees them."""
+        return {self.site: self.state(troubles, samples=samples), self.peer: self.peer_view}

@@ -1,0 +1,131 @@
+"""The real world for the agent: each port joined to the part of secondsite that knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from secondsite.agent.database import LocalDatabase
+from secondsite.agent.health import answers
+from secondsite.agent.history import past_runs
+from secondsite.agent.peer import PeerWatch
+from secondsite.agent.ports import Files, Places, Ports
+from secondsite.agent.program import Agent
+from secondsite.agent.units import look_at
+from secondsite.clock import Clock
+from secondsite.database.cluster import Cluster
+from secondsite.dns.state import RecordState
+from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.objectives.snapshot import UnitState
+from secondsite.recovery import admit
+from secondsite.recovery.fence import fence_here, unfence_here
+from secondsite.spec import Spec, paths
+from secondsite.spec.load import Loaded
+from secondsite.tunnel import observe as tunnel
+from secondsite.tunnel.state import TunnelState
+from secondsite.wiring import Procedures
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
+async def serve(loaded: Loaded, site: str, clock: Clock) -> None:
+    """Be the agent of ``site`` until SIGTERM or SIGINT."""
+    spec = loaded.spec
+    peer = PeerWatch(spec, site, clock)
+    agent = Agent(spec, site, loaded.sha256, ports(spec, site, clock, peer), clock, peer)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    await agent.run()
+
+
+def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
+    """Each port's real counterpart on this host."""
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+
+    async def fence_self(why: str) -> None:
+        await fence_here(spec, site, why, clock)
+
+    async def ask_guard_again() -> None:
+        await admit.ask_again(spec, site, clock)
+
+    async def unfence(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await unfence_here(spec, site, clock)
+
+    return Ports(
+        database=LocalDatabase(cluster, site),
+        tunnel=_tunnel(spec, site),
+        dns=_dns(spec),
+        units=_units(spec),
+        healthy=_healthy(spec),
+        files=_files(spec, site),
+        history=lambda: past_runs(paths.JOURNAL),
+        ask_guard_again=ask_guard_again,
+        fence=_fence(spec, site, clock),
+        unfence=unfence,
+        fence_self=fence_self,
+        procedures=Procedures(spec, site, clock, peer_silent_since=lambda: peer.silent_since),
+        places=Places(disk=cluster.data if cluster.data.exists() else Path("/var/lib")),
+    )
+
+
+def _fence(spec: Spec, site: str, clock: Clock) -> Handler:
+    async def fence(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await fence_here(spec, site, str(request.get("why", "the other site asked for it")), clock)
+
+    return fence
+
+
+def _tunnel(spec: Spec, site: str) -> Callable[[], Awaitable[TunnelState]]:
+    async def look() -> TunnelState:
+        return await tunnel.observe(spec, site)
+
+    return look
+
+
+def _dns(spec: Spec) -> Callable[[], Awaitable[tuple[RecordState, ...]]]:
+    async def look() -> tuple[RecordState, ...]:
+        if not spec.dns:
+            return ()
+        from secondsite.dns.verify import observe  # dnspython is only loaded where there is a record
+
+        addresses = {name: site.public for name, site in spec.sites.items()}
+        return tuple(await asyncio.gather(*(observe(record, addresses) for record in spec.dns)))
+
+    return look
+
+
+def _units(spec: Spec) -> Callable[[], Awaitable[tuple[UnitState, ...]]]:
+    async def look() -> tuple[UnitState, ...]:
+        return await look_at(spec.service.units)
+
+    return look
+
+
+def _healthy(spec: Spec) -> Callable[[], Awaitable[bool | None]]:
+    async def look() -> bool | None:
+        return await answers(spec.service.health) if spec.service.health else None
+
+    return look
+
+
+def _files(spec: Spec, site: str) -> Files:
+    return NoFiles(spec)
+
+
+class NoFiles:
+    """Tells that nothing is known of the file sets."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._states = tuple(FileSetState(fileset.name, FilesStatus.UNKNOWN) for fileset in spec.files)
+
+    def states(self) -> tuple[FileSetState, ...]:
+        """Unknown, all of them."""
+        return self._states
+
+    async def keep(self, is_standby: Callable[[], bool]) -> None:
+        """Nothing to do."""
+        await asyncio.Event().wait()

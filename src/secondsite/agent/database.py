@@ -1,0 +1,168 @@
+"""The local cluster each second, over one connection that is kept; and the heartbeat where it is primary."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.connect import CONNECT_SECONDS, as_user
+from secondsite.database.fence import postmaster_runs
+from secondsite.database.observe import observe_over
+from secondsite.database.state import DatabaseState, Role, Streaming
+
+LOOK_SECONDS = 4.0  # beyond this a cluster that took the question counts as not answering
+Connection = psycopg.AsyncConnection[TupleRow]
+
+# A heartbeat waits for this disk only: it must never hang because a synchronous standby is away.
+_OPTIONS = "-c synchronous_commit=local -c statement_timeout=2s -c lock_timeout=1s -c jit=off"
+_PREPARE = (
+    "CREATE SCHEMA IF NOT EXISTS secondsite",
+    "CREATE TABLE IF NOT EXISTS secondsite.heartbeat (site text PRIMARY KEY, at timestamptz NOT NULL)"
+    " WITH (fillfactor = 10, autovacuum_vacuum_threshold = 500)",
+)
+# Another site's row is a former primary's: with its clock ahead it would look newer than ours.
+_BEAT = """
+WITH former AS (DELETE FROM secondsite.heartbeat WHERE site <> %s)
+INSERT INTO secondsite.heartbeat VALUES (%s, clock_timestamp())
+ON CONFLICT (site) DO UPDATE SET at = excluded.at
+RETURNING extract(epoch FROM at)::float8
+"""
+
+
+class Database(Protocol):
+    """Where the agent learns what the local cluster is."""
+
+    async def look(self) -> DatabaseState:
+        """The cluster now. Never raises for a cluster that does not answer."""
+
+    async def beat(self) -> float | None:
+        """Write the heartbeat; its moment. None where the cluster does not take it."""
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+
+
+class LocalDatabase:
+    """A cluster on this host."""
+
+    def __init__(self, cluster: Cluster, site: str, connect: Callable[[], Awaitable[Connection]] | None = None) -> None:
+        self._cluster = cluster
+        self._site = site
+        self._connect = connect or self._as_owner
+        self._connection: Connection | None = None
+
+    async def look(self) -> DatabaseState:
+        """The cluster now: over the kept connection, else over a new one, else why there is none."""
+        problem: Exception | None = None
+        for _ in range(2):  # a kept connection may have died with a restart of the cluster
+            kept = self._connection is not None
+            try:
+                self._connection = self._connection or await self._connect()
+                with _hanging_up(self._connection):
+                    return await observe_over(self._connection)
+            except (psycopg.Error, OSError) as lost:
+                problem = lost
+                await self._drop()
+                if not kept:
+                    break
+        return self._unseen(problem)
+
+    async def beat(self) -> float | None:
+        """Only after a ``look`` that found a primary. Raises psycopg.Error: a heartbeat that fails is a finding."""
+        connection = self._connection
+        if connection is None:
+            return None
+        with _hanging_up(connection):
+            try:
+                return await _upsert(connection, self._site)
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                for statement in _PREPARE:
+                    await connection.execute(statement)
+                return await _upsert(connection, self._site)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._drop()
+
+    async def _drop(self) -> None:
+        gone, self._connection = self._connection, None
+        if gone is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await gone.close()
+
+    def _unseen(self, problem: BaseException | None) -> DatabaseState:
+        cluster = self._cluster
+        if not (cluster.data / "PG_VERSION").exists():
+            return DatabaseState(Role.ABSENT, reason=f"no cluster {cluster} on this host")
+        if not postmaster_runs(cluster):
+            return DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason="no postmaster runs")
+        told = str(problem).strip().split("\n")[0]
+        return DatabaseState(Role.UNKNOWN, reason=f"{cluster} does not answer: {told}")
+
+    async def _as_owner(self) -> Connection:
+        cluster = self._cluster
+        return await _AsOwner(
+            psycopg.AsyncConnection.connect(
+                host=str(cluster.socket_directory), port=cluster.port, dbname="postgres", user=OWNER,
+                application_name="secondsite-agent", connect_timeout=CONNECT_SECONDS, options=_OPTIONS,
+                autocommit=True,
+            )
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _hanging_up(connection: Connection) -> Iterator[None]:
+    """Hang up on a server that has not answered in time; the waiting statement then ends with OperationalError.
+
+    Cancelling would wait for the server to confirm, which a server that is frozen never does.
+    """
+    timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+async def _upsert(connection: Connection, site: str) -> float | None:
+    row = await (await connection.execute(_BEAT, (site, site))).fetchone()
+    return float(row[0]) if row else None
+
+
+class _AsOwner:
+    """Awaits a connection attempt, being the cluster's owner in each of its steps and root between them.
+
+    The kernel notes who calls connect(2), which happens inside one of those steps; nothing else of the event loop
+    ever runs under the other identity.
+    """
+
+    def __init__(self, attempt: Coroutine[Any, Any, Connection]) -> None:
+        self._attempt = attempt
+
+    def __await__(self) -> Generator[Any, Any, Connection]:
+        waited: Any = None
+        problem: BaseException | None = None
+        while True:
+            try:
+                with as_user(OWNER):
+                    future = self._attempt.throw(problem) if problem else self._attempt.send(waited)
+            except StopIteration as done:
+                connection: Connection = done.value
+                return connection
+            problem = None
+            try:
+                waited = yield future
+            except BaseException as raised:  # noqa: BLE001 - handed on into the attempt, cancellation included
+                problem = raised

@@ -1,0 +1,73 @@
+"""What the API tells, made from the board when somebody asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from secondsite.agent.board import Board
+from secondsite.agent.duties import Troubles
+from secondsite.agent.judge import judge
+from secondsite.agent.samples import Samples
+from secondsite.clock import Clock
+from secondsite.objectives.document import document
+from secondsite.objectives.snapshot import Silence, SiteState, to_json
+from secondsite.spec import Spec
+
+
+class BoardKnowledge:
+    """Answers from what is on the board."""
+
+    def __init__(self, spec: Spec, board: Board, samples: Samples, troubles: Troubles, clock: Clock) -> None:
+        self._spec = spec
+        self._board = board
+        self._samples = samples
+        self._troubles = troubles
+        self._clock = clock
+
+    def state_json(self, *, samples: bool) -> bytes:
+        """This site's SiteState, and ``now``: the peer learns from it how the clocks differ."""
+        state = to_json(self._board.state(self._troubles.now, samples=samples))
+        return json.dumps({"now": self._now(), **state}).encode()
+
+    def guard(self) -> Mapping[str, Any]:
+        """Cheap, and answered even while everything else is in trouble."""
+        database = self._board.database
+        return {
+            "site": self._board.site,
+            "role": database.role,
+            "writable": database.writable,
+            "generation": database.timeline,
+            "active": self._board.active,
+        }
+
+    def views(self) -> Mapping[str, Any]:
+        """{site, now, views: {SITE: {age, state} | {silence, last}}, history}."""
+        now = self._now()
+        views = self._board.views(self._troubles.now)
+        return {
+            "site": self._board.site,
+            "now": now,
+            "views": {site: _view(view, now) for site, view in views.items()},
+            "history": [asdict(run) for run in self._board.history],
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        """Judged at this moment."""
+        views = self._board.views(self._troubles.now)
+        return document(judge(self._spec, views, self._board.history, self._clock.now()))
+
+    def samples(self, seconds: float, span: int) -> list[Mapping[str, Any]]:
+        """Lag samples of the last ``seconds``."""
+        return [asdict(sample) for sample in self._samples.since(self._now() - seconds, span)]
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _view(view: SiteState | Silence, now: float) -> dict[str, Any]:
+    if isinstance(view, SiteState):
+        return {"age": now - view.taken_at, "state": to_json(view)}
+    return {"silence": {"reason": view.reason, "since": view.since}, "last": to_json(view.last) if view.last else None}

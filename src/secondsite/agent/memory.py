@@ -1,0 +1,52 @@
+"""The last known position of the primary, kept at the standby: what remains to estimate from when it is gone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from secondsite.objectives.snapshot import LastPrimary, SiteState
+
+LEAST_STEP_SECONDS = 1.0
+
+
+def read(path: Path) -> LastPrimary | None:
+    """What was kept; None where nothing (sound) is."""
+    try:
+        return LastPrimary(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class Keeper:
+    """Writes the position as it moves, whole or not at all. It is not fsynced: it matters while this host lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.kept = read(path)
+
+    def note(self, primary: SiteState, at: float) -> LastPrimary | None:
+        """Keep what a primary just said (heard at ``at``, this host's clock), where it is news."""
+        flushed, timeline = primary.database.flushed, primary.database.timeline
+        if flushed is None or timeline is None:
+            return self.kept
+        if self.kept is not None and at - self.kept.at < LEAST_STEP_SECONDS * 0.9:
+            return self.kept
+        news = LastPrimary(at, flushed, timeline, primary.database.heartbeat_at)
+        if self.kept is None or _position(news) != _position(self.kept):
+            _write(self._path, json.dumps(asdict(news)))
+        self.kept = news
+        return news
+
+
+def _position(told: LastPrimary) -> tuple[int, int, float | None]:
+    return told.timeline, told.flushed, told.heartbeat_at
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(path)

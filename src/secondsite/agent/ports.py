@@ -1,0 +1,63 @@
+"""What the agent needs from elsewhere, as ports: the composition gives the real ones, tests give fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from secondsite.agent.database import Database
+from secondsite.agent.procedures import ProcedureRunner
+from secondsite.agent.selffence import Fencer
+from secondsite.dns.state import RecordState
+from secondsite.files.state import FileSetState
+from secondsite.objectives.rto import PastRun
+from secondsite.objectives.snapshot import UnitState
+from secondsite.spec import paths
+from secondsite.tunnel.state import TunnelState
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
+class Files(Protocol):
+    """Keeps the file sets: pulls while this site is standby, stands still while it is not."""
+
+    def states(self) -> tuple[FileSetState, ...]:
+        """Each file set now."""
+
+    async def keep(self, is_standby: Callable[[], bool]) -> None:
+        """For ever. A set that fails is a state, not an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Paths the agent writes and reads."""
+
+    samples: Path = paths.SAMPLES
+    last_primary: Path = paths.LAST_PRIMARY
+    socket: Path = paths.SOCKET
+    peer_token: Path = paths.PEER_TOKEN
+    active: Path = paths.ACTIVE
+    guard_verdict: Path = paths.GUARD_VERDICT
+    quarantine: Path = paths.QUARANTINE
+    disk: Path = Path("/var/lib/postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world as the agent meets it."""
+
+    database: Database
+    tunnel: Callable[[], Awaitable[TunnelState]]
+    dns: Callable[[], Awaitable[tuple[RecordState, ...]]]
+    units: Callable[[], Awaitable[tuple[UnitState, ...]]]
+    healthy: Callable[[], Awaitable[bool | None]]
+    files: Files
+    history: Callable[[], tuple[PastRun, ...]]
+    ask_guard_again: Callable[[], Awaitable[None]]
+    fence: Handler
+    unfence: Handler
+    fence_self: Fencer
+    procedures: ProcedureRunner
+    places: Places = field(default_factory=Places)

@@ -1,0 +1,164 @@
+"""The agent: one process on each host that watches, remembers, answers, and carries procedures out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from secondsite import __version__
+from secondsite.agent.api import Api
+from secondsite.agent.board import Board
+from secondsite.agent.duties import Duty, Troubles, keep
+from secondsite.agent.knowledge import BoardKnowledge
+from secondsite.agent.notify import Notifier
+from secondsite.agent.peer import PeerWatch
+from secondsite.agent.ports import Ports
+from secondsite.agent.procedures import Procedures
+from secondsite.agent.samples import BATCH_SECONDS, Samples
+from secondsite.agent.serve import on_socket, on_tunnel
+from secondsite.agent.watch import Watch
+from secondsite.clock import Clock
+from secondsite.database.state import Role
+from secondsite.objectives.snapshot import Silence
+from secondsite.spec import Spec
+
+LAST_WORDS_SECONDS = 120.0  # a procedure may come to its end before the agent does
+
+
+class Agent:
+    """Everything of one host, put together. ``run`` ends when ``stop`` is called or the task is cancelled."""
+
+    def __init__(self, spec: Spec, site: str, config_hash: str, ports: Ports, clock: Clock, peer: PeerWatch) -> None:
+        self._spec = spec
+        self._site = site
+        self._ports = ports
+        self._clock = clock
+        self._troubles = Troubles(clock)
+        self._samples = Samples(ports.places.samples)
+        self._peer = peer
+        self.board = Board(site, peer.site, __version__, config_hash)
+        self.board.peer_view = Silence(peer.site, "not asked yet")
+        self._watch = Watch(spec, self.board, ports, peer, self._samples, self._troubles, clock)
+        self._notifier = Notifier()
+        self._enough = asyncio.Event()
+
+    def stop(self) -> None:
+        """End soon, and in order."""
+        self._enough.set()
+
+    async def run(self) -> None:
+        """Serve and watch until told to stop. Raises FinalError where the socket cannot be had."""
+        try:
+            async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
+                procedures = Procedures(self._ports.procedures, work)
+                api = Api(self._knowledge(), procedures, self._ports.fence, self._ports.unfence)
+                with self._troubles.kept_from("watch"):
+                    await self._watch.second()
+                listening = _Listening(api, self._spec, self._site, self._peer.token)
+                server = await on_socket(api.local(), self._ports.places.socket)
+                tasks = [group.create_task(keep(duty, self._clock, self._troubles)) for duty in self._duties(listening)]
+                tasks.append(group.create_task(self._feed()))
+                gc.collect()
+                gc.freeze()
+                self._notifier.ready(self._summary())
+                await self._enough.wait()
+                self._notifier.stopping()
+                server.close()
+                listening.close()
+                await procedures.finished(LAST_WORDS_SECONDS)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._close()
+
+    def _duties(self, listening: _Listening) -> Sequence[Duty]:
+        ports = self._ports
+        return (
+            Duty("peer", 1.0, self._peer.poll),
+            Duty("watch", 1.0, self._watch.second),
+            Duty("files", 5.0, self._files),
+            Duty("host", 5.0, self._host),
+            Duty("samples", BATCH_SECONDS, self._flush),
+            Duty("guard", 10.0, ports.ask_guard_again),
+            Duty("dns", 30.0, self._dns),
+            Duty("history", 30.0, self._history),
+            Duty("tunnel", 60.0, self._tunnel),
+            Duty("listen", 5.0, listening.keep),
+        )
+
+    async def _host(self) -> None:
+        self.board.disk_free_bytes = free_bytes(self._ports.places.disk)
+        self.board.units = await self._ports.units()
+        self.board.healthy = await self._ports.healthy() if self.board.database.writable else None
+
+    async def _files(self) -> None:
+        await self._ports.files.keep(self._is_standby)
+
+    async def _dns(self) -> None:
+        self.board.dns = await self._ports.dns()
+
+    async def _history(self) -> None:
+        self.board.history = self._ports.history()
+
+    async def _tunnel(self) -> None:
+        self.board.tunnel = await self._ports.tunnel()
+
+    async def _flush(self) -> None:
+        await asyncio.to_thread(self._samples.flush, self._clock.now().timestamp())
+
+    async def _feed(self) -> None:
+        """Feed the watchdog, but only if the duty of each second was really done since the last time."""
+        seen = -1
+        while True:
+            await self._clock.sleep(max(1.0, self._notifier.watchdog_seconds / 3))
+            if self._watch.rounds != seen:
+                seen = self._watch.rounds
+                self._notifier.alive(self._summary())
+
+    def _knowledge(self) -> BoardKnowledge:
+        return BoardKnowledge(self._spec, self.board, self._samples, self._troubles, self._clock)
+
+    def _is_standby(self) -> bool:
+        return self.board.database.role is Role.STANDBY
+
+    def _summary(self) -> str:
+        return f"{self._spec.service.name} at {self._site}: {self.board.database.role}"
+
+    async def _close(self) -> None:
+        self._peer.close()
+        await self._ports.database.close()
+        self._samples.flush(self._clock.now().timestamp())
+        self._samples.close()
+        self._ports.places.socket.unlink(missing_ok=True)
+
+
+class _Listening:
+    """The API on the tunnel's address: tried until it listens, then left alone."""
+
+    def __init__(self, api: Api, spec: Spec, site: str, token: Callable[[], str | None]) -> None:
+        self._app = api.tunnel(token)
+        self._address = str(spec.tunnel_address(site))
+        self._port = spec.tunnel.api_port
+        self._server: asyncio.Server | None = None
+
+    async def keep(self) -> None:
+        """Raises RetryableError (``agent-port``) while something else listens there."""
+        if self._server is None:
+            self._server = await on_tunnel(self._app, self._address, self._port)
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+
+
+def free_bytes(path: Path) -> int | None:
+    """What an ordinary user may still write on the disk of ``path``; None where there is no such path."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
