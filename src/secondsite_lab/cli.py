@@ -1,7 +1,9 @@
 """The command `secondsite-lab`."""
 
 import json
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
@@ -347,8 +349,15 @@ def _fail(error: LabError, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End as on Ctrl-C, so that whatever is half made is taken down again."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 usage, 3 failed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         app(exit_on_error=False, print_error=True)
     except CycloptsError:

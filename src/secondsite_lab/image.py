@@ -1,10 +1,11 @@
 """The base image: a small Debian, built once for a suite and a list of packages, and then only copied."""
 
 import hashlib
+import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite_lab import customise, lock, packages, sources
@@ -27,16 +28,25 @@ def key(suite: str) -> str:
     return f"{suite}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:12]}"
 
 
-def ensure(store: Store, suite: str, groups: list[Path], tell: Tell) -> str:
-    """The key of the image for a suite, building it unless it is there. `groups` hold the builder's processes."""
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where an image is built: a folder for what is needed meanwhile, and the builder's control groups."""
+
+    folder: Path
+    groups: list[Path]
+    tell: Tell
+
+
+def ensure(store: Store, suite: str, workshop: Workshop) -> str:
+    """The key of the image for a suite, building it unless it is there."""
     name = key(suite)
     if store.image(name).exists():
         return name
-    with lock.held(_lock(name), f"building the image {name}", timeout=_BUILD_SECONDS, waiting=tell):
+    with lock.held(_lock(name), f"building the image {name}", timeout=_BUILD_SECONDS, waiting=workshop.tell):
         if not store.image(name).exists():
             started = time.monotonic()
-            _build(store, suite, name, groups, tell)
-            tell(f"image {name} built in {time.monotonic() - started:.0f} s")
+            _build(store, suite, name, workshop)
+            workshop.tell(f"image {name} built in {time.monotonic() - started:.0f} s")
     return name
 
 
@@ -53,18 +63,18 @@ def discard_abandoned(store: Store, suite: str) -> None:
         return
 
 
-def _build(store: Store, suite: str, name: str, groups: list[Path], tell: Tell) -> None:
-    tell(f"building the base image {name} (once; it is kept in {cache_directory()})")
-    create(groups)
+def _build(store: Store, suite: str, name: str, workshop: Workshop) -> None:
+    workshop.tell(f"building the base image {name} (once; it is kept in {cache_directory()})")
+    create(workshop.groups)
     try:
         target = store.begin_image(name)
-        _bootstrap(suite, target, groups, tell)
-        tell("image: settling it")
+        _bootstrap(suite, target, workshop)
+        workshop.tell("image: settling it")
         customise.finish(target)
         store.finish_image(name)
         store.prune_images(suite, _KEPT)
     finally:
-        kill_and_remove(groups)
+        kill_and_remove(workshop.groups)
         store.discard_unfinished_image(name)
 
 
@@ -83,22 +93,26 @@ def bootstrap_argv(suite: str, target: Path, source_list: Path) -> list[str]:
     return [*argv, suite, str(target), str(source_list)]
 
 
-def _bootstrap(suite: str, target: Path, groups: list[Path], tell: Tell) -> None:
-    with tempfile.TemporaryDirectory(prefix="secondsite-lab-") as folder:
-        source_list = Path(folder) / "sources.list"
-        source_list.write_text("\n".join(sources.lines(suite)) + "\n")
-        argv = bootstrap_argv(suite, target, source_list)
-        with subprocess.Popen(
-            entering(argv, record=Path(folder) / "process.json", log="-", cgroups=groups),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            output = _follow(process, tell)
-            if process.wait(timeout=60) != 0:
-                raise CommandFailed(("mmdebstrap", suite), f"exit code {process.returncode}", output)
+def _bootstrap(suite: str, target: Path, workshop: Workshop) -> None:
+    source_list = workshop.folder / "sources.list"
+    source_list.write_text("\n".join(sources.lines(suite)) + "\n")
+    argv = bootstrap_argv(suite, target, source_list)
+    with subprocess.Popen(
+        entering(argv, record=workshop.folder / "builder.json", log="-", cgroups=workshop.groups),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(workshop.folder)},
+    ) as process:
+        try:
+            output = _follow(process, workshop.tell)
+        except BaseException:
+            kill_and_remove(workshop.groups)
+            raise
+        if process.wait(timeout=60) != 0:
+            raise CommandFailed(("mmdebstrap", suite), f"exit code {process.returncode}", output)
 
 
 def _follow(process: "subprocess.Popen[str]", tell: Tell) -> str:

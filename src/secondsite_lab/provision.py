@@ -50,6 +50,13 @@ def enable(root: Path, unit: str) -> None:
     wanted.symlink_to(f"/{unit}")
 
 
+def mask(root: Path, unit: str) -> None:
+    """Have a unit never started."""
+    place = root / "etc/systemd/system" / unit
+    place.unlink(missing_ok=True)
+    place.symlink_to("/dev/null")
+
+
 def common(lab: Lab, host: Host, root: Path, secret: Secrets) -> None:
     """What every host has: a name, an identity, a resolver, and a door for the operator."""
     put(root, "etc/hostname", f"{host.name}\n")
@@ -58,6 +65,8 @@ def common(lab: Lab, host: Host, root: Path, secret: Secrets) -> None:
     # Not empty: systemd takes an empty one for a first boot, and would then enable units by its presets.
     put(root, "etc/machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
     put(root, "var/lib/systemd/random-seed", secrets.token_bytes(512), mode=0o600)
+    # A host has every capability but no modules of its own: it must not try to load any.
+    mask(root, "systemd-modules-load.service")
     folder(root, "root/.ssh", mode=0o700)
     put(root, "root/.ssh/authorized_keys", lab.ssh_key.with_suffix(".pub").read_bytes(), mode=0o600)
     key = identity.host_key(lab, host)

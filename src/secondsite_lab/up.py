@@ -70,16 +70,20 @@ def build_image(suite: str, kind: str | None, tell: Tell) -> str:
             record.write(builder, wanted)
             with down.machine_lock(tell):
                 wanted.store().open()
-            return image.ensure(wanted.store(), suite, wanted.groups(builder, "image"), tell)
+            return image.ensure(wanted.store(), suite, _workshop(builder, wanted, tell))
         finally:
             down.remove(builder, tell)
+
+
+def _workshop(lab: Lab, wanted: Record, tell: Tell) -> image.Workshop:
+    return image.Workshop(lab.state, wanted.groups(lab, "image"), tell)
 
 
 def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
     store = wanted.store()
     with down.machine_lock(tell):
         store.open()
-    key = image.ensure(store, wanted.suite, wanted.groups(lab, "image"), tell)
+    key = image.ensure(store, wanted.suite, _workshop(lab, wanted, tell))
     tell(f"making the disks, the keys and the network of lab {lab.name!r}")
     identity.create(lab)
     lab.dns_key.touch(mode=0o600)
