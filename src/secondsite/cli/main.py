@@ -32,12 +32,16 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("init", "secondsite.cli.init:run", "Write a first file, from answers or from flags."),
     Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
+    Command("plan", "secondsite.cli.plan:run", "Show what apply would change on both hosts; touches nothing."),
+    Command("apply", "secondsite.cli.apply:run", "Bring both hosts to what the file says."),
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
+    Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
     Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
     Command(
         "carry-out", "secondsite.cli.carry_out:run", "Carry out a procedure for the other end of a pipe.", show=False
     ),
+    Command("session", "secondsite.cli.session:run", "The other end of plan and apply on a host.", show=False),
     Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
 )
 

@@ -46,7 +46,8 @@ class Session:
         """
         try:
             async with asyncio.timeout(timeout):
-                self._child.stdin.write(json.dumps(request) + "\n")
+                with contextlib.suppress(BrokenPipeError):  # it has ended already; its last words tell why
+                    self._child.stdin.write(json.dumps(request) + "\n")
                 result = await self._until_result(emit, step)
         except TimeoutError as late:
             raise UnknownOutcomeError(

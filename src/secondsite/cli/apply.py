@@ -1,0 +1,41 @@
+"""``secondsite apply``: bring both hosts to what the file says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
+
+
+async def run(
+    *,
+    replace_standby: Annotated[str | None, Parameter(name="--replace-standby")] = None,
+    config: Config = None,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Set up both hosts: packages, tunnel, firewall, the standby's database, files, agent and guard.
+
+    Looks first, shows what will change, and asks before changes that users would notice. Running it again
+    changes nothing; running it after an interruption finishes the work.
+
+    Parameters
+    ----------
+    replace_standby
+        Give up this site's database, whatever it is: its data is moved aside and copied anew from the other site.
+    """
+    from secondsite.cli.bootstrap import run as both
+    from secondsite.cli.render import Renderer, emit_json
+
+    path = find_config(config)
+    with Renderer() as emit:
+        if dry_run:
+            document, code = await both.plan(path, replace_standby, emit), 0
+        else:
+            document, code = await both.apply(path, replace_standby, emit, yes=yes)
+    if json:
+        emit_json(document)
+    return code

@@ -1,0 +1,1 @@
+"""How ``plan`` and ``apply`` work: ``order`` on the operator's machine, ``serve`` and ``phases`` on each host."""

@@ -1,0 +1,106 @@
+"""Which resources belong to a phase on this host. The parts of the product meet here and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secondsite.cli.bootstrap.applications import Application
+from secondsite.cli.bootstrap.program import Program, own_release
+from secondsite.cli.bootstrap.request import Phase
+from secondsite.converge.files import Directory, TextFile
+from secondsite.converge.packages import wanted
+from secondsite.converge.resource import Resource
+from secondsite.database import converge as database
+from secondsite.database.facts import Facts, HostFacts
+from secondsite.database.password import Password
+from secondsite.recovery import guard_converge as guard
+from secondsite.spec import Spec, paths
+from secondsite.tunnel import converge as tunnel
+from secondsite.tunnel.keys import private_key
+from secondsite.tunnel.secrets import REPLICATION, shared
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What this host is to be, and what it was told of its peer. primary: the facts of the primary's database."""
+
+    spec: Spec
+    site: str
+    config: str
+    role: str
+    peer_key: str | None = None
+    primary: HostFacts | None = None
+    replace: bool = False
+    dry_run: bool = False
+
+    @property
+    def is_primary(self) -> bool:
+        return self.role == "primary"
+
+
+async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
+    """The resources of ``phase``, in order. Raises SecondsiteError where one cannot even be described."""
+    match phase:
+        case Phase.PREPARE:
+            return await _prepare(now)
+        case Phase.TUNNEL:
+            return tunnel.resources(now.spec, now.site, now.peer_key)
+        case Phase.DATABASE:
+            return _database(now)
+        case Phase.FILES:
+            return _of("secondsite.files.converge", now)
+        case Phase.AGENT:
+            return _of("secondsite.agent.converge", now)
+        case Phase.GUARD:
+            return guard.resources(now.spec, now.site)
+        case Phase.UNITS:
+            return [Application(unit, now.is_primary) for unit in now.spec.service.units]
+
+
+def _of(module: str, now: Situation) -> Sequence[Resource]:
+    try:
+        found: Sequence[Resource] = importlib.import_module(module).resources(now.spec, now.site)
+    except ModuleNotFoundError as missing:
+        if missing.name != module:
+            raise
+        return []
+    return found
+
+
+async def _prepare(now: Situation) -> Sequence[Resource]:
+    version = now.spec.database.cluster.split("/")[0]
+    packages = ["postgresql-common", f"postgresql-{version}", f"postgresql-client-{version}"]
+    if now.spec.files:
+        packages.append("rsync")
+    release = own_release()
+    return [
+        wanted(await tunnel.packages(), *packages),
+        Directory(paths.ETC, mode=0o755),
+        Directory(paths.STATE, mode=0o755),
+        *([Program(release)] if release is not None else []),
+        TextFile(paths.CONFIG, now.config),
+        TextFile(paths.SITE, f"{now.site}\n"),
+        *tunnel.key_resources(now.spec),
+    ]
+
+
+def _database(now: Situation) -> Sequence[Resource]:
+    facts = Facts(
+        own_address=str(now.spec.tunnel_address(now.site)),
+        peer_address=str(now.spec.tunnel_address(now.spec.peer_of(now.site))),
+        password=_password(now),
+        primary=now.primary,
+    )
+    if now.is_primary:
+        return database.primary_resources(now.spec, now.site, facts)
+    return database.standby_resources(now.spec, now.site, facts, replace=now.replace)
+
+
+def _password(now: Situation) -> Password:
+    """Derived from the tunnel keys; before those exist a plan needs some password, and any will do."""
+    own = private_key(now.spec.tunnel.interface)
+    if own is None or now.peer_key is None:
+        return Password.generate()
+    return Password(shared(own, now.peer_key, REPLICATION))

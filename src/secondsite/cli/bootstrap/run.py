@@ -1,0 +1,100 @@
+"""What ``plan`` and ``apply`` share: load, connect, look, show; and the document that both print."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from secondsite.cli.bootstrap.connected import connected
+from secondsite.cli.bootstrap.order import Order
+from secondsite.cli.bootstrap.verify import Check
+from secondsite.cli.render import confirm
+from secondsite.errors import Exit, HalfwayError, UsageError
+from secondsite.events import ChangePlanned, Emit, Note
+from secondsite.spec import Spec
+from secondsite.spec.load import load
+
+
+async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only: bool = True) -> dict[str, Any]:
+    """The document of a plan; both hosts are looked at and nothing is touched. Raises SecondsiteError."""
+    loaded = load(path)
+    _known_site(loaded.spec, replace_standby)
+    async with connected(loaded.spec, emit, read_only=read_only) as sessions:
+        order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
+        await order.observe()
+        changes = await order.plan()
+        _show(changes, emit)
+        return document(order, "planned")
+
+
+async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: bool) -> tuple[dict[str, Any], int]:
+    """Plan, ask, make the changes, verify; the document and the exit code. Raises SecondsiteError."""
+    loaded = load(path)
+    _known_site(loaded.spec, replace_standby)
+    async with connected(loaded.spec, emit, read_only=False) as sessions:
+        order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
+        await order.observe()
+        changes = await order.plan()
+        if not changes:
+            emit(Note("nothing to change"))
+        else:
+            _show(changes, emit)
+            await _agree(changes, yes, emit)
+            await order.apply(allowed=None if yes else [change.resource for change in changes if change.disrupts])
+        checks = await order.verify()
+    failed = [check for check in checks if not check.ok]
+    if failed:
+        raise not_working(failed, order)
+    for check in checks:
+        emit(Note(f"{check.name}: {check.message}", check.site))
+    outcome = "applied" if changes else "unchanged"
+    return document(order, outcome) | {"checks": [check.as_json() for check in checks]}, int(Exit.OK)
+
+
+def document(order: Order, outcome: str) -> dict[str, Any]:
+    """What both commands print with --json."""
+    return {
+        "outcome": outcome,
+        "primary": order.primary,
+        "standby": order.standby,
+        "sites": {site: {"role": "primary" if site == order.primary else "standby"} for site in order.spec.site_names},
+        "changes": [asdict(change) for change in order.changes],
+        "done": [asdict(change) for change in order.done],
+        "disrupts": [asdict(change) for change in order.changes if change.disrupts],
+    }
+
+
+def not_working(failed: Sequence[Check], order: Order) -> HalfwayError:
+    """Everything was set and something does not work: told with every check that failed."""
+    told = "; ".join(f"{check.site}: {check.name}: {check.message}" for check in failed)
+    return HalfwayError(
+        f"everything is set up, and this does not work yet: {told}. The service runs at {order.primary}",
+        slug="not-working",
+        host=failed[0].site,
+        step="verify",
+        hint=f"{failed[0].hint or 'secondsite status'}; then: secondsite apply",
+    )
+
+
+def _show(changes: Sequence[ChangePlanned], emit: Emit) -> None:
+    for change in changes:
+        emit(change)
+    if not changes:
+        emit(Note("nothing to change"))
+
+
+async def _agree(changes: Sequence[ChangePlanned], yes: bool, emit: Emit) -> None:
+    """Users notice nothing of most changes; those they notice need an answer. Raises UsageError, FinalError."""
+    noticed = [f"{change.site}: {change.resource}: {change.disrupts}" for change in changes if change.disrupts]
+    if noticed and not yes:
+        emit(Note("users of the service will notice: " + "; ".join(noticed), level="warning"))
+        # In a thread: meanwhile the hosts must keep hearing that somebody is there.
+        await asyncio.to_thread(confirm, f"Make these {len(changes)} changes now?", yes=yes)
+
+
+def _known_site(spec: Spec, site: str | None) -> None:
+    if site is not None and site not in spec.sites:
+        raise UsageError(f"--replace-standby {site}: the sites are {' and '.join(spec.sites)}", slug="no-such-site")

@@ -1,0 +1,84 @@
+"""Is what was built at work? Seen on the host itself, judged on the operator's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from secondsite.database.cluster import Cluster
+from secondsite.database.observe import observe as observe_database
+from secondsite.database.state import Role, Streaming
+from secondsite.errors import SecondsiteError
+from secondsite.spec import Spec, paths
+from secondsite.tunnel.observe import observe as observe_tunnel
+
+HANDSHAKE_SECONDS = 180.0  # WireGuard renews its keys every 120 s while there is traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check by name, for every renderer. ok: None where it does not apply."""
+
+    name: str
+    site: str
+    ok: bool
+    message: str
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"check": self.name, "site": self.site, "ok": self.ok, "message": self.message, "hint": self.hint}
+
+
+async def verify(spec: Spec, site: str, role: str, now: float) -> list[Check]:
+    """The checks of this host. now: unix seconds."""
+    tunnel, agent = await asyncio.gather(_tunnel(spec, site, now), asyncio.to_thread(_agent, site))
+    return [tunnel, _database(spec, site, role), *agent]
+
+
+async def _tunnel(spec: Spec, site: str, now: float) -> Check:
+    state = await observe_tunnel(spec, site)
+    peer = spec.peer_of(site)
+    hint = f"wg show {spec.tunnel.interface}; is UDP port {spec.tunnel.port} open between the sites?"
+    if not state.up:
+        return Check("tunnel", site, False, state.reason or "the tunnel is down", hint)
+    if state.last_handshake_at is None or now - state.last_handshake_at > HANDSHAKE_SECONDS:
+        return Check("tunnel", site, False, f"no handshake with {peer}", hint)
+    if state.rtt_ms is None:
+        return Check("tunnel", site, False, f"{peer} does not answer inside the tunnel", hint)
+    return Check("tunnel", site, True, f"{peer} answers in {state.rtt_ms:.2f} ms")
+
+
+def _database(spec: Spec, site: str, role: str) -> Check:
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    state = observe_database(cluster)
+    hint = f"systemctl status {cluster.unit}; tail /var/log/postgresql/postgresql-{cluster.version}-{cluster.name}.log"
+    if role == "primary":
+        if state.role is Role.PRIMARY:
+            return Check("database", site, True, f"{cluster} accepts writes")
+        return Check("database", site, False, f"{cluster} is {state.role}: {state.reason or 'not writable'}", hint)
+    if state.role is Role.STANDBY and state.streaming in (Streaming.STREAMING, Streaming.CATCHING_UP):
+        return Check("database", site, True, f"{cluster} streams from {state.sender_host}")
+    message = f"{cluster} is {state.role}, {state.streaming}: {state.reason or 'it does not stream'}"
+    return Check("database", site, False, message, hint)
+
+
+def _agent(site: str) -> list[Check]:
+    """Whether the agent answers on its socket; nothing where this release has no agent unit."""
+    from secondsite.agent.client import ask
+    from secondsite.converge.units import UNITS
+
+    if not (UNITS / "secondsite-agent.service").exists():
+        return []
+    try:
+        ask("/v1/health", timeout=3).read()
+    except SecondsiteError as silent:
+        hint = "journalctl -u secondsite-agent.service -n 50"
+        return [Check("agent", site, False, f"no answer on {paths.SOCKET}: {silent.message}", hint)]
+    return [Check("agent", site, True, "the agent answers")]
+
+
+def check_from_json(document: Mapping[str, Any]) -> Check:
+    """The inverse of ``Check.as_json``."""
+    return Check(document["check"], document["site"], document["ok"], document["message"], document.get("hint"))

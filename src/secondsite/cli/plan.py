@@ -1,0 +1,34 @@
+"""``secondsite plan``: what apply would change, as a diff; nothing is touched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from secondsite.cli.options import Config, Json, find_config
+
+
+async def run(
+    *,
+    replace_standby: Annotated[str | None, Parameter(name="--replace-standby")] = None,
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Show what apply would change on both hosts, and what of it users would notice. Touches nothing.
+
+    Values that only apply will know (a key that is not made yet) are shown as such.
+
+    Parameters
+    ----------
+    replace_standby
+        Plan as if this site's database were given up and copied anew from the other.
+    """
+    from secondsite.cli.bootstrap import run as both
+    from secondsite.cli.render import Renderer, emit_json
+
+    with Renderer() as emit:
+        document = await both.plan(find_config(config), replace_standby, emit)
+    if json:
+        emit_json(document)
+    return 0

@@ -1,0 +1,74 @@
+"""Run a procedure on a site's host over SSH: the host does it, this terminal shows it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import asyncssh
+
+from secondsite.errors import FinalError, HalfwayError
+from secondsite.events import Emit, Result, from_line
+from secondsite.remote.host import Host, reach
+from secondsite.remote.target import target_of
+from secondsite.spec import Spec, paths
+
+
+async def carry_out_there(spec: Spec, kind: str, arguments: Mapping[str, Any], *, at: str, emit: Emit) -> Result:
+    """Carry out ``kind`` on the host of site ``at``; its events pass through, its result comes back.
+
+    Raises the SSH errors of ``remote``, FinalError (``not-applied``) where secondsite is not on the host, and
+    HalfwayError (``session-lost``) where the connection breaks: the host's agent goes on by itself.
+    """
+    async with reach(target_of(spec, at)) as host:
+        return await _run(host, kind, arguments, emit)
+
+
+async def _run(host: Host, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
+    command = host.as_root(f"exec {shlex.quote(str(paths.COMMAND))} carry-out {shlex.quote(kind)}")
+    said: deque[str] = deque(maxlen=5)
+    try:
+        async with host.connection.create_process(command, encoding="utf-8", errors="replace") as child:
+            child.stdin.write(json.dumps(dict(arguments)) + "\n")
+            while line := await child.stdout.readline():
+                try:
+                    event = from_line(line)
+                except ValueError:
+                    said.append(line.rstrip())
+                    continue
+                if isinstance(event, Result):
+                    return event
+                emit(event)
+            said.extend((await child.stderr.read()).splitlines())
+            await child.wait_closed()
+            code = child.returncode
+    except (asyncssh.Error, OSError) as broken:
+        raise _lost(host, kind) from broken
+    if code == 127:
+        raise FinalError(
+            f"secondsite is not installed on {host.target.host}",
+            slug="not-applied",
+            host=host.site,
+            hint="secondsite apply",
+        )
+    if not said:
+        raise _lost(host, kind)
+    raise FinalError(
+        f"secondsite ended on the host without a result; it said: {' / '.join(said)}",
+        slug="session-failed",
+        host=host.site,
+        step=kind,
+    )
+
+
+def _lost(host: Host, kind: str) -> HalfwayError:
+    return HalfwayError(
+        f"the connection to {host.target.host} broke; the agent there goes on with the {kind} by itself",
+        slug="session-lost",
+        host=host.site,
+        step=kind,
+        hint=f"secondsite status, and if it is unfinished: secondsite {kind} --resume",
+    )
