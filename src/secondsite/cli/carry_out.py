@@ -41,7 +41,7 @@ async def carry_out(spec: Spec, kind: str, arguments: Mapping[str, Any], *, at: 
     itself, under the same lock.
     """
     if site_here() != at:
-        from secondsite.cli.over_ssh import carry_out_there
+        from secondsite.remote.procedure import carry_out_there
 
         return await carry_out_there(spec, kind, arguments, at=at, emit=emit)
     from secondsite.agent.client import event_lines

@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
     Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
+    Command("fault", "secondsite.cli.fault:run", "Break this host on purpose, with the end armed first.", show=False),
     Command(
         "carry-out", "secondsite.cli.carry_out:run", "Carry out a procedure for the other end of a pipe.", show=False
     ),
