@@ -84,8 +84,9 @@ def bootstrap_argv(suite: str, target: Path, source_list: Path) -> list[str]:
     argv += [f"--aptopt={option}" for option in sources.options()]
     argv += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*"]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
-    argv += ['--essential-hook=mkdir -p "$1/etc/postgresql-common"']
-    argv += ['--essential-hook=echo create_main_cluster = false >"$1/etc/postgresql-common/createcluster.conf"']
+    # A file of our own beside Debian's: replacing createcluster.conf would also lose its include_dir for conf.d.
+    argv += ['--essential-hook=mkdir -p "$1/etc/postgresql-common/createcluster.d"']
+    argv += ['--essential-hook=echo create_main_cluster = false >"$1/etc/postgresql-common/createcluster.d/lab.conf"']
     argv += [f"--include={','.join(packages.installed(suite))}"]
     wanted = " ".join(packages.IN_REPOSITORY)
     argv += ['--customize-hook=chroot "$1" apt-get clean']
