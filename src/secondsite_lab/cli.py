@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from types import FrameType
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
@@ -169,6 +170,26 @@ def power_on(host: str, *, name: Name = DEFAULT_NAME) -> None:
     lab = lab_named(name)
     with changing(lab, tell):
         power.on(lab, record.read_complete(lab), host_named(host))
+
+
+@app.command
+def demo(*, output: Path = Path("build/demo"), suite: str = "bookworm", keep: bool = False) -> None:
+    """Burn down a shop's primary site and watch it come back at the other one. Leaves a report and nothing else.
+
+    Parameters
+    ----------
+    output
+        Folder for report.html, report.json and the evidence.
+    suite
+        Debian release of the hosts.
+    keep
+        Leave the lab running at the end.
+    """
+    from secondsite_lab import demo as play
+    from secondsite_lab import preflight
+
+    preflight.check()
+    raise SystemExit(play.run(output, suite=suite, keep=keep, tell=tell))
 
 
 @app.command

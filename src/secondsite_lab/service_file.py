@@ -44,7 +44,8 @@ def _quoted(value: object) -> str:
 def _site(lab: Lab, host: Host) -> str:
     site = site_of(host)
     power = {
-        state: _quoted(_outside([*program(), f"power-{state}", host.name, "--name", lab.name])) for state in ("off", "on")
+        state: _quoted(_outside([*program(), f"power-{state}", host.name, "--name", lab.name]))
+        for state in ("off", "on")
     }
     return f"""[sites.{host.name}]
 ssh = "root@{host.address}"
