@@ -17,22 +17,18 @@ from secondsite.database.connect import CONNECT_SECONDS, as_user
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.observe import observe_over
 from secondsite.database.state import DatabaseState, Role, Streaming
+from secondsite.errors import FinalError
 
 LOOK_SECONDS = 4.0  # beyond this a cluster that took the question counts as not answering
 Connection = psycopg.AsyncConnection[TupleRow]
 
 # A heartbeat waits for this disk only: it must never hang because a synchronous standby is away.
 _OPTIONS = "-c synchronous_commit=local -c statement_timeout=2s -c lock_timeout=1s -c jit=off"
-_PREPARE = (
-    "CREATE SCHEMA IF NOT EXISTS secondsite",
-    "CREATE TABLE IF NOT EXISTS secondsite.heartbeat (site text PRIMARY KEY, at timestamptz NOT NULL)"
-    " WITH (fillfactor = 10, autovacuum_vacuum_threshold = 500)",
-)
 # Another site's row is a former primary's: with its clock ahead it would look newer than ours.
 _BEAT = """
 WITH former AS (DELETE FROM secondsite.heartbeat WHERE site <> %s)
-INSERT INTO secondsite.heartbeat VALUES (%s, clock_timestamp())
-ON CONFLICT (site) DO UPDATE SET at = excluded.at
+INSERT INTO secondsite.heartbeat (site, at, generation) VALUES (%s, clock_timestamp(), %s)
+ON CONFLICT (site) DO UPDATE SET at = excluded.at, generation = excluded.generation
 RETURNING extract(epoch FROM at)::float8
 """
 
@@ -43,8 +39,11 @@ class Database(Protocol):
     async def look(self) -> DatabaseState:
         """The cluster now. Never raises for a cluster that does not answer."""
 
-    async def beat(self) -> float | None:
-        """Write the heartbeat; its moment. None where the cluster does not take it."""
+    async def beat(self, generation: int) -> float | None:
+        """Write the heartbeat of a primary in ``generation`` (its timeline); the moment that was written.
+
+        Raises FinalError (``no-heartbeat-table``), or psycopg.Error where the cluster does not take it.
+        """
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -75,18 +74,22 @@ class LocalDatabase:
                     break
         return self._unseen(problem)
 
-    async def beat(self) -> float | None:
-        """Only after a ``look`` that found a primary. Raises psycopg.Error: a heartbeat that fails is a finding."""
+    async def beat(self, generation: int) -> float | None:
+        """Only after a ``look`` that found a primary; None where the connection is gone since."""
         connection = self._connection
         if connection is None:
             return None
         with _hanging_up(connection):
             try:
-                return await _upsert(connection, self._site)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                for statement in _PREPARE:
-                    await connection.execute(statement)
-                return await _upsert(connection, self._site)
+                cursor = await connection.execute(_BEAT, (self._site, self._site, generation))
+            except psycopg.errors.UndefinedTable as missing:
+                raise FinalError(
+                    "there is no table for the heartbeat, so lag in seconds is only known to a second or so",
+                    slug="no-heartbeat-table",
+                    hint="secondsite apply",
+                ) from missing
+            row = await cursor.fetchone()
+        return float(row[0]) if row else None
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -134,11 +137,6 @@ def _hanging_up(connection: Connection) -> Iterator[None]:
 def _hang_up(connection: Connection) -> None:
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)
-
-
-async def _upsert(connection: Connection, site: str) -> float | None:
-    row = await (await connection.execute(_BEAT, (site, site))).fetchone()
-    return float(row[0]) if row else None
 
 
 class _AsOwner:

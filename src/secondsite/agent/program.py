@@ -18,7 +18,7 @@ from secondsite.agent.peer import PeerWatch
 from secondsite.agent.ports import Ports
 from secondsite.agent.procedures import Procedures
 from secondsite.agent.samples import BATCH_SECONDS, Samples
-from secondsite.agent.serve import on_socket, on_tunnel
+from secondsite.agent.serve import Served, on_socket, on_tunnel
 from secondsite.agent.watch import Watch
 from secondsite.clock import Clock
 from secondsite.database.state import Role
@@ -142,17 +142,17 @@ class _Listening:
         self._app = api.tunnel(token)
         self._address = str(spec.tunnel_address(site))
         self._port = spec.tunnel.api_port
-        self._server: asyncio.Server | None = None
+        self._served: Served | None = None
 
     async def keep(self) -> None:
         """Raises RetryableError (``agent-port``) while something else listens there."""
-        if self._server is None:
-            self._server = await on_tunnel(self._app, self._address, self._port)
+        if self._served is None:
+            self._served = await on_tunnel(self._app, self._address, self._port)
 
     def close(self) -> None:
         """Listen no more."""
-        if self._server is not None:
-            self._server.close()
+        if self._served is not None:
+            self._served.close()
 
 
 def free_bytes(path: Path) -> int | None:

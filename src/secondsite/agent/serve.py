@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -23,7 +24,21 @@ KEEP_ALIVE_SECONDS = 75
 BACKLOG = 64
 
 
-async def on_socket(app: ASGIApp, path: Path) -> asyncio.Server:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Something that is listened on."""
+
+    server: asyncio.Server
+    state: ServerState
+
+    def close(self) -> None:
+        """Listen no more, and end every connection once its answer is out."""
+        self.server.close()
+        for connection in list(self.state.connections):
+            connection.shutdown()
+
+
+async def on_socket(app: ASGIApp, path: Path) -> Served:
     """Serve on a unix socket that only its owner may open. What a dead agent left there is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
@@ -40,7 +55,7 @@ async def on_socket(app: ASGIApp, path: Path) -> asyncio.Server:
     return await _serve(app, line)
 
 
-async def on_tunnel(app: ASGIApp, address: str, port: int) -> asyncio.Server:
+async def on_tunnel(app: ASGIApp, address: str, port: int) -> Served:
     """Serve on the tunnel's address even before the address exists (man 7 ip, IP_FREEBIND).
 
     Raises RetryableError (``agent-port``) where something else listens there.
@@ -60,7 +75,7 @@ async def on_tunnel(app: ASGIApp, address: str, port: int) -> asyncio.Server:
     return await _serve(app, line)
 
 
-async def _serve(app: ASGIApp, line: socket.socket) -> asyncio.Server:
+async def _serve(app: ASGIApp, line: socket.socket) -> Served:
     line.setblocking(False)
     config = uvicorn.Config(
         app, http=H11Protocol, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
@@ -74,5 +89,5 @@ async def _serve(app: ASGIApp, line: socket.socket) -> asyncio.Server:
 
     loop = asyncio.get_running_loop()
     if line.family == socket.AF_UNIX:
-        return await loop.create_unix_server(answer, sock=line, backlog=BACKLOG)
-    return await loop.create_server(answer, sock=line, backlog=BACKLOG)
+        return Served(await loop.create_unix_server(answer, sock=line, backlog=BACKLOG), state)
+    return Served(await loop.create_server(answer, sock=line, backlog=BACKLOG), state)

@@ -63,7 +63,7 @@ class Watch:
         board.looked_at = self._clock.now().timestamp()
         if database.writable:
             with self._troubles.kept_from("heartbeat"):
-                database = replace(database, heartbeat_at=await self._ports.database.beat())
+                database = replace(database, heartbeat_at=await self._ports.database.beat(database.timeline or 0))
         else:
             self._troubles.over("heartbeat")
         board.database = database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from secondsite.database.slot import slot_name
 from secondsite.database.state import SlotState
 from secondsite.objectives.finding import Judged, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
@@ -17,7 +18,8 @@ def _slots(judged: Judged) -> tuple[SiteState | None, tuple[SlotState, ...]]:
     primary = judged.situation.present(site) if site else None
     if primary is None or not primary.database.writable:
         return None, ()
-    return primary, primary.database.slots
+    ours = slot_name(judged.situation.standby or "")
+    return primary, tuple(slot for slot in primary.database.slots if slot.name == ours)
 
 
 @registry.check("slot", Severity.CRITICAL, "Does the primary keep WAL for the standby?")
@@ -27,10 +29,10 @@ def slot(judged: Judged) -> Iterator[Problem]:
     if primary is None:
         return
     if not slots:
-        yield Problem(primary.site, "there is no replication slot", "`secondsite apply`")
-    elif not any(one.active for one in slots):
-        names = ", ".join(one.name for one in slots)
-        yield Problem(primary.site, f"nobody reads the replication slot {names}", "is the standby up, and the tunnel?")
+        yield Problem(primary.site, "there is no replication slot for the standby", "`secondsite apply`")
+    elif not slots[0].active:
+        message = f"nobody reads the replication slot {slots[0].name}"
+        yield Problem(primary.site, message, "is the standby up, and the tunnel?")
 
 
 @registry.check("slot-lost", Severity.CRITICAL, "Is the WAL that the standby needs still there?")
