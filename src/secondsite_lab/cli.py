@@ -3,8 +3,8 @@
 import json
 import signal
 import sys
-from types import FrameType
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from secondsite_lab import down, record
@@ -30,30 +28,29 @@ def run(output: Path, *, suite: str, keep: bool, tell: Tell) -> int:
     """Play the demo and leave the report in ``output``; the exit code of the game day (0: objectives met)."""
     began = time.monotonic()
     lab = lab_named(f"demo{os.getpid() % 100000}")
-    with _stopping_in_good_order():
-        try:
-            up(lab, record.new(suite, kind=None, open_database=False, disk_size="1G"), tell)
-            _say(tell, began, "the lab is up: a shop is open at oslo, bergen is empty")
-            secondsite(lab, "apply", "--yes")
-            _say(tell, began, "bergen is a warm standby of oslo")
-            _until_ready(lab)
-            secondsite(lab, "status")
-            _say(tell, began, "now oslo burns")
-            code = secondsite(
-                lab,
-                *("gameday", "--fault", "power-off", "--yes"),
-                *("--reason", "demo: the primary site loses its power", "--output", str(output.resolve())),
-                may_miss=True,
-            )
-            tell(f"{time.monotonic() - began:.0f} s in all; the report: {output / 'report.html'}")
-            return code
-        finally:
-            if keep:
-                tell(f"the lab stays: secondsite-lab info --name {lab.name}; end it with down --name {lab.name}")
-            else:
-                with changing(lab, tell):
-                    down.remove(lab, tell)
-                down.tidy()
+    try:
+        up(lab, record.new(suite, kind=None, open_database=False, disk_size="1G"), tell)
+        _say(tell, began, "the lab is up: a shop is open at oslo, bergen is empty")
+        secondsite(lab, "apply", "--yes")
+        _say(tell, began, "bergen is a warm standby of oslo")
+        _until_ready(lab)
+        secondsite(lab, "status")
+        _say(tell, began, "now oslo burns")
+        code = secondsite(
+            lab,
+            *("gameday", "--fault", "power-off", "--yes"),
+            *("--reason", "demo: the primary site loses its power", "--output", str(output.resolve())),
+            may_miss=True,
+        )
+        tell(f"{time.monotonic() - began:.0f} s in all; the report: {output / 'report.html'}")
+        return code
+    finally:
+        if keep:
+            tell(f"the lab stays: secondsite-lab info --name {lab.name}; end it with down --name {lab.name}")
+        else:
+            with changing(lab, tell):
+                down.remove(lab, tell)
+            down.tidy()
 
 
 def secondsite(lab: Lab, *arguments: str, may_miss: bool = False) -> int:
@@ -88,18 +85,3 @@ def _why(status: dict[str, object]) -> str:
 
 def _say(tell: Tell, began: float, what: str) -> None:
     tell(f"\n== {time.monotonic() - began:5.1f} s  {what}")
-
-
-@contextmanager
-def _stopping_in_good_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo like Ctrl-C does: what was made is taken down."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
