@@ -92,5 +92,7 @@ def _syntax(message: str, text: str) -> Fault:
     bare = _PLACE.sub("", message)
     line = int(place[1]) if place and place[1] else max(1, len(text.rstrip().splitlines()))
     column = f" (column {place[2]})" if place and place[2] else ""
+    if place and not place[1] and bare == "Invalid value":
+        bare = "Unclosed bracket"  # a value was still expected when the text ended
     hint = next((hint for start, hint in _SYNTAX_HINTS.items() if bare.startswith(start)), None)
     return Fault("", line, f"not TOML: {bare[:1].lower()}{bare[1:]}{column}", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -34,7 +35,7 @@ def parse_size(value: object) -> object:
     match = _SIZE.fullmatch(value.strip())
     if match is None:
         raise ValueError(f'"{value}" is no size; write it like "500MB" or "20GiB"')
-    return int(float(match[1]) * _BYTES[match[2]])
+    return int(Decimal(match[1]) * _BYTES[match[2]])  # exact where a float is not
 
 
 def parse_rate(value: object) -> object:
