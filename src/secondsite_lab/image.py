@@ -20,11 +20,18 @@ _BUILD_SECONDS = 900
 _KEPT = 2
 
 
+# A file of our own beside Debian's: replacing createcluster.conf would also lose its include_dir for conf.d.
+_NO_CLUSTER_YET = (
+    'mkdir -p "$1/etc/postgresql-common/createcluster.d"',
+    'echo create_main_cluster = false >"$1/etc/postgresql-common/createcluster.d/lab.conf"',
+)
+
+
 def key(suite: str) -> str:
     """What the image depends on, as a name."""
     if suite not in packages.SUITES:
         raise UsageError(f"unknown suite {suite!r}", f"known: {', '.join(packages.SUITES)}")
-    parts = [suite, *packages.installed(suite), "--", *packages.IN_REPOSITORY, customise.fingerprint()]
+    parts = [suite, *packages.installed(suite), "--", *packages.IN_REPOSITORY, *_NO_CLUSTER_YET, customise.fingerprint()]
     return f"{suite}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:12]}"
 
 
@@ -84,9 +91,7 @@ def bootstrap_argv(suite: str, target: Path, source_list: Path) -> list[str]:
     argv += [f"--aptopt={option}" for option in sources.options()]
     argv += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*"]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
-    # A file of our own beside Debian's: replacing createcluster.conf would also lose its include_dir for conf.d.
-    argv += ['--essential-hook=mkdir -p "$1/etc/postgresql-common/createcluster.d"']
-    argv += ['--essential-hook=echo create_main_cluster = false >"$1/etc/postgresql-common/createcluster.d/lab.conf"']
+    argv += [f"--essential-hook={hook}" for hook in _NO_CLUSTER_YET]
     argv += [f"--include={','.join(packages.installed(suite))}"]
     wanted = " ".join(packages.IN_REPOSITORY)
     argv += ['--customize-hook=chroot "$1" apt-get clean']
