@@ -87,12 +87,13 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A folder with its mode and owner; what is in it is not looked at."""
+    """A folder with its mode and owner; what is in it is not looked at. keep: one that is there stays as it is."""
 
     path: Path
     mode: int = 0o755
     owner: str = "root"
     group: str | None = None
+    keep: bool = False
 
     @property
     def name(self) -> str:
@@ -102,6 +103,8 @@ class Directory:
         """Whether it is there, with this mode and owner."""
         if not self.path.is_dir():
             return Change("create")
+        if self.keep:
+            return None
         wrong = wrong_access(self.path, self.mode, self.owner, self.group)
         return Change(wrong) if wrong else None
 

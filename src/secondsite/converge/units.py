@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,12 +153,19 @@ class Unit:
         if done.ok:
             return
         told = await run(
-            ["journalctl", "-u", self.unit, "-n", "5", "--no-pager", "-o", "cat"],
+            ["journalctl", "-u", self.unit, "-n", "8", "--no-pager", "-o", "cat"],
             timeout=LOOK_SECONDS, check=False,
         )  # fmt: skip
         raise FinalError(
-            f"systemctl {verb} {self.unit} failed: {done.why()}; its log ends: {told.stdout.strip()[-600:]}",
+            f"systemctl {verb} {self.unit} failed; its log ends: {last_words(told.stdout) or done.why()}",
             slug="unit-failed",
             step=self.name,
             hint=f"systemctl status {self.unit}; journalctl -u {self.unit}",
         )
+
+
+def last_words(log: str) -> str:
+    """The end of a unit's log on one line, without systemd's own remarks."""
+    rows = [row.strip() for row in log.splitlines() if row.strip()]
+    own = [row for row in rows if not re.match(r"\S+\.service: |(Starting|Started|Stopped|Failed to start) ", row)]
+    return " / ".join((own or rows)[-3:])[-600:]

@@ -13,6 +13,7 @@ from secondsite.remote.survey import Survey
 from secondsite.spec import paths
 
 UPLOAD_SECONDS = 1800.0
+WORTH_TELLING_BYTES = 4_000_000
 STEP = "upload secondsite"
 
 
@@ -86,6 +87,8 @@ async def _send(host: Host, part: Part, root: str, python: str, emit: Emit) -> N
     what = f"{STEP} ({part.folder})"
 
     def sent(count: int) -> None:
+        if len(data) < WORTH_TELLING_BYTES:
+            return
         rate = count / max(time.monotonic() - began, 1e-3)
         emit(Progress(what, count, len(data), "bytes", host.site, rate, (len(data) - count) / max(rate, 1)))
 

@@ -52,11 +52,17 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
         case Phase.FILES:
             return _of("secondsite.files.converge", now)
         case Phase.AGENT:
-            return _of("secondsite.agent.converge", now)
+            return _of("secondsite.agent.converge", now) if _has_agent() else []
         case Phase.GUARD:
             return guard.resources(now.spec, now.site)
         case Phase.UNITS:
             return [Application(unit, now.is_primary) for unit in now.spec.service.units]
+
+
+def _has_agent() -> bool:
+    from secondsite.cli.main import COMMANDS
+
+    return any(command.name == "agent" for command in COMMANDS)
 
 
 def _of(module: str, now: Situation) -> Sequence[Resource]:
@@ -71,14 +77,12 @@ def _of(module: str, now: Situation) -> Sequence[Resource]:
 
 async def _prepare(now: Situation) -> Sequence[Resource]:
     version = now.spec.database.cluster.split("/")[0]
-    packages = ["postgresql-common", f"postgresql-{version}", f"postgresql-client-{version}"]
-    if now.spec.files:
-        packages.append("rsync")
+    packages = ("postgresql-common", f"postgresql-{version}", f"postgresql-client-{version}")
     release = own_release()
     return [
         wanted(await tunnel.packages(), *packages),
-        Directory(paths.ETC, mode=0o755),
-        Directory(paths.STATE, mode=0o755),
+        Directory(paths.ETC, keep=True),
+        Directory(paths.STATE, mode=0o700),
         *([Program(release)] if release is not None else []),
         TextFile(paths.CONFIG, now.config),
         TextFile(paths.SITE, f"{now.site}\n"),
