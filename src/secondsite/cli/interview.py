@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
@@ -112,8 +112,9 @@ def interview(flags: Flags, ask: Ask | None) -> Answers:
         )
     ]
     key = _key(with_whom, flags.tsig) if flags.tsig is not None else None
+    network = with_whom.value("--network", "Network of the tunnel", flags.network, IPv4Network, "10.10.0.0/24")
     with_whom.finish()
-    return Answers(service, units, health, rpo, rto, sites, cluster, files, dns, key, flags.network or "10.10.0.0/24")
+    return Answers(service, units, health, rpo, rto, sites, cluster, files, dns, key, network)
 
 
 def _sites(with_whom: Collector, flags: Flags) -> list[Site]:
@@ -150,15 +151,15 @@ def _site(with_whom: Collector, flags: Flags, name: str, ssh: str) -> Site:
 
 
 def _for_site(given: Iterable[str], name: str) -> str | None:
-    """The value for one site: NAME=VALUE wins over a bare VALUE that is meant for both."""
-    both = None
+    """The value for one site: NAME=VALUE wins over a bare VALUE that is meant for both; the last wins."""
+    named = both = None
     for text in given:
         key, equals, value = text.partition("=")
-        if equals and key == name:
-            return value
         if not equals:
             both = text
-    return both
+        elif key == name:
+            named = value
+    return both if named is None else named
 
 
 def _address_in(ssh: str) -> str:

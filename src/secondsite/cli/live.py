@@ -132,11 +132,12 @@ class Live:
 
     def progress(self, key: Hashable, event: Progress) -> None:
         bars = self._open().bars
-        if key not in self._tasks:
-            title = with_site(event.site, event.what, "").text
-            self._tasks[key] = bars.add_task(title, total=event.total, amount="")
-            bars.start()
-        bars.update(self._tasks[key], completed=event.done, total=event.total, amount=amount(event))
+        if key in self._tasks:
+            bars.update(self._tasks[key], completed=event.done, total=event.total, amount=amount(event))
+            return
+        title = with_site(event.site, event.what, "").text
+        self._tasks[key] = bars.add_task(title, completed=int(event.done), total=event.total, amount=amount(event))
+        bars.start()
 
     def ended(self, key: Hashable) -> None:
         task = self._tasks.pop(key, None)

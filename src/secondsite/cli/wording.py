@@ -72,9 +72,9 @@ def quantity(value: float, unit: str) -> str:
 
 def duration(seconds: float) -> str:
     """A span as a person says it: "12 ms", "3.4 s", "2m 5s", "3h 10m", "2d 4h"."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     for unit, size, below, name in (("m", 60, 1, "s"), ("h", 3600, 60, "m"), ("d", 86400, 3600, "h")):
