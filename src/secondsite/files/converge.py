@@ -1,0 +1,101 @@
+"""The file sets' resources on one host: the same on both sites, whichever is primary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from secondsite.converge.files import TextFile
+from secondsite.converge.resource import Change, Resource
+from secondsite.converge.units import Unit, UnitFile
+from secondsite.errors import FinalError
+from secondsite.events import Emit
+from secondsite.files import store as records
+from secondsite.files.rsync import daemon
+from secondsite.files.store import STORE, mount_of
+from secondsite.spec import FileSet, Spec
+from secondsite.spec.paths import RSYNCD_CONF
+
+
+def resources(spec: Spec, site: str) -> list[Resource]:
+    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets.
+
+    The package rsync is expected to be there.
+    """
+    if not spec.files:
+        return []
+    unit = UnitFile(daemon.UNIT, daemon.unit(spec.tunnel.interface))
+    return [
+        *(Place(fileset) for fileset in spec.files),
+        DaemonConfiguration(spec, site),
+        unit,
+        Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the folder is mounted, remembered: a file system that is not there must not look like an empty folder."""
+
+    fileset: FileSet
+    store: Path = STORE
+
+    @property
+    def name(self) -> str:
+        return f"mount point of the file set {self.fileset.name}"
+
+    async def plan(self) -> Change | None:
+        """Whether it is to be remembered. Raises FinalError (``source-not-mounted``) where it has come loose."""
+        known = records.load(self.fileset.name, self.store).mount
+        now = mount_of(Path(self.fileset.path))
+        if known == now:
+            return None
+        if known is not None and Path(known).is_relative_to(now):
+            raise FinalError(
+                f"{self.fileset.path} belongs to the file system at {known}, which is not mounted",
+                slug="source-not-mounted",
+                step=self.name,
+                hint=f"mount {known}; if it is gone for good, remove {self.store / self.fileset.name}.json",
+            )
+        return Change(f"remember that it is on {now}")
+
+    async def apply(self, change: Change, emit: Emit) -> None:
+        """Remember it."""
+        record = records.load(self.fileset.name, self.store)
+        mount = mount_of(Path(self.fileset.path))
+        records.save(self.fileset.name, replace(record, mount=mount), self.store)
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonConfiguration:
+    """The daemon's file; its text depends on the mount points that are known when it is written."""
+
+    spec: Spec
+    site: str
+    store: Path = STORE
+
+    @property
+    def name(self) -> str:
+        return f"file {RSYNCD_CONF}"
+
+    async def plan(self) -> Change | None:
+        """What differs."""
+        return await self._file().plan()
+
+    async def apply(self, change: Change, emit: Emit) -> None:
+        """Write it."""
+        await self._file().apply(change, emit)
+
+    def _file(self) -> TextFile:
+        mounts = {
+            each.name: records.load(each.name, self.store).mount or mount_of(Path(each.path))
+            for each in self.spec.files
+        }
+        text = daemon.configuration(
+            self.spec.files,
+            mounts,
+            own_address=str(self.spec.tunnel_address(self.site)),
+            peer_address=str(self.spec.tunnel_address(self.spec.peer_of(self.site))),
+            port=self.spec.tunnel.files_port,
+        )
+        return TextFile(RSYNCD_CONF, text)

@@ -1,0 +1,113 @@
+"""The port behind which file sets are mirrored, and the acts that are the same for every engine.
+
+An engine answers for one kind of mirroring (rsync now; ZFS snapshots later). What it must fill:
+
+- ``observe``: the set here, from what this host remembers and sees; no network, a few milliseconds.
+- ``seed``: the first complete copy; may take hours, reports Progress, can be called again after an interruption.
+- ``pull``: everything newer than the last complete pull. Deletes within the budget only; never over a source.
+- ``lag``: seconds since ``complete_at`` on the *source's* clock. None where it is unknown, never 0 for silence.
+- ``verify``: a comparison of content that does not trust sizes, times or names.
+- ``promote``: from now on this site's copy is the original: ends a pull that runs, keeps any later one out, makes it
+  writable. Must be quick (it stands in the way of a failover) and repeatable.
+- ``demote``: from now on this site pulls again. What differs from the new source is kept aside, not deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from secondsite.events import Emit, ignore
+from secondsite.files import store as records
+from secondsite.files.observe import state_of
+from secondsite.files.rsync.pull import PullResult, pull
+from secondsite.files.rsync.verify import Verification, verify
+from secondsite.files.state import FileSetState
+from secondsite.files.store import PULLED, SOURCE, STORE, end_running, locked
+from secondsite.spec import FileSet
+
+LOCK_SECONDS = 10.0
+
+
+class Engine(Protocol):
+    """One way of mirroring one file set; the module's text says what each call owes."""
+
+    async def observe(self, *, standby: bool) -> FileSetState: ...
+
+    def lag(self, *, now: float) -> float | None: ...
+
+    async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult: ...
+
+    async def pull(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult: ...
+
+    async def verify(self, source: str, port: int, *, timeout: float) -> Verification: ...
+
+    async def promote(self) -> None: ...
+
+    async def demote(self) -> None: ...
+
+
+class Rsync:
+    """Mirroring by repeated rsync from the source's read-only daemon. A seed is a pull like any other."""
+
+    def __init__(self, fileset: FileSet, store: Path = STORE) -> None:
+        self.fileset = fileset
+        self.store = store
+
+    async def observe(self, *, standby: bool) -> FileSetState:
+        return state_of(self.fileset, records.load(self.fileset.name, self.store), now=time.time(), standby=standby)
+
+    def lag(self, *, now: float) -> float | None:
+        complete_at = records.load(self.fileset.name, self.store).complete_at
+        return None if complete_at is None else max(0.0, now - complete_at)
+
+    async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult:
+        return await self.pull(source, port, timeout=timeout, emit=emit)
+
+    async def pull(self, source: str, port: int, *, timeout: float, emit: Emit = ignore) -> PullResult:
+        return await pull(self.fileset, source, port, timeout=timeout, emit=emit, store=self.store)
+
+    async def verify(self, source: str, port: int, *, timeout: float) -> Verification:
+        return await verify(self.fileset, source, port, timeout=timeout)
+
+    async def promote(self) -> None:
+        """A pull that runs is ended: it must not write over what the application writes from now on."""
+        name, store = self.fileset.name, self.store
+        records.save(name, replace(records.load(name, store), role=SOURCE, settled=False), store)
+        end_running(name, store)
+        async with locked(name, seconds=LOCK_SECONDS, store=store):
+            pass
+
+    async def demote(self) -> None:
+        name, store = self.fileset.name, self.store
+        record = records.load(name, store)
+        if record.role == SOURCE:
+            records.save(name, replace(record, role=PULLED, settled=False, complete_at=None, outcome=None), store)
+
+
+def engine_for(fileset: FileSet, store: Path = STORE) -> Engine:
+    """The engine of a set."""
+    return Rsync(fileset, store)
+
+
+def last_complete(fileset: FileSet, store: Path = STORE) -> float | None:
+    """The source's moment (unix seconds) up to which everything is here; None where no pull was ever complete."""
+    return records.load(fileset.name, store).complete_at
+
+
+async def promote(fileset: FileSet, store: Path = STORE) -> None:
+    """This site's copy is the original from now on. Raises RetryableError (``files-busy``)."""
+    await engine_for(fileset, store).promote()
+
+
+async def demote(fileset: FileSet, store: Path = STORE) -> None:
+    """This site pulls from the other one from now on."""
+    await engine_for(fileset, store).demote()
+
+
+def allow_deletions(fileset: FileSet, store: Path = STORE) -> None:
+    """A person has looked: the next pull may delete beyond the budget, once."""
+    record = records.load(fileset.name, store)
+    records.save(fileset.name, replace(record, allow_deletions=True), store)

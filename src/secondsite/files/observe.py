@@ -1,0 +1,39 @@
+"""A file set's state from its record. Pure."""
+
+from __future__ import annotations
+
+from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.store import SOURCE, Record
+from secondsite.spec import FileSet
+
+
+def state_of(fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool = False) -> FileSetState:
+    """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current."""
+    status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling)
+    return FileSetState(
+        name=fileset.name,
+        status=status,
+        complete_at=record.complete_at,
+        last_attempt_at=record.last_attempt_at,
+        reason=reason,
+    )
+
+
+def _status(
+    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool
+) -> tuple[FilesStatus, str | None]:
+    if not standby:
+        return FilesStatus.SOURCE, None
+    if record.role == SOURCE:
+        return FilesStatus.BLOCKED, "this site's copy was the original; it pulls again once a failback has demoted it"
+    if record.outcome == "blocked":
+        return FilesStatus.BLOCKED, record.reason
+    if record.complete_at is not None and now - record.complete_at <= 2 * fileset.interval + record.seconds:
+        return FilesStatus.CURRENT, record.reason
+    if pulling:
+        return FilesStatus.PULLING, record.reason
+    if record.outcome == "failed":
+        return FilesStatus.FAILED, record.reason
+    if record.complete_at is not None:
+        return FilesStatus.STALE, f"the last complete pull began {now - record.complete_at:.0f} s ago"
+    return FilesStatus.UNKNOWN, "never pulled"

@@ -1,0 +1,84 @@
+"""rsync's command lines. Each option that is not obvious has its reason here (man rsync 3.2.7 to 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+PARTIAL = ".secondsite-partial"
+IO_SECONDS = 30
+CONNECT_SECONDS = 5
+
+_BASE = (
+    "--archive",
+    "--no-devices",  # a folder of files has none, and a hostile source must not plant one
+    "--hard-links",
+    "--acls",
+    "--xattrs",
+    "--numeric-ids",
+    "--modify-window=-1",  # compare nanoseconds: else a rewrite within the same second is lost silently
+    "--no-inc-recursive",  # with it, --delete hung on a tree under churn
+    "--no-human-readable",  # plain digits in --stats
+    "--stats",
+    f"--timeout={IO_SECONDS}",
+    f"--contimeout={CONNECT_SECONDS}",
+)
+
+
+def url(address: str, port: int, module: str) -> str:
+    """The module's contents at the source's daemon."""
+    host = f"[{address}]" if ":" in address else address
+    return f"rsync://{host}:{port}/{module}/"
+
+
+def pull(
+    source: str,
+    target: Path,
+    *,
+    exclude: Sequence[str] = (),
+    bandwidth: int | None = None,
+    max_delete: int = 0,
+    backup: Path | None = None,
+    fsync: bool = True,
+) -> list[str]:
+    """Copy ``source`` into ``target`` and delete at most ``max_delete`` extra entries, after everything is copied.
+
+    No --delay-updates: each file is replaced by a rename of its own, so what came before a cut stays. No
+    --keep-dirlinks and no --copy-links: a link is a link, never a way out of the folder. backup: what would be
+    overwritten or deleted goes there. bandwidth: bytes a second.
+    """
+    return [
+        "rsync",
+        *_BASE,
+        "--delete-delay",
+        f"--max-delete={max_delete}",
+        "--force",  # a folder that became a file at the source
+        f"--partial-dir={PARTIAL}",
+        "--info=progress2",
+        "--outbuf=L",
+        *(["--fsync"] if fsync else []),
+        *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
+        *(["--backup", f"--backup-dir={backup}"] if backup else []),
+        *(f"--exclude={pattern}" for pattern in exclude),
+        "--",
+        source,
+        f"{target}/",
+    ]
+
+
+def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth: int | None = None) -> list[str]:
+    """Read every byte on both sides and list what differs; changes nothing."""
+    return [
+        "rsync",
+        *_BASE,
+        "--dry-run",
+        "--checksum",
+        "--delete",
+        "--itemize-changes",
+        *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
+        f"--exclude={PARTIAL}",
+        *(f"--exclude={pattern}" for pattern in exclude),
+        "--",
+        source,
+        f"{target}/",
+    ]

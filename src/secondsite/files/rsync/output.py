@@ -1,0 +1,91 @@
+"""Read what rsync prints: --stats, progress2 and its last words. Exit codes: man rsync, EXIT VALUES."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """The exit codes that mean something to a pull."""
+
+    OK = 0
+    PROTOCOL_START = 5  # the daemon refused: unknown module, not allowed, its check before the transfer failed
+    SOCKET = 10
+    PARTIAL = 23
+    VANISHED = 24  # files went away between being listed and being read
+    DELETE_LIMIT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The numbers of --stats. skipped: deletions that --max-delete held back; bytes: of file content received."""
+
+    files: int = 0
+    created: int = 0
+    deleted: int = 0
+    transferred: int = 0
+    bytes: int = 0
+    skipped: int = 0
+
+
+_STATS = {
+    "files": re.compile(r"^Number of files: ([\d,]+)", re.MULTILINE),
+    "created": re.compile(r"^Number of created files: ([\d,]+)", re.MULTILINE),
+    "deleted": re.compile(r"^Number of deleted files: ([\d,]+)", re.MULTILINE),
+    "transferred": re.compile(r"^Number of regular files transferred: ([\d,]+)", re.MULTILINE),
+    "bytes": re.compile(r"^Total transferred file size: ([\d,]+)", re.MULTILINE),
+}
+_SKIPPED = re.compile(r"max-delete limit \((\d+) skipped\)")
+_PROGRESS = re.compile(r"([\d,]+)\s+(\d+)%\s+([\d.,]+)(B|kB|MB|GB|TB)/s\s+(\d+):(\d\d):(\d\d)")
+_UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+NOT_MOUNTED = "the source is not on its file system"
+_COMPLAINTS = ("@ERROR", "rsync:", "file has vanished", "cannot", "could not", "IO error")
+_NOISE = ("rsync error:", "rsync warning:", "Deletions stopped")
+
+
+def stats(text: str) -> Stats:
+    """From everything rsync printed; missing numbers are 0."""
+    found = {name: _number(hit[1]) for name, row in _STATS.items() if (hit := row.search(text))}
+    skipped = _SKIPPED.search(text)
+    return Stats(**found, skipped=int(skipped[1]) if skipped else 0)
+
+
+def progress(line: str) -> tuple[int, int | None, float, int] | None:
+    """(bytes done, bytes in total or None, bytes a second, seconds left) from a progress2 line."""
+    hits = _PROGRESS.findall(line)
+    if not hits:
+        return None
+    done, percent, rate, unit, hours, minutes, seconds = hits[-1]
+    copied, share = _number(done), int(percent)
+    total = copied * 100 // share if share else None
+    return (
+        copied,
+        total,
+        float(rate.replace(",", "")) * _UNIT[unit],
+        int(hours) * 3600 + int(minutes) * 60 + int(seconds),
+    )
+
+
+def source_missing(text: str) -> str | None:
+    """Why the source's folder is not there, as its daemon says; None where that is not the trouble."""
+    if NOT_MOUNTED in text:
+        return next(row.strip() for row in text.splitlines() if NOT_MOUNTED in row)
+    if "@ERROR: chroot failed" in text or "@ERROR: chdir failed" in text:
+        return "the source's folder does not exist"
+    return None
+
+
+def why(text: str) -> str:
+    """The most telling line of rsync's complaints."""
+    rows = [row.strip() for row in text.splitlines() if row.strip()]
+    told = [row for row in rows if not row.startswith(_NOISE)]
+    complaints = [
+        row for row in told if row.startswith(("@ERROR", "rsync:", "file has vanished", "cannot", "IO error"))
+    ]
+    return (complaints or told or rows or ["it said nothing"])[0]
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))

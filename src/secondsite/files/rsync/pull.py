@@ -1,0 +1,217 @@
+"""Fetch a file set from the source's daemon: copy first, look at what would be deleted, then delete within the budget.
+
+A pull is one pass that copies and deletes nothing (``--max-delete=0``). rsync says how many deletions it held back;
+usually none, and the pull is done. Otherwise the budget decides, and a second pass deletes. So a source that is
+suddenly empty costs the copy nothing, and an idle pull costs one pass.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from secondsite.errors import FinalError
+from secondsite.events import Emit, Note, Progress, ignore
+from secondsite.files import store as records
+from secondsite.files.budget import Counted, limit, refusal
+from secondsite.files.rsync import command
+from secondsite.files.rsync.output import Code, Stats, source_missing, stats, why
+from secondsite.files.rsync.runner import Ended, run
+from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.process import run as run_program
+from secondsite.spec import FileSet, paths
+
+TIMEOUT_SECONDS = 3600.0
+PASSES = 3  # of copying while files vanish under it
+SYNC_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """What one pull did. started_at: unix seconds by this host's clock; bytes: file content that was transferred.
+
+    complete: everything that existed at the source at ``started_at`` is here. blocked: a safety rule stopped it.
+    """
+
+    files: int
+    bytes: int
+    deleted: int
+    seconds: float
+    started_at: float
+    complete: bool
+    reason: str | None = None
+    blocked: bool = False
+
+
+@dataclass(slots=True)
+class _Pull:
+    """One pull under way."""
+
+    fileset: FileSet
+    source: str
+    deadline: float
+    bandwidth: int | None
+    emit: Emit
+    held: Held
+    record: Record
+    aside: Path | None = None
+    files: int = 0
+    bytes: int = 0
+    deleted: int = 0
+    reason: str | None = None
+    blocked: bool = False
+
+    async def copy(self) -> Stats | None:
+        """Passes that copy and delete nothing, until one sees no file vanish; None where that fails."""
+        for _ in range(PASSES):
+            ended = await self._run(max_delete=0)
+            seen = self._count(ended)
+            in_the_way = ended.code == Code.PARTIAL and seen.skipped > 0  # a folder became a file: deleting decides
+            if ended.code in (Code.OK, Code.DELETE_LIMIT) or in_the_way:
+                return seen
+            if ended.code != Code.VANISHED:
+                self._fail(ended)
+                return None
+        return seen  # short-lived files come and go: whatever was there before the first pass has been copied
+
+    async def delete(self, seen: Stats) -> bool:
+        """Delete what is extra here, within the budget."""
+        counted = Counted(seen.files, seen.created, seen.skipped)
+        free = self.record.allow_deletions or not self.record.settled  # unsettled: what is extra goes aside
+        most = counted.before if free else limit(counted.before, self.fileset.max_delete)
+        no = refusal(counted, most=most)
+        if no is not None and not self.record.allow_deletions:
+            self.reason, self.blocked = no, True
+            return False
+        ended = await self._run(max_delete=most)
+        self._count(ended)
+        if ended.code in (Code.OK, Code.VANISHED):
+            return True
+        self._fail(ended)
+        self.blocked = ended.code == Code.DELETE_LIMIT
+        return False
+
+    async def _run(self, *, max_delete: int) -> Ended:
+        argv = command.pull(
+            self.source,
+            Path(self.fileset.path),
+            exclude=self.fileset.exclude,
+            bandwidth=self.bandwidth,
+            max_delete=max_delete,
+            backup=self.aside,
+            fsync=self.record.settled,
+        )
+        return await run(argv, seconds=self.deadline - time.monotonic(), held=self.held, watch=self._watch)
+
+    def _watch(self, done: int, total: int | None, rate: float, left: int) -> None:
+        self.emit(Progress(f"files {self.fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
+
+    def _count(self, ended: Ended) -> Stats:
+        seen = stats(ended.text)
+        self.files += seen.transferred
+        self.bytes += seen.bytes
+        self.deleted += seen.deleted
+        return seen
+
+    def _fail(self, ended: Ended) -> None:
+        loose = source_missing(ended.text)
+        self.reason = "it did not finish in its time" if ended.code is None else loose or why(ended.text)
+        self.blocked = loose is not None
+
+
+async def pull(
+    fileset: FileSet,
+    source_address: str,
+    port: int,
+    *,
+    bandwidth: int | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+    emit: Emit = ignore,
+    store: Path = STORE,
+) -> PullResult:
+    """Bring the folder here to what the source has; the record in ``store`` says the same afterwards.
+
+    bandwidth: bytes a second, else the file's. timeout: seconds for everything. What cannot be fetched is a result
+    (``complete`` is false and ``reason`` says why). Raises FinalError (``files-are-source``) where this site is the
+    source, RetryableError (``files-busy``) where another pull does not end in time.
+    """
+    began = time.monotonic()
+    async with locked(fileset.name, seconds=timeout, store=store) as held:
+        record = records.load(fileset.name, store)
+        if record.role == SOURCE:
+            raise FinalError(
+                f"the file set {fileset.name} is the original here; nothing may be pulled over it",
+                slug="files-are-source",
+                step="pull files",
+                hint="a change of roles demotes it first: secondsite switchover or failback",
+            )
+        started, clock = time.time(), time.monotonic()
+        work = _Pull(
+            fileset,
+            command.url(source_address, port, fileset.name),
+            began + timeout,
+            bandwidth or fileset.bandwidth,
+            emit,
+            held,
+            record,
+            _aside(fileset, record, store),
+        )
+        complete, entries = await _carry_out(work)
+        result = PullResult(
+            work.files,
+            work.bytes,
+            work.deleted,
+            time.monotonic() - clock,
+            started,
+            complete,
+            work.reason,
+            work.blocked,
+        )
+        if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
+            records.save(fileset.name, _after(record, result, entries), store)
+        return result
+
+
+async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
+    """Whether it is complete, and how many entries the source has."""
+    target = Path(work.fileset.path)
+    if work.record.mount is not None and mount_of(target) != work.record.mount:
+        work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
+        work.blocked = True
+        return False, None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    seen = await work.copy()
+    if seen is None or (seen.skipped and not await work.delete(seen)):
+        return False, None
+    if not work.record.settled:
+        await run_program(["sync", "--file-system", str(target)], timeout=SYNC_SECONDS, check=False)
+    if work.aside is not None and work.aside.exists():
+        text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
+        work.emit(Note(text, level="warning"))
+    return True, seen.files
+
+
+def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
+    """Before the first complete pull what is here may be somebody's: it is moved there, not lost."""
+    target = Path(fileset.path)
+    if record.settled or not target.is_dir() or not any(target.iterdir()):
+        return None
+    return store.parent / paths.ASIDE.name / f"files-{fileset.name}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
+
+
+def _after(record: Record, result: PullResult, entries: int | None) -> Record:
+    """The record that says what happened."""
+    outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
+    record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
+    if not result.complete:
+        return record
+    return replace(
+        record,
+        complete_at=result.started_at,
+        entries=entries,
+        seconds=result.seconds,
+        settled=True,
+        allow_deletions=False,
+    )

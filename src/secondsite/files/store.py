@@ -1,0 +1,125 @@
+"""What this host remembers of each file set: one small JSON file a set, replaced atomically, and a lock beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from secondsite.converge.write import atomically
+from secondsite.errors import RetryableError
+from secondsite.spec import paths
+
+STORE = paths.STATE / "files"
+POLL_SECONDS = 0.05
+PULLED, SOURCE = "pulled", "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Times are unix seconds.
+
+    role: ``pulled`` or ``source``; None before either. complete_at: everything that existed at the source at this
+    moment is here. entries: files and folders at the source then. seconds: how long that pull took. settled: a
+    complete pull has happened since this site last was the source (or ever), so what it deletes came from the
+    source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
+    allow_deletions: a person allows the next pull to exceed the deletion budget.
+    """
+
+    role: str | None = None
+    complete_at: float | None = None
+    entries: int | None = None
+    seconds: float = 0.0
+    settled: bool = False
+    last_attempt_at: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    mount: str | None = None
+    allow_deletions: bool = False
+
+
+def load(name: str, store: Path = STORE) -> Record:
+    """The set's record; an empty one where there is none or it cannot be read."""
+    try:
+        body = json.loads((store / f"{name}.json").read_text())
+        return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Record()
+
+
+def save(name: str, record: Record, store: Path = STORE) -> None:
+    """Replace the set's record, durably. Raises OSError."""
+    atomically(store / f"{name}.json", json.dumps(asdict(record)).encode(), mode=0o600)
+
+
+def mount_of(path: Path) -> str:
+    """Mount point of the file system that holds ``path``, or the nearest folder above that exists."""
+    here = Path(os.path.realpath(path))
+    while not here.exists():
+        here = here.parent
+    while not os.path.ismount(here):
+        here = here.parent
+    return str(here)
+
+
+class Held:
+    """The lock of one set, held. ``running`` tells others whom to end if they must have it."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def running(self, pid: int | None) -> None:
+        """Note the process group that works under this lock."""
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, b"" if pid is None else str(pid).encode(), 0)
+
+
+@contextlib.asynccontextmanager
+async def locked(name: str, *, seconds: float, store: Path = STORE) -> AsyncIterator[Held]:
+    """Have the set for oneself. Raises RetryableError (slug ``files-busy``) after ``seconds``."""
+    store.mkdir(parents=True, exist_ok=True)
+    handle = os.open(store / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while not _take(handle):
+            if time.monotonic() > deadline:
+                raise RetryableError(f"the file set {name} is being pulled by another process", slug="files-busy")
+            await asyncio.sleep(POLL_SECONDS)
+        held = Held(handle)
+        held.running(None)
+        yield held
+    finally:
+        os.close(handle)
+
+
+def end_running(name: str, store: Path = STORE) -> None:
+    """End the pull that holds the set's lock, in whichever process of ours it runs."""
+    try:
+        pid = int((store / f"{name}.lock").read_text())
+    except (OSError, ValueError):
+        return
+    if _is_rsync(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _is_rsync(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "rsync"
+    except OSError:
+        return False
+
+
+def _take(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

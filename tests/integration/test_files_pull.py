@@ -1,0 +1,201 @@
+"""A file set is pulled from a real daemon, and what must not happen does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.file_daemon import ADDRESS, Mirror, mirror
+
+from secondsite.errors import FinalError
+from secondsite.events import Event, Progress
+from secondsite.files import engine, store
+from secondsite.files.rsync.verify import verify
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Iterator[Mirror]:
+    with mirror(tmp_path) as ready:
+        yield ready
+
+
+def fill(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"file-{number}").write_text(f"content {number}")
+
+
+async def test_the_first_pull_makes_the_folder_with_owner_mode_links_and_attributes(uploads: Mirror) -> None:
+    fill(uploads.source, 3)
+    uploads.source.chmod(0o2750)
+    os.chown(uploads.source, 33, 33)
+    os.link(uploads.source / "file-0", uploads.source / "hard")
+    (uploads.source / "soft").symlink_to("/etc/passwd")
+    os.setxattr(uploads.source / "file-1", "user.colour", b"red")
+    odd = os.fsencode(uploads.source) + b"/bytes-\xff\n# ;"
+    Path(os.fsdecode(odd)).write_bytes(b"odd")
+    result = await uploads.pull()
+    assert (result.complete, result.deleted, result.reason) == (True, 0, None)
+    now = uploads.target.stat()
+    assert (now.st_mode & 0o7777, now.st_uid, now.st_gid) == (0o2750, 33, 33)
+    assert (uploads.target / "hard").stat().st_ino == (uploads.target / "file-0").stat().st_ino
+    assert (uploads.target / "soft").readlink() == Path("/etc/passwd")
+    assert os.getxattr(uploads.target / "file-1", "user.colour") == b"red"
+    assert Path(os.fsdecode(odd.replace(os.fsencode(uploads.source), os.fsencode(uploads.target)))).exists()
+    assert engine.last_complete(uploads.fileset, uploads.store) == result.started_at
+
+
+async def test_a_rewrite_of_the_same_size_within_the_same_second_is_seen(uploads: Mirror) -> None:
+    path = uploads.source / "file"
+    path.write_text("before")
+    os.utime(path, ns=(10**18, 10**18))
+    await uploads.pull()
+    path.write_text("after!")
+    os.utime(path, ns=(10**18 + 5, 10**18 + 5))
+    await uploads.pull()
+    assert (uploads.target / "file").read_text() == "after!"
+
+
+async def test_deletions_within_the_budget_reach_the_copy(uploads: Mirror) -> None:
+    fill(uploads.source, 20)
+    await uploads.pull()
+    for number in range(4):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.complete, result.deleted) == (True, 4)
+    assert uploads.tree(uploads.target) == uploads.tree(uploads.source)
+
+
+async def test_deletions_beyond_the_budget_stop_before_anything_is_deleted(uploads: Mirror) -> None:
+    fill(uploads.source, 20)
+    await uploads.pull()
+    before = uploads.tree(uploads.target)
+    for number in range(10):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.complete, result.blocked, result.deleted) == (False, True, 0)
+    assert "10 of 21" in str(result.reason)
+    assert uploads.tree(uploads.target) == before
+    engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).deleted == 10
+    assert not store.load("uploads", uploads.store).allow_deletions
+
+
+@pytest.mark.parametrize("count", [1, 30])
+async def test_a_source_that_is_suddenly_empty_leaves_the_copy_as_it_is(uploads: Mirror, count: int) -> None:
+    fill(uploads.source, count)
+    await uploads.pull()
+    for path in uploads.source.iterdir():
+        path.unlink()
+    result = await uploads.pull()
+    assert result.blocked
+    assert "empty" in str(result.reason)
+    assert len(list(uploads.target.iterdir())) == count
+
+
+async def test_a_source_folder_that_is_gone_leaves_the_copy_as_it_is(uploads: Mirror) -> None:
+    fill(uploads.source, 5)
+    await uploads.pull()
+    shutil.rmtree(uploads.source)
+    result = await uploads.pull()
+    assert (result.complete, result.blocked) == (False, True)
+    assert len(list(uploads.target.iterdir())) == 5
+
+
+async def test_a_source_that_is_not_mounted_refuses(tmp_path: Path) -> None:
+    with mirror(tmp_path, mount="/it's 100% elsewhere") as elsewhere:
+        fill(elsewhere.source, 2)
+        result = await elsewhere.pull()
+    assert result.blocked
+    assert "not mounted" in str(result.reason)
+    assert not elsewhere.target.exists()
+
+
+async def test_a_daemon_that_does_not_answer_is_a_failed_pull_and_not_a_complete_one(uploads: Mirror) -> None:
+    uploads.port = 1
+    result = await uploads.pull()
+    assert (result.complete, result.blocked) == (False, False)
+    assert "refused" in str(result.reason)
+    assert store.load("uploads", uploads.store).outcome == "failed"
+
+
+async def test_what_stood_here_before_the_first_pull_is_moved_aside_and_not_lost(uploads: Mirror) -> None:
+    fill(uploads.source, 3)
+    uploads.target.mkdir(parents=True)
+    (uploads.target / "mine").write_text("mine")
+    (uploads.target / "file-1").write_text("also mine")
+    told: list[Event] = []
+    result = await uploads.pull(emit=told.append)
+    assert result.complete
+    assert uploads.tree(uploads.target) == uploads.tree(uploads.source)
+    (aside,) = (uploads.store.parent / "aside").iterdir()
+    assert (aside / "mine").read_text() == "mine"
+    assert (aside / "file-1").read_text() == "also mine"
+    assert any(str(aside) in getattr(event, "text", "") for event in told)
+
+
+async def test_a_promoted_set_is_not_pulled_over_until_it_is_demoted(uploads: Mirror) -> None:
+    fill(uploads.source, 3)
+    await uploads.pull()
+    await engine.promote(uploads.fileset, uploads.store)
+    (uploads.target / "written-after").write_text("new")
+    with pytest.raises(FinalError) as refused:
+        await uploads.pull()
+    assert refused.value.slug == "files-are-source"
+    await engine.demote(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    (aside,) = (uploads.store.parent / "aside").iterdir()
+    assert (aside / "written-after").read_text() == "new"
+
+
+async def test_a_folder_may_become_a_file_and_a_link(uploads: Mirror) -> None:
+    for name in ("one", "two"):
+        (uploads.source / name).mkdir()
+        fill(uploads.source / name, 2)
+    fill(uploads.source, 30)
+    await uploads.pull()
+    for name in ("one", "two"):
+        shutil.rmtree(uploads.source / name)
+    (uploads.source / "one").write_text("now a file")
+    (uploads.source / "two").symlink_to("/etc")
+    result = await uploads.pull()
+    assert result.complete, result.reason
+    assert (uploads.target / "one").read_text() == "now a file"
+    assert (uploads.target / "two").is_symlink()
+    assert Path("/etc/passwd").exists()
+
+
+async def test_excluded_files_are_neither_fetched_nor_deleted(tmp_path: Path) -> None:
+    with mirror(tmp_path, exclude=["*.tmp"]) as uploads:
+        (uploads.source / "a.tmp").write_text("")
+        (uploads.source / "b").write_text("")
+        await uploads.pull()
+        assert sorted(uploads.tree(uploads.target)) == ["b"]
+        (uploads.target / "c.tmp").write_text("")
+        await uploads.pull()
+        assert (uploads.target / "c.tmp").exists()
+
+
+async def test_verification_reads_the_content_and_not_the_times(uploads: Mirror) -> None:
+    fill(uploads.source, 4)
+    await uploads.pull()
+    assert (await verify(uploads.fileset, ADDRESS, uploads.port, timeout=30)).differing == 0
+    damaged = uploads.target / "file-2"
+    times = damaged.stat()
+    damaged.write_text("Content 2")
+    os.utime(damaged, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (uploads.target / "extra").write_text("")
+    found = await verify(uploads.fileset, ADDRESS, uploads.port, timeout=30)
+    assert (found.differing, set(found.sample)) == (2, {"file-2", "extra"})
+
+
+async def test_a_large_pull_tells_how_far_it_is(uploads: Mirror) -> None:
+    (uploads.source / "large").write_bytes(os.urandom(8_000_000))
+    told: list[Event] = []
+    result = await uploads.pull(emit=told.append, bandwidth=4_000_000)
+    seen = [event for event in told if isinstance(event, Progress)]
+    assert result.bytes == 8_000_000
+    assert seen[-1].done == 8_000_000
+    assert result.seconds > 1
