@@ -31,7 +31,14 @@ def key(suite: str) -> str:
     """What the image depends on, as a name."""
     if suite not in packages.SUITES:
         raise UsageError(f"unknown suite {suite!r}", f"known: {', '.join(packages.SUITES)}")
-    parts = [suite, *packages.installed(suite), "--", *packages.IN_REPOSITORY, *_NO_CLUSTER_YET, customise.fingerprint()]
+    parts = [
+        suite,
+        *packages.installed(suite),
+        "--",
+        *packages.IN_REPOSITORY,
+        *_NO_CLUSTER_YET,
+        customise.fingerprint(),
+    ]
     return f"{suite}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:12]}"
 
 
