@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from secondsite.database.cluster import OWNER, Cluster
-from secondsite.errors import RetryableError
+from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
 
@@ -27,7 +27,8 @@ def local(
 ) -> Iterator[psycopg.Connection[TupleRow]]:
     """An autocommit connection to the local cluster as its owner; closed at the end.
 
-    Raises RetryableError (slug ``database-unreachable``) where the cluster does not answer.
+    Raises RetryableError (slug ``database-unreachable``) where the cluster does not answer, FinalError
+    (``database-refused``) where it says no to a statement.
     """
     connection = connect(cluster, database, step=step)
     try:
@@ -36,6 +37,8 @@ def local(
         raise RetryableError(
             f"{cluster} stopped answering: {_first_line(lost)}", slug="database-unreachable", step=step
         ) from lost
+    except psycopg.Error as refused:
+        raise FinalError(f"{cluster} refused: {_first_line(refused)}", slug="database-refused", step=step) from refused
     finally:
         connection.close()
 

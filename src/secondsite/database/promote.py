@@ -125,7 +125,9 @@ def _promoted(connection: psycopg.Connection[tuple[object, ...]]) -> Promoted:
     ).fetchone()
     assert row is not None and isinstance(row[0], int)
     timeline = row[0]
-    history = connection.execute("SELECT pg_read_file(%s, true)", (f"pg_wal/{timeline:08X}.history",)).fetchone()
+    history = connection.execute(
+        "SELECT pg_read_file(%s, 0, 1000000, true)", (f"pg_wal/{timeline:08X}.history",)
+    ).fetchone()
     return Promoted(timeline, switch_point(str(history[0]) if history and history[0] else ""))
 
 

@@ -244,7 +244,7 @@ class Engine:
         try:
             async with asyncio.timeout(turn.timeout_seconds):
                 return await turn.check() is not None
-        except (SecondsiteError, TimeoutError):
+        except Exception:  # noqa: BLE001 - whatever hides the answer
             return True  # nobody can tell: never undo what may have happened
 
 
