@@ -62,7 +62,7 @@ unit contract docs integration scenario: $(READY)
 
 .PHONY: reference
 reference: $(READY) ## write docs/reference anew from the code
-	@$(BIN)/python -m scripts.make_reference
+	@$(BIN)/python -m scripts.reference
 
 .PHONY: format
 format: $(READY) ## format the code and mend what lint can mend

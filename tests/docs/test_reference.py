@@ -1,0 +1,93 @@
+"""The reference says what the code says: every command, option, key of the file, and error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from scripts.reference import commands, errors
+from scripts.reference.pages import REFERENCE, pages
+from secondsite.cli.render import ERRORS_PAGE
+from secondsite.spec import Spec
+from secondsite.spec.load import loads
+
+
+@pytest.mark.parametrize("name", ["commands.md", "file.md", "errors.md"])
+def test_page_is_as_the_code_says(name: str) -> None:
+    assert (REFERENCE / name).read_text() == pages()[name], "make reference"
+
+
+def test_every_command_and_option_is_there() -> None:
+    text = pages()["commands.md"]
+    for title, app in commands.programs().items():
+        for name, command, shown in commands.leaves(app):
+            assert f"## {title} {name}\n" in text or not shown
+            assert f"`{title} {name}" in text or shown
+            for argument in commands.arguments(command):
+                names = argument.names if argument.index is None else [argument.name.lstrip("-").upper()]
+                assert all(f"`{name}" in text for name in names)
+
+
+def test_every_command_of_the_table_is_known_to_the_parser() -> None:
+    from secondsite.cli.main import COMMANDS
+
+    known = {name.split()[0] for name, _, _ in commands.leaves(commands.programs()["secondsite"])}
+    assert {command.name for command in COMMANDS} == known
+
+
+def test_every_key_of_the_file_is_there() -> None:
+    text = pages()["file.md"]
+    sections = text.split("\n## ")[1:]
+    for model, key in _keys(Spec):
+        assert any(f"| `{key}` |" in section for section in sections), f"{model}.{key}"
+    for name in Spec.model_fields:
+        assert f"[{name}" in text
+
+
+def _keys(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Every key of every section below the whole file."""
+    for name, field in model.model_fields.items():
+        inner = list(_models(field.annotation))
+        if model is not Spec:
+            yield model.__name__, name
+        for section in inner:
+            yield from _keys(section)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def test_every_error_is_explained() -> None:
+    assert errors.unexplained() == [], "explain them in docs/reference/errors.toml, then: make reference"
+
+
+def test_no_explanation_is_left_over() -> None:
+    assert set(errors.explanations()) == {raised.slug for raised in errors.raised_in_code()}
+
+
+def test_every_error_has_an_exit_code_and_words() -> None:
+    raised = list(errors.raised_in_code())
+    for slug, told in errors.explanations().items():
+        assert set(told) <= {"meaning", "do", "exit"}
+        assert told["meaning"].endswith((".", "?")) and told["do"].endswith((".", "?")), slug
+        assert errors.exits_of(told, [place for place in raised if place.slug == slug]), f"{slug}: add exit"
+
+
+def test_the_printed_address_leads_to_the_error() -> None:
+    root = REFERENCE.parents[1]
+    assert root / ERRORS_PAGE == REFERENCE / "errors.md"
+    headings = {line.removeprefix("## ") for line in (REFERENCE / "errors.md").read_text().splitlines()}
+    assert {raised.slug for raised in errors.raised_in_code()} <= headings
+
+
+def test_the_example_is_sound() -> None:
+    path = REFERENCE / "example.toml"
+    assert loads(path.read_bytes(), Path("secondsite.toml")).warnings == ()
