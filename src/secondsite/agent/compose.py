@@ -12,13 +12,13 @@ from secondsite.agent.database import LocalDatabase
 from secondsite.agent.health import answers
 from secondsite.agent.history import past_runs
 from secondsite.agent.peer import PeerWatch
-from secondsite.agent.ports import Files, Places, Ports
+from secondsite.agent.ports import Places, Ports
 from secondsite.agent.program import Agent
 from secondsite.agent.units import look_at
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.dns.state import RecordState
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.keeper import Keeper
 from secondsite.objectives.snapshot import UnitState
 from secondsite.recovery import admit
 from secondsite.recovery.fence import fence_here, unfence_here
@@ -61,7 +61,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         dns=_dns(spec),
         units=_units(spec),
         healthy=_healthy(spec),
-        files=_files(spec, site),
+        files=Keeper(spec, site, clock=clock),
         history=lambda: past_runs(paths.JOURNAL),
         ask_guard_again=ask_guard_again,
         fence=_fence(spec, site, clock),
@@ -110,22 +110,3 @@ def _healthy(spec: Spec) -> Callable[[], Awaitable[bool | None]]:
         return await answers(spec.service.health) if spec.service.health else None
 
     return look
-
-
-def _files(spec: Spec, site: str) -> Files:
-    return NoFiles(spec)
-
-
-class NoFiles:
-    """Tells that nothing is known of the file sets."""
-
-    def __init__(self, spec: Spec) -> None:
-        self._states = tuple(FileSetState(fileset.name, FilesStatus.UNKNOWN) for fileset in spec.files)
-
-    def states(self) -> tuple[FileSetState, ...]:
-        """Unknown, all of them."""
-        return self._states
-
-    async def keep(self, is_standby: Callable[[], bool]) -> None:
-        """Nothing to do."""
-        await asyncio.Event().wait()

@@ -11,9 +11,10 @@ from secondsite.agent.board import Board
 from secondsite.agent.duties import Troubles
 from secondsite.agent.judge import judge
 from secondsite.agent.samples import Samples
+from secondsite.agent.seen import views_document
 from secondsite.clock import Clock
 from secondsite.objectives.document import document
-from secondsite.objectives.snapshot import Silence, SiteState, to_json
+from secondsite.objectives.snapshot import to_json
 from secondsite.spec import Spec
 
 
@@ -44,15 +45,9 @@ class BoardKnowledge:
         }
 
     def views(self) -> Mapping[str, Any]:
-        """{site, now, views: {SITE: {age, state} | {silence, last}}, history}."""
-        now = self._now()
+        """As ``views_document`` says."""
         views = self._board.views(self._troubles.now)
-        return {
-            "site": self._board.site,
-            "now": now,
-            "views": {site: _view(view, now) for site, view in views.items()},
-            "history": [asdict(run) for run in self._board.history],
-        }
+        return views_document(self._board.site, self._now(), views, self._board.history)
 
     def status(self) -> Mapping[str, Any]:
         """Judged at this moment."""
@@ -65,9 +60,3 @@ class BoardKnowledge:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
-
-
-def _view(view: SiteState | Silence, now: float) -> dict[str, Any]:
-    if isinstance(view, SiteState):
-        return {"age": now - view.taken_at, "state": to_json(view)}
-    return {"silence": {"reason": view.reason, "since": view.since}, "last": to_json(view.last) if view.last else None}

@@ -94,6 +94,20 @@ class Samples:
         self._database.close()
 
 
+def recent(path: Path, now: float, seconds: float = 300.0) -> tuple[LagSample, ...]:
+    """What an agent that no longer runs has left; nothing where there is no sound file."""
+    if not path.exists():
+        return ()
+    try:
+        samples = Samples(path)
+    except (OSError, sqlite3.Error):
+        return ()
+    try:
+        return samples.since(now - seconds)
+    finally:
+        samples.close()
+
+
 def _open(path: Path) -> sqlite3.Connection:
     """Samples are worth less than an agent that runs: a file that is broken is set aside and begun anew."""
     try:

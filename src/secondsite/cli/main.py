@@ -34,6 +34,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
     Command("plan", "secondsite.cli.plan:run", "Show what apply would change on both hosts; touches nothing."),
     Command("apply", "secondsite.cli.apply:run", "Bring both hosts to what the file says."),
+    Command("status", "secondsite.cli.status:run", "Show what is, and what a disaster would cost right now."),
+    Command("readiness", "secondsite.cli.readiness:run", "Say whether a failover now would work, check by check."),
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
@@ -43,6 +45,8 @@ COMMANDS: tuple[Command, ...] = (
         "carry-out", "secondsite.cli.carry_out:run", "Carry out a procedure for the other end of a pipe.", show=False
     ),
     Command("session", "secondsite.cli.session:run", "The other end of plan and apply on a host.", show=False),
+    Command("agent", "secondsite.cli.agent:run", "Watch this host; started by systemd.", show=False),
+    Command("state", "secondsite.cli.state:run", "Print what this host knows of both sites.", show=False),
     Command("completion", "secondsite.cli.completion:run", "Print the completion script of a shell."),
 )
 

@@ -43,6 +43,7 @@ def document(status: Status) -> dict[str, Any]:
         },
         "ready": status.ready,
         "findings": [_finding(finding) for finding in status.findings],
+        "checks": [{"check": check.name, "question": check.question, "ok": ok} for check, ok in status.asked],
     }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from secondsite.objectives.finding import Finding, Judged
+from secondsite.objectives.checks import CHECKS
+from secondsite.objectives.finding import Check, Finding, Judged
 from secondsite.objectives.lag import Lag, lags
 from secondsite.objectives.readiness import findings, ready
 from secondsite.objectives.rpo import Rpo, estimate
@@ -26,6 +27,12 @@ class Status:
     rpo: Rpo
     rto: Rto
     findings: tuple[Finding, ...]
+
+    @property
+    def asked(self) -> tuple[tuple[Check, bool], ...]:
+        """Every named check, and whether it found nothing."""
+        failing = {finding.check for finding in self.findings}
+        return tuple((check, check.name not in failing) for check in CHECKS)
 
     @property
     def ready(self) -> bool:

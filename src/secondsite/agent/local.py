@@ -1,0 +1,90 @@
+"""This host without its agent: looked at once, directly. Slower, and without a memory, but never nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from secondsite import __version__
+from secondsite.agent import guardword, memory
+from secondsite.agent.database import LocalDatabase
+from secondsite.agent.health import answers
+from secondsite.agent.history import past_runs
+from secondsite.agent.seen import views_document
+from secondsite.agent.peer import PeerWatch
+from secondsite.agent.program import free_bytes
+from secondsite.agent.samples import recent
+from secondsite.agent.units import look_at
+from secondsite.clock import Clock
+from secondsite.database.cluster import Cluster
+from secondsite.database.state import DatabaseState
+from secondsite.dns.state import RecordState
+from secondsite.errors import SecondsiteError
+from secondsite.files import store
+from secondsite.files.observe import state_of
+from secondsite.files.state import FileSetState
+from secondsite.objectives.snapshot import SiteState, UnitState
+from secondsite.spec import Spec, paths
+from secondsite.spec.load import Loaded
+from secondsite.tunnel import observe as tunnel
+
+DNS_SECONDS = 2.0
+
+
+async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any]:
+    """The same document as the agent's ``/v1/views``, and the peer asked once."""
+    spec = loaded.spec
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    database, peer = LocalDatabase(cluster, site), PeerWatch(spec, site, clock)
+    try:
+        looked, wire, units, records, _ = await asyncio.gather(
+            database.look(), tunnel.observe(spec, site, probe=False), _units(spec), _dns(spec), peer.poll()
+        )
+    finally:
+        await database.close()
+        peer.close()
+    now = clock.now().timestamp()
+    state = SiteState(
+        site=site,
+        taken_at=now,
+        version=__version__,
+        agent_running=False,
+        config_hash=loaded.sha256,
+        database=looked,
+        tunnel=wire,
+        files=_files(spec, looked, now),
+        units=units,
+        dns=records,
+        active=paths.ACTIVE.exists(),
+        guard_reason=None if looked.writable else guardword.holding(paths.GUARD_VERDICT),
+        quarantining_peer=paths.QUARANTINE.exists(),
+        last_primary=memory.read(paths.LAST_PRIMARY),
+        samples=recent(paths.SAMPLES, now),
+        disk_free_bytes=free_bytes(cluster.data),
+        healthy=await answers(spec.service.health) if looked.writable and spec.service.health else None,
+        peer_clock_offset=peer.clock_offset,
+    )
+    return views_document(site, now, {site: state, peer.site: peer.view()}, past_runs(paths.JOURNAL))
+
+
+async def _units(spec: Spec) -> tuple[UnitState, ...]:
+    try:
+        return await look_at(spec.service.units)
+    except SecondsiteError:
+        return ()
+
+
+async def _dns(spec: Spec) -> tuple[RecordState, ...]:
+    from secondsite.dns.verify import observe
+
+    addresses = {name: site.public for name, site in spec.sites.items()}
+    try:
+        async with asyncio.timeout(DNS_SECONDS):
+            return tuple(await asyncio.gather(*(observe(record, addresses) for record in spec.dns)))
+    except TimeoutError:
+        return ()
+
+
+def _files(spec: Spec, database: DatabaseState, now: float) -> tuple[FileSetState, ...]:
+    standby = not database.writable
+    return tuple(state_of(one, store.load(one.name), now=now, standby=standby) for one in spec.files)
