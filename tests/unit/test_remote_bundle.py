@@ -1,0 +1,127 @@
+"""The bundle: what is in it, that its name is its contents, and that its archive does not change by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from secondsite.remote import archive, closure
+from secondsite.remote.bundle import Part, Python, launcher
+from secondsite.remote.upload import Installed, unpack_script
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("rich>=14", ("rich", frozenset(), None)),
+        ("psycopg[binary]>=3.2", ("psycopg", frozenset({"binary"}), None)),
+        ('psycopg-binary==3.3.9; implementation_name != "pypy" and extra == "binary"', ("psycopg-binary", frozenset(),
+                                                                                        "binary")),
+        ("typing_extensions (>=4.6)", ("typing-extensions", frozenset(), None)),
+        ('Foo.Bar ; python_version < "3.9"', ("foo-bar", frozenset(), None)),
+    ],
+)  # fmt: skip
+def test_requirements(text: str, parsed: tuple[str, frozenset[str], str | None]) -> None:
+    assert closure.parse_requirement(text) == parsed
+
+
+def test_what_runs_is_in_and_what_develops_is_not() -> None:
+    names = set(closure.closure())
+    assert {"asyncssh", "pydantic-core", "psycopg-binary", "cryptography", "cffi"} <= names
+    assert not names & {"pip", "mypy", "ruff", "pytest", "hypothesis", "secondsite"}
+
+
+def files(root: Path, content: str = "x = 1\n") -> list[tuple[str, Path]]:
+    (root / "a.py").write_text(content)
+    (root / "b.txt").write_text("b")
+    return [("pkg/a.py", root / "a.py"), ("bin/b", root / "b.txt")]
+
+
+def test_the_identity_is_the_contents(tmp_path: Path) -> None:
+    first = archive.identity(files(tmp_path), "3.11")
+    assert first == archive.identity(files(tmp_path), "3.11")
+    assert first != archive.identity(files(tmp_path), "3.12")
+    assert first != archive.identity(files(tmp_path, "x = 2\n"), "3.11")
+
+
+def test_two_archives_of_the_same_are_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "two"):
+        target = tmp_path / name / "x.tar.gz"
+        archive.build(files(tmp_path), target, home="/opt/secondsite/x", executable=("bin/b",))
+        made.append(target.read_bytes())
+        assert [path.name for path in target.parent.iterdir()] == ["x.tar.gz"]
+    assert made[0] == made[1]
+
+
+def test_an_archive_belongs_to_root_and_is_compiled(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "x.tar.gz"
+    archive.build(files(tmp_path), target, home="/opt/secondsite/x", executable=("bin/b",))
+    with tarfile.open(target) as tar:
+        entries = {entry.name: entry for entry in tar}
+        modes = {name: entry.mode for name, entry in entries.items()}
+        compiled = next(name for name in entries if name.endswith(".pyc"))
+        content = tar.extractfile(compiled)
+        assert content is not None
+        flags = int.from_bytes(content.read(8)[4:8], "little")
+    assert modes["bin/b"] == 0o755 and modes["pkg/a.py"] == 0o644
+    assert {(entry.uid, entry.gid, entry.mtime) for entry in entries.values()} == {(0, 0, 0)}
+    assert flags == 0b01  # PEP 552: hash-based, unchecked
+
+
+def installed(root: Path, archive_path: Path) -> subprocess.CompletedProcess[bytes]:
+    part = Part("releases", "1-abc", archive_path, True)
+    script = unpack_script(str(root), part, sys.executable)
+    return subprocess.run(["sh", "-c", script], input=archive_path.read_bytes(), capture_output=True, check=False)
+
+
+def test_unpacking_is_all_or_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    target = tmp_path / "x.tar.gz"
+    archive.build(files(tmp_path), target, home="/x")
+    root = tmp_path / "opt"
+    for _ in range(2):
+        assert installed(root, target).returncode == 0
+        assert [path.name for path in (root / "releases").iterdir()] == ["1-abc"]
+    torn = tmp_path / "torn.tar.gz"
+    torn.write_bytes(target.read_bytes()[:-40])
+    assert installed(tmp_path / "other", torn).returncode != 0
+    assert list((tmp_path / "other" / "releases").iterdir()) == []
+
+
+def test_the_launcher_uses_one_release_and_nothing_of_the_host(tmp_path: Path) -> None:
+    release = tmp_path / "releases" / "r"
+    (release / "bin").mkdir(parents=True)
+    (release / "secondsite" / "cli").mkdir(parents=True)
+    (tmp_path / "libraries" / "l").mkdir(parents=True)
+    (release / "secondsite" / "cli" / "main.py").write_text(
+        "import sys\ndef main():\n    print(sys.path[:2]); print(sys.flags.isolated, sys.flags.no_site)\n"
+    )
+    program = release / "bin" / "secondsite"
+    program.write_text(launcher(sys.executable, "l"))
+    program.chmod(0o755)
+    (tmp_path / "link").symlink_to(program)
+    told = subprocess.run([tmp_path / "link"], capture_output=True, text=True, check=True).stdout
+    assert told == f"{[str(release), str(tmp_path / 'libraries' / 'l')]}\n1 1\n"
+
+
+def test_a_borrowed_program_goes_away_with_its_session(tmp_path: Path) -> None:
+    program = tmp_path / "plan" / "releases" / "r" / "bin" / "secondsite"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    line = Installed(str(tmp_path / "plan"), "r", temporary=True).session_command("--read-only")
+    told = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert told == "session --read-only\n"
+    assert not (tmp_path / "plan").exists()
+
+
+def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    import platform
+
+    assert Python(version, platform.machine(), "/usr/bin/python3").like_ours
+    assert not Python("3.99", platform.machine(), "/usr/bin/python3").like_ours
