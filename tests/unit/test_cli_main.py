@@ -214,3 +214,9 @@ def test_the_program_ends_with_the_code_of_the_command(tmp_path: object) -> None
     done = program("validate", "--json", cwd=str(tmp_path))
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"] == "no-config"
+
+
+def test_a_program_that_needs_only_a_path_does_not_load_the_file_model() -> None:
+    code = "import sys; from secondsite.spec import paths; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"

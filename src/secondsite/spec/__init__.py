@@ -1,21 +1,27 @@
-"""The file: one description of a service at two sites."""
+"""The file: one description of a service at two sites.
 
-from secondsite.spec.model import (
-    Command,
-    Database,
-    DnsRecord,
-    FileSet,
-    Guard,
-    Objectives,
-    Residency,
-    Secret,
-    Service,
-    Site,
-    Spec,
-    Ssh,
-    Tsig,
-    Tunnel,
-)
+The sections are loaded when first asked for: pydantic costs a program that needs only ``paths`` most of its start.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from secondsite.spec.model import (
+        Command,
+        Database,
+        DnsRecord,
+        FileSet,
+        Guard,
+        Objectives,
+        Residency,
+        Secret,
+        Service,
+        Site,
+        Spec,
+        Ssh,
+        Tsig,
+        Tunnel,
+    )
 
 __all__ = [
     "Command",
@@ -33,3 +39,11 @@ __all__ = [
     "Tsig",
     "Tunnel",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from secondsite.spec import model
+
+    return getattr(model, name)
