@@ -39,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
+    Command("residency", "secondsite.cli.residency:run", "Say where data is declared to be, and what is proven."),
     Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
     Command("fault", "secondsite.cli.fault:run", "Break this host on purpose, with the end armed first.", show=False),
     Command(

@@ -174,11 +174,23 @@ class PlanDocument(TypedDict):
     changes: list[ChangeDocument]
 
 
+class ResidencyDocument(TypedDict):
+    """`secondsite residency --json`."""
+
+    service: str
+    declared_distance_km: float
+    rtt_ms: Annotated[float | None, Field(description="smallest round trip through the tunnel")]
+    distance_at_most_km: Annotated[float | None, Field(description="the only unconditional bound")]
+    distance_at_most_fibre_km: Annotated[float | None, Field(description="if the whole way is fibre")]
+    findings: list[FindingDocument]
+
+
 DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
     "init": InitDocument,
     "plan": PlanDocument,
     "procedure": ProcedureDocument,
+    "residency": ResidencyDocument,
     "status": StatusDocument,
     "validate": ValidateDocument,
 }
