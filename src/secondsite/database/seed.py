@@ -97,6 +97,7 @@ class Standby:
             if now.data is not None:
                 emit(Note(f"what was in {data} is now {aside}; remove it when you are sure", self.site, "warning"))
         move(side, data)
+        basebackup.mark(self.node).unlink(missing_ok=True)
 
     async def _follow(self) -> None:
         cluster = self.node.cluster

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondsite.converge.files import TextFile
+from secondsite.converge.packages import Packages
 from secondsite.converge.resource import Change, Resource
 from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
@@ -18,14 +19,12 @@ from secondsite.spec.paths import RSYNCD_CONF
 
 
 def resources(spec: Spec, site: str) -> list[Resource]:
-    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets.
-
-    The package rsync is expected to be there.
-    """
+    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets."""
     if not spec.files:
         return []
     unit = UnitFile(daemon.UNIT, daemon.unit(spec.tunnel.interface))
     return [
+        Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
         DaemonConfiguration(spec, site),
         unit,

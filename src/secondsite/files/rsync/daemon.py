@@ -70,6 +70,7 @@ Wants=wg-quick@{interface}.service
 StartLimitIntervalSec=0
 
 [Service]
+Type=exec
 ExecStart=/usr/bin/rsync --daemon --no-detach --config={RSYNCD_CONF}
 Restart=always
 RestartSec=1
