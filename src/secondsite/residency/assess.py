@@ -63,12 +63,12 @@ def _distance(case: _Case) -> Iterator[ResidencyFinding]:
 
 
 def _contradiction(case: _Case) -> Iterator[ResidencyFinding]:
-    """An answer faster than light from the declared place: a declaration is wrong."""
+    """An answer faster than light from the declared place: a declaration is wrong. A failover works all the same."""
     least = least_rtt_ms(case.declared_km)
     if case.rtt_ms is not None and case.rtt_ms < least:
         yield ResidencyFinding(
             "location-plausible",
-            "critical",
+            "warning",
             None,
             f"a round trip took {case.rtt_ms:.2f} ms, and over the declared {case.declared_km:.0f} km light needs "
             f"{least:.2f} ms: at least one declared location is wrong",
