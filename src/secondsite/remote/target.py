@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite.errors import UsageError
 from secondsite.spec import Spec
-
-_FORM = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[^\]]+\]|[^:@\s]+)(?::(?P<port>\d{1,5}))?")
+from secondsite.spec.ssh import split_destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +32,16 @@ class Target:
 def target_of(spec: Spec, site: str) -> Target:
     """How the file says ``site`` is reached. Raises UsageError on text that names no host."""
     text = spec.sites[site].ssh
-    found = _FORM.fullmatch(text.strip())
-    if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):
-        raise UsageError(
-            f'"{text}" names no host', host=site, hint=f'write sites.{site}.ssh like "root@192.0.2.11" or "host:2222"'
-        )
+    try:
+        user, host, port = split_destination(text.strip())
+    except ValueError as wrong:
+        hint = f'write sites.{site}.ssh like "root@192.0.2.11" or "host:2222"'
+        raise UsageError(f'"{text}" names no host', host=site, hint=hint) from wrong
     return Target(
         site=site,
-        host=found["host"].strip("[]"),
-        user=found["user"],
-        port=int(found["port"]) if found["port"] else None,
+        host=host,
+        user=user,
+        port=port,
         config=Path(spec.ssh.config).expanduser() if spec.ssh.config else None,
         connect_timeout=spec.ssh.connect_timeout,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from secondsite.agent import converge as agent
 from secondsite.cli.bootstrap.applications import Application
 from secondsite.cli.bootstrap.program import Program, own_release
 from secondsite.cli.bootstrap.request import Phase
@@ -15,6 +15,7 @@ from secondsite.converge.resource import Resource
 from secondsite.database import converge as database
 from secondsite.database.facts import Facts, HostFacts
 from secondsite.database.password import Password
+from secondsite.files import converge as files
 from secondsite.recovery import guard_converge as guard
 from secondsite.spec import Spec, paths
 from secondsite.tunnel import converge as tunnel
@@ -50,29 +51,13 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
         case Phase.DATABASE:
             return _database(now)
         case Phase.FILES:
-            return _of("secondsite.files.converge", now)
+            return files.resources(now.spec, now.site)
         case Phase.AGENT:
-            return _of("secondsite.agent.converge", now) if _has_agent() else []
+            return agent.resources(now.spec, now.site)
         case Phase.GUARD:
             return guard.resources(now.spec, now.site)
         case Phase.UNITS:
             return [Application(unit, now.is_primary) for unit in now.spec.service.units]
-
-
-def _has_agent() -> bool:
-    from secondsite.cli.main import COMMANDS
-
-    return any(command.name == "agent" for command in COMMANDS)
-
-
-def _of(module: str, now: Situation) -> Sequence[Resource]:
-    try:
-        found: Sequence[Resource] = importlib.import_module(module).resources(now.spec, now.site)
-    except ModuleNotFoundError as missing:
-        if missing.name != module:
-            raise
-        return []
-    return found
 
 
 async def _prepare(now: Situation) -> Sequence[Resource]:

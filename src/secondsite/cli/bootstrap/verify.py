@@ -11,9 +11,10 @@ from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe as observe_database
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import SecondsiteError
-from secondsite.spec import Spec, paths
+from secondsite.spec import Spec
 from secondsite.tunnel.observe import observe as observe_tunnel
 
+AGENT_SECONDS = 3.0
 HANDSHAKE_SECONDS = 180.0  # WireGuard renews its keys every 120 s while there is traffic
 
 
@@ -33,8 +34,8 @@ class Check:
 
 async def verify(spec: Spec, site: str, role: str, now: float) -> list[Check]:
     """The checks of this host. now: unix seconds."""
-    tunnel, agent = await asyncio.gather(_tunnel(spec, site, now), asyncio.to_thread(_agent, site))
-    return [tunnel, _database(spec, site, role), *agent]
+    tunnel, agent = await asyncio.gather(_tunnel(spec, site, now), asyncio.to_thread(_agent, spec, site))
+    return [tunnel, _database(spec, site, role), agent]
 
 
 async def _tunnel(spec: Spec, site: str, now: float) -> Check:
@@ -64,19 +65,19 @@ def _database(spec: Spec, site: str, role: str) -> Check:
     return Check("database", site, False, message, hint)
 
 
-def _agent(site: str) -> list[Check]:
-    """Whether the agent answers on its socket; nothing where this release has no agent unit."""
+def _agent(spec: Spec, site: str) -> Check:
+    """Whether the agent answers on its socket, and the peer's agent answers it."""
     from secondsite.agent.client import ask
-    from secondsite.converge.units import UNITS
 
-    if not (UNITS / "secondsite-agent.service").exists():
-        return []
+    hint = "journalctl -u secondsite-agent.service -n 50"
     try:
-        ask("/v1/health", timeout=3).read()
+        told = ask("/v1/status", timeout=AGENT_SECONDS).read()
     except SecondsiteError as silent:
-        hint = "journalctl -u secondsite-agent.service -n 50"
-        return [Check("agent", site, False, f"no answer on {paths.SOCKET}: {silent.message}", hint)]
-    return [Check("agent", site, True, "the agent answers")]
+        return Check("agent", site, False, silent.message, hint)
+    peer = spec.peer_of(site)
+    if not told.get("sites", {}).get(peer, {}).get("reachable"):
+        return Check("agent", site, False, f"the agent does not reach the agent of {peer}", hint)
+    return Check("agent", site, True, f"the agent answers, and so does {peer}'s")
 
 
 def check_from_json(document: Mapping[str, Any]) -> Check:
