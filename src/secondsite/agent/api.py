@@ -30,6 +30,9 @@ class Knowledge(Protocol):
     def guard(self) -> Mapping[str, Any]:
         """{site, role, writable, generation, active}."""
 
+    def health(self) -> Mapping[str, Any]:
+        """{site, version, troubles}: that the agent lives, and which of its duties fail."""
+
     def views(self) -> Mapping[str, Any]:
         """Both sites as this one sees them, with the age of each."""
 
@@ -69,6 +72,7 @@ class Api:
         return [
             Route("/v1/state", self._state),
             Route("/v1/guard", self._guard),
+            Route("/v1/health", self._health),
             Route("/v1/fence", self._fence, methods=["POST"]),
             Route("/v1/unfence", self._unfence, methods=["POST"]),
         ]
@@ -79,6 +83,9 @@ class Api:
 
     async def _guard(self, _: Request) -> Response:
         return JSONResponse(self.knowledge.guard())
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse(self.knowledge.health())
 
     async def _views(self, _: Request) -> Response:
         return JSONResponse(self.knowledge.views())

@@ -17,11 +17,14 @@ from secondsite.spec import Spec
 
 
 def judge(spec: Spec, views: Mapping[str, SiteView], history: Sequence[PastRun], taken_at: datetime) -> Status:
-    """``assess``, and what residency says that is more than information."""
+    """``assess``, and what residency says that is more than information.
+
+    Never more than a warning here: where a host stands is no reason why a failover would not work.
+    """
     rtts = [v.tunnel.rtt_ms for v in views.values() if isinstance(v, SiteState) and v.tunnel.rtt_ms is not None]
     found = residency.assess(spec, min(rtts, default=None))
     more = [
-        Finding(one.check, Severity(one.severity), one.site, one.message, one.hint)
+        Finding(one.check, Severity.WARNING, one.site, one.message, one.hint)
         for one in found
         if one.severity != "info"
     ]

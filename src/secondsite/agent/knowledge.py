@@ -44,6 +44,11 @@ class BoardKnowledge:
             "active": self._board.active,
         }
 
+    def health(self) -> Mapping[str, Any]:
+        """That the agent lives."""
+        troubles = [trouble.duty for trouble in self._troubles.now]
+        return {"site": self._board.site, "version": self._board.version, "troubles": troubles}
+
     def views(self) -> Mapping[str, Any]:
         """As ``views_document`` says."""
         views = self._board.views(self._troubles.now)
