@@ -5,6 +5,7 @@ Within a major version keys are only added. A document may hold more keys than i
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter
@@ -167,11 +168,42 @@ class ChangeDocument(TypedDict):
     disrupts: Annotated[str | None, Field(description="what a user of the service would notice")]
 
 
-class PlanDocument(TypedDict):
-    """`secondsite plan --json`."""
+class CheckDocument(TypedDict):
+    """Something that was tried after the changes."""
 
-    service: str
+    check: str
+    site: str
+    ok: bool
+    message: str
+    hint: Said
+
+
+class DoneDocument(TypedDict):
+    """A change that was made and observed."""
+
+    resource: str
+    site: str
+    summary: str
+    seconds: float
+
+
+class PlanSiteDocument(TypedDict):
+    """What a site is, or becomes."""
+
+    role: Literal["primary", "standby"]
+
+
+class PlanDocument(TypedDict):
+    """`--json` of plan and apply."""
+
+    outcome: Literal["planned", "applied", "unchanged"]
+    primary: str
+    standby: str
+    sites: dict[str, PlanSiteDocument]
     changes: list[ChangeDocument]
+    done: list[DoneDocument]
+    disrupts: Annotated[list[ChangeDocument], Field(description="those of the changes that users would notice")]
+    checks: NotRequired[list[CheckDocument]]
 
 
 class ResidencyDocument(TypedDict):
@@ -190,6 +222,7 @@ DOCUMENTS: dict[str, Any] = {
     "init": InitDocument,
     "plan": PlanDocument,
     "procedure": ProcedureDocument,
+    "report": "secondsite.evidence.report:Report",
     "residency": ResidencyDocument,
     "status": StatusDocument,
     "validate": ValidateDocument,
@@ -208,7 +241,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
         schema = Spec.model_json_schema(mode="validation")
     elif name in DOCUMENTS:
-        schema = TypeAdapter(DOCUMENTS[name]).json_schema()
+        schema = _adapter(name).json_schema()
     else:
         raise UsageError(f'there is no schema "{name}"', hint=f"secondsite schema {'|'.join(names())}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"secondsite {name}"}
@@ -216,4 +249,13 @@ def schema_of(name: str) -> dict[str, Any]:
 
 def conforms(name: str, document: object) -> None:
     """Raises pydantic's ValidationError where a document breaks its published schema; for tests."""
-    TypeAdapter(DOCUMENTS[name]).validate_python(document, strict=True)
+    _adapter(name).validate_python(document)
+
+
+def _adapter(name: str) -> TypeAdapter[Any]:
+    """The type of a document; those described beside the code that makes them are named "module:type"."""
+    kind = DOCUMENTS[name]
+    if isinstance(kind, str):
+        module, _, attribute = kind.partition(":")
+        kind = getattr(import_module(module), attribute)
+    return TypeAdapter(kind)
