@@ -47,9 +47,10 @@ as_root() {
   fi
 }
 
-apt_get() {
+apt_get() { # its chatter is kept; its complaints are shown
+  mkdir -p .tools
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-    apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2
+    apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >>.tools/apt.log
 }
 
 # Install packages; fetch the package lists only when the ones at hand do not lead to the packages.
@@ -59,8 +60,8 @@ install_packages() {
   if known_to_apt "$@" && apt_get install --no-install-recommends "$@"; then
     return
   fi
-  apt_get update
-  apt_get install --no-install-recommends "$@"
+  apt_get update || fail "apt-get update failed; see .tools/apt.log"
+  apt_get install --no-install-recommends "$@" || fail "apt-get install failed; see .tools/apt.log"
 }
 
 known_to_apt() {
