@@ -154,12 +154,13 @@ class Live:
     def _open(self) -> _Screen:
         if self._screen is None:
             from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bars
 
             console = Console(file=self._stream)
-            text = TextColumn("{task.description}", markup=False)
-            columns = (text, BarColumn(24), TextColumn("{task.fields[amount]}", markup=False))
-            bars = Bars(*columns, TimeElapsedColumn(), console=console, transient=True)
+            title = TextColumn("{task.description}", markup=False)
+            # The bar takes what the words leave: on a narrow terminal numbers are worth more.
+            columns = (title, BarColumn(bar_width=None), TextColumn("{task.fields[amount]}", markup=False))
+            bars = Bars(*columns, console=console, transient=True, expand=True)
             self._screen = _Screen(console, bars)
         return self._screen
