@@ -46,8 +46,8 @@ def loss(rpo: Mapping[str, Any]) -> list[str]:
     """Pure: what is lost, as far as it is known, in words."""
     estimated, most, known = rpo.get("estimated_seconds"), rpo.get("at_most_seconds"), rpo.get("known_bytes")
     if estimated is None:
-        return ["  work lost       unknown: no heartbeat of the old primary is here"]
-    text = f"  work lost       about {estimated:.1f} s (objective {rpo['objective_seconds']:g} s)"
+        return [f"  work lost       unknown: nothing says how far {rpo.get('worst') or 'the database'} has come"]
+    text = f"  work lost       about {estimated:.1f} s in {rpo['worst']} (objective {rpo['objective_seconds']:g} s)"
     if known is not None:
         text += f", {known:,} bytes of WAL known to be missing"
     out = [text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from secondsite.database.observe import observe
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError
 from secondsite.events import Emit
+from secondsite.files.engine import last_complete
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.recovery.failover.context import Context
 from secondsite.recovery.step import Details, Step
@@ -34,7 +36,12 @@ class Assess(Step):
         return {
             "database": {**asdict(state), "settings": None},
             "reached": to_text(state.reached or 0),
-            "rpo": estimate(state, last, now=self._context.clock.now().timestamp()),
+            "rpo": estimate(
+                state,
+                last,
+                {one.name: last_complete(one) for one in self._context.spec.files},
+                now=self._context.clock.now().timestamp(),
+            ),
         }
 
     def _refuse_unless_ready(self, state: DatabaseState) -> None:
@@ -60,21 +67,36 @@ class Assess(Step):
             )
 
 
-def estimate(state: DatabaseState, last: LastPrimary | None, *, now: float) -> dict[str, Any]:
+def estimate(
+    state: DatabaseState, last: LastPrimary | None, files: Mapping[str, float | None], *, now: float
+) -> dict[str, Any]:
     """Pure: what this failover would lose, as far as this site can know.
 
-    estimated_seconds: from the newest heartbeat that is here to the primary's last sign of life, known_bytes the
-    WAL between them. at_most_seconds: the same up to now, in case the primary works on out of our sight.
-    None means unknown.
+    Each replica's loss is from the newest moment that is here to the primary's last sign of life. estimated_seconds
+    is that of the ``worst`` replica, at_most_seconds the same up to now, in case the primary works on out of our
+    sight; known_bytes is WAL the primary had and this site has not. files: the source's moment up to which each
+    file set is complete (unix seconds). None means unknown, and one unknown replica makes the whole unknown.
     """
-    newest = state.heartbeat_at
+    newest = {"database": state.heartbeat_at, **files}
     signs = [sign for sign in (last.heartbeat_at if last else None, state.primary_told_at) if sign is not None]
-    at_most = None if newest is None else max(0.0, now - newest)
     known = max(0, last.flushed - (state.reached or 0)) if last and last.timeline == state.timeline else None
-    estimated = None
-    if newest is not None and signs:
-        estimated = min(max(0.0, max(signs) - newest), at_most or 0.0)
-    return {"estimated_seconds": estimated, "at_most_seconds": at_most, "known_bytes": known}
+    losses = {name: _between(moment, max(signs, default=None), now) for name, moment in newest.items()}
+    worst = max(losses, key=lambda name: _unknown_last(losses[name]))
+    return {
+        "estimated_seconds": losses[worst],
+        "worst": worst,
+        "replicas": losses,
+        "at_most_seconds": _between(min((m for m in newest.values() if m is not None), default=None), now, now),
+        "known_bytes": known,
+    }
+
+
+def _between(moment: float | None, sign: float | None, now: float) -> float | None:
+    return None if moment is None or sign is None else max(0.0, min(sign, now) - min(moment, now))
+
+
+def _unknown_last(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds
 
 
 def last_primary() -> LastPrimary | None:

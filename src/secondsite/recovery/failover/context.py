@@ -11,6 +11,8 @@ from secondsite.recovery.peer import Peer
 from secondsite.recovery.step import Details
 from secondsite.spec import Spec
 
+KNOWN_SILENT_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class FailoverArguments:
@@ -43,6 +45,12 @@ class Context:
     procedure_id: str
     arguments: FailoverArguments
     results: Callable[[], Mapping[str, Details]]
+
+    @property
+    def peer_known_silent(self) -> bool:
+        """Has this site's agent asked the peer for a while and heard nothing?"""
+        since = self.arguments.peer_silent_since
+        return since is not None and self.clock.now().timestamp() - since >= KNOWN_SILENT_SECONDS
 
     def result(self, step: str) -> Details:
         """What a step left; empty where it left nothing."""

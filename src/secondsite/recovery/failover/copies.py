@@ -10,7 +10,7 @@ from secondsite.events import Emit
 from secondsite.files.engine import last_complete, promote
 from secondsite.files.rsync.pull import pull
 from secondsite.recovery.failover.context import Context
-from secondsite.recovery.failover.isolate import LONG_SECONDS, SHORT_SECONDS
+from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details, Step
 
 PULL_SECONDS = 600.0
@@ -48,10 +48,11 @@ class LastPull(Step):
         return {"sets": sets}
 
     async def _reachable(self) -> bool:
-        fenced = self._context.result("fence").get("fence") == "confirmed"
-        seconds = LONG_SECONDS if fenced else SHORT_SECONDS
+        """Does the old site's file daemon answer? Not asked again of a site that was silent a moment ago."""
+        if self._context.result("fence").get("fence") != "confirmed" and self._context.peer_known_silent:
+            return False
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(LONG_SECONDS):
                 _, writer = await asyncio.open_connection(
                     self._context.peer.address, self._context.spec.tunnel.files_port
                 )

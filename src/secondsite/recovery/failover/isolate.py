@@ -11,7 +11,6 @@ from secondsite.recovery.failover.context import Context
 from secondsite.recovery.step import Details, Step
 from secondsite.tunnel import quarantine
 
-KNOWN_SILENT_SECONDS = 3.0
 SHORT_SECONDS = 0.1  # for a peer that has not answered the agent's questions for a while
 LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
@@ -30,7 +29,8 @@ class Fence(Step):
         self._context = context
 
     async def apply(self, emit: Emit) -> Details:
-        attempts = await fence_now(self._context, self._patience())
+        patience = SHORT_SECONDS if self._context.peer_known_silent else LONG_SECONDS
+        attempts = await fence_now(self._context, patience)
         if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
             told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
             raise FinalError(
@@ -45,11 +45,6 @@ class Fence(Step):
         answered = self._context.result("fence").get("fence") == "confirmed"
         if answered:
             await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=120)
-
-    def _patience(self) -> float:
-        since = self._context.arguments.peer_silent_since
-        silent = since is not None and self._context.clock.now().timestamp() - since >= KNOWN_SILENT_SECONDS
-        return SHORT_SECONDS if silent else LONG_SECONDS
 
 
 class FenceAgain(Step):

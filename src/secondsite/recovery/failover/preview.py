@@ -6,6 +6,7 @@ from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.events import Result
+from secondsite.files.engine import last_complete
 from secondsite.recovery.failover.assess import estimate, last_primary
 from secondsite.recovery.failover.context import Context, FailoverArguments
 from secondsite.recovery.failover.plan import steps
@@ -37,7 +38,10 @@ def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | N
                 for step in steps(context)
             ],
             "database": {"role": state.role.value, "streaming": state.streaming.value, "reason": state.reason},
-            "rpo": {**estimate(state, last_primary(), now=now), "objective_seconds": spec.objectives.rpo},
+            "rpo": {
+                **estimate(state, last_primary(), {one.name: last_complete(one) for one in spec.files}, now=now),
+                "objective_seconds": spec.objectives.rpo,
+            },
             "rto": {"objective_seconds": spec.objectives.rto},
             "peer_silent_seconds": None if peer_silent_since is None else round(now - peer_silent_since, 1),
         }
