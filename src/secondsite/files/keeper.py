@@ -16,8 +16,15 @@ from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE
 from secondsite.spec import FileSet, Spec
 
-SLOWEST_SECONDS = 30.0  # between attempts while they fail
+SLOWEST_SECONDS = 10.0  # between attempts while they fail
 LOOK_SECONDS = 0.5
+
+
+def pause(interval: float, took: float, failures: int) -> float:
+    """Seconds until the next pull: every ``interval``, resting as long as it worked, less often while it fails."""
+    if failures > 1:
+        return max(interval, min(SLOWEST_SECONDS, interval * 2.0 ** min(failures, 8)))
+    return max(interval - took, took)
 
 
 class Keeper:
@@ -61,8 +68,8 @@ class Keeper:
                 continue
             began = self._clock.monotonic()
             failures = 0 if await self._pull(fileset) else failures + 1
-            pause = fileset.interval if failures < 2 else min(SLOWEST_SECONDS, fileset.interval * 2 ** min(failures, 8))
-            await self._clock.sleep(max(0.0, pause - (self._clock.monotonic() - began)))
+            took = self._clock.monotonic() - began
+            await self._clock.sleep(pause(fileset.interval, took, failures))
 
     async def _pull(self, fileset: FileSet) -> bool:
         self._pulling.add(fileset.name)

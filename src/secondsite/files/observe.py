@@ -28,7 +28,7 @@ def _status(
         return FilesStatus.BLOCKED, "this site's copy was the original; it pulls again once a failback has demoted it"
     if record.outcome == "blocked":
         return FilesStatus.BLOCKED, record.reason
-    if record.complete_at is not None and now - record.complete_at <= 2 * fileset.interval + record.seconds:
+    if record.complete_at is not None and now - record.complete_at <= 2 * max(fileset.interval, 2 * record.seconds):
         return FilesStatus.CURRENT, record.reason
     if pulling:
         return FilesStatus.PULLING, record.reason

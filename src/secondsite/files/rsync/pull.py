@@ -7,6 +7,7 @@ suddenly empty costs the copy nothing, and an idle pull costs one pass.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,16 +17,15 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import store as records
 from secondsite.files.budget import Counted, limit, refusal
+from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, Stats, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, run
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
-from secondsite.process import run as run_program
 from secondsite.spec import FileSet, paths
 
 TIMEOUT_SECONDS = 3600.0
 PASSES = 3  # of copying while files vanish under it
-SYNC_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,6 @@ class _Pull:
             bandwidth=self.bandwidth,
             max_delete=max_delete,
             backup=self.aside,
-            fsync=self.record.settled,
         )
         return await run(argv, seconds=self.deadline - time.monotonic(), held=self.held, watch=self._watch)
 
@@ -185,8 +184,12 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     seen = await work.copy()
     if seen is None or (seen.skipped and not await work.delete(seen)):
         return False, None
-    if not work.record.settled:
-        await run_program(["sync", "--file-system", str(target)], timeout=SYNC_SECONDS, check=False)
+    if work.files or work.deleted or seen.created:
+        try:
+            await asyncio.to_thread(sync_file_system, target)
+        except OSError as failing:
+            work.reason = f"the disk did not take what was pulled: {failing}"
+            return False, None
     if work.aside is not None and work.aside.exists():
         text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
         work.emit(Note(text, level="warning"))
