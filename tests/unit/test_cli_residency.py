@@ -11,6 +11,7 @@ from secondsite.cli import residency, sight
 from secondsite.cli.main import main
 from secondsite.cli.schemas import conforms
 from secondsite.errors import RetryableError
+from secondsite.residency import ResidencyFinding
 from tests.unit.test_cli_commands import FLAGS
 
 
@@ -43,12 +44,18 @@ def test_the_smallest_round_trip_of_either_host_bounds_the_distance(
     assert (document["rtt_ms"], document["distance_at_most_km"]) == (6.0, 899.4)
 
 
-def test_a_round_trip_that_contradicts_the_declared_places_is_exit_code_1(
+def test_a_round_trip_that_contradicts_the_declared_places_is_told_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen(monkeypatch, None, 1.0)
-    assert main(["residency"]) == 1
-    assert "critical: a round trip took 1.00 ms" in capsys.readouterr().out
+    assert main(["residency"]) == 0
+    assert capsys.readouterr().out.startswith("warning: a round trip took 1.00 ms")
+
+
+def test_something_critical_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = ResidencyFinding("country-allowed", "critical", "oslo", "stands elsewhere", "move it")
+    monkeypatch.setattr(residency, "assess", lambda _spec, _rtt: (finding,))
+    assert main(["residency", "--declared-only"]) == 1
 
 
 def test_hosts_that_cannot_be_asked_leave_the_declarations(
