@@ -10,9 +10,14 @@ HEADER = "<!-- Made by `make reference` from the code. Do not edit: the next run
 
 def pages() -> dict[str, str]:
     """Every generated page's name and text."""
-    from scripts.reference import commands, configuration, errors
+    from scripts.reference import commands, configuration, errors, readiness
 
-    texts = {"commands.md": commands.page(), "file.md": configuration.page(), "errors.md": errors.page()}
+    texts = {
+        "commands.md": commands.page(),
+        "file.md": configuration.page(),
+        "errors.md": errors.page(),
+        "readiness.md": readiness.page(),
+    }
     return {name: HEADER + text.rstrip() + "\n" for name, text in texts.items()}
 
 

@@ -15,10 +15,10 @@ from tests.docs.markdown import ROOT, blocks, inline_code, pages
 
 SHELL = ("console", "sh", "bash", "shell")
 # What a hint may mean as a command; any other word after "secondsite" there is a sentence.
-VERBS = (
-    "init validate plan apply status readiness failover switchover failback drill gameday verify report journal residency "
-    "agent guard schema completion"
-).split()
+VERBS = {
+    *("init", "validate", "plan", "apply", "status", "readiness", "failover", "switchover", "failback", "drill"),
+    *("gameday", "verify", "report", "journal", "residency", "agent", "guard", "schema", "completion"),
+}
 _PROGRAM = re.compile(r"\b(secondsite(?:-lab)?|make) ((?:[\w:./={}<>*-]+ ?)+)")
 
 
@@ -94,7 +94,13 @@ def _short(hint: str) -> Iterator[str]:
 
 
 def _hints(tree: ast.Module) -> Iterator[str]:
+    """Hints, and whatever stands between backticks in any text that is shown."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            continue
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            for text in _texts(node):
+                yield from re.findall(r"`(secondsite [^`\n]+)`", text)
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
                 if keyword.arg == "hint":

@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from scripts.reference import commands, errors
 from scripts.reference.pages import REFERENCE, pages
 from secondsite.cli.render import ERRORS_PAGE
+from secondsite.objectives.checks import CHECKS
+from secondsite.objectives.finding import PAGE
 from secondsite.spec import Spec
 from secondsite.spec.load import loads
 
 
-@pytest.mark.parametrize("name", ["commands.md", "file.md", "errors.md"])
+@pytest.mark.parametrize("name", ["commands.md", "file.md", "errors.md", "readiness.md"])
 def test_page_is_as_the_code_says(name: str) -> None:
     assert (REFERENCE / name).read_text() == pages()[name], "make reference"
 
@@ -86,6 +88,12 @@ def test_the_printed_address_leads_to_the_error() -> None:
     assert root / ERRORS_PAGE == REFERENCE / "errors.md"
     headings = {line.removeprefix("## ") for line in (REFERENCE / "errors.md").read_text().splitlines()}
     assert {raised.slug for raised in errors.raised_in_code()} <= headings
+
+
+def test_the_address_of_a_finding_leads_to_it() -> None:
+    assert REFERENCE.parents[1] / PAGE == REFERENCE / "readiness.md"
+    headings = {line.removeprefix("## ") for line in (REFERENCE / "readiness.md").read_text().splitlines()}
+    assert {check.name for check in CHECKS} <= headings
 
 
 def test_the_example_is_sound() -> None:
