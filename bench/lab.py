@@ -1,0 +1,83 @@
+"""A lab for benchmarks: applied once, put back to that state before every round."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+SAVED = "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchLab:
+    """A lab by name, and what ``secondsite-lab info`` says of it."""
+
+    name: str
+    info: dict[str, Any]
+
+    def lab(self, *arguments: str, timeout: float = 300) -> str:
+        """``secondsite-lab ARGUMENTS`` for this lab; its standard output."""
+        command, *rest = arguments
+        argv = [str(BIN / "secondsite-lab"), command, "--name", self.name, *rest]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=timeout).stdout
+
+    def world(self, *argv: str) -> list[str]:
+        """An argument list that runs in the world's network."""
+        return ["ip", "netns", "exec", self.info["world"]["netns"], *argv]
+
+    def ssh(self, host: str, command: str) -> list[str]:
+        """An argument list that runs ``command`` on a host the way an operator does."""
+        address = self.info["hosts"][host]["address"]
+        return self.world("ssh", "-F", self.info["ssh_config"], address, command)
+
+    def on(self, host: str, command: str, *, timeout: float = 120) -> str:
+        """Run ``command`` on a host; its standard output."""
+        return subprocess.run(
+            self.ssh(host, command), check=True, capture_output=True, text=True, timeout=timeout
+        ).stdout
+
+    def operator(self, *arguments: str) -> list[str]:
+        """An argument list that runs ``secondsite ARGUMENTS`` on the operator's machine."""
+        return self.world(str(BIN / "secondsite"), "--config", self.info["config"], *arguments)
+
+    def until_ready(self, seconds: float = 90) -> None:
+        """Wait until status says that a failover would work."""
+        deadline = time.monotonic() + seconds
+        while True:
+            done = subprocess.run(self.ssh("bergen", "secondsite status --json"), capture_output=True, timeout=30)
+            status = json.loads(done.stdout or b"{}")
+            if status.get("ready"):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not ready: {json.dumps(status.get('findings'))[:800]}")
+            time.sleep(0.3)
+
+    def reset(self) -> None:
+        """Back to the applied state, every host freshly booted, the standby streaming."""
+        self.lab("restore", SAVED)
+        self.until_ready()
+
+
+@contextmanager
+def applied(name: str) -> Iterator[BenchLab]:
+    """A lab with secondsite applied, saved so that every round begins alike; gone at the end."""
+    program = str(BIN / "secondsite-lab")
+    subprocess.run([program, "down", "--name", name], check=True, timeout=300)
+    subprocess.run([program, "up", "--name", name], check=True, timeout=900, stdout=subprocess.DEVNULL)
+    try:
+        told = subprocess.run([program, "info", "--name", name, "--json"], check=True, capture_output=True, timeout=60)
+        lab = BenchLab(name, json.loads(told.stdout))
+        subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=600, stderr=subprocess.DEVNULL)
+        lab.until_ready()
+        lab.lab("save", SAVED)
+        yield lab
+    finally:
+        subprocess.run([program, "down", "--name", name], check=True, timeout=300)
