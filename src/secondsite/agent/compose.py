@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,11 @@ from secondsite.agent.history import past_runs
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.ports import Places, Ports
 from secondsite.agent.program import Agent
-from secondsite.agent.units import look_at
+from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.dns.state import RecordState
 from secondsite.files.keeper import Keeper
-from secondsite.objectives.snapshot import UnitState
 from secondsite.recovery import admit
 from secondsite.recovery.fence import fence_here, unfence_here
 from secondsite.spec import Spec, paths
@@ -36,6 +36,8 @@ async def serve(loaded: Loaded, site: str, clock: Clock) -> None:
     spec = loaded.spec
     peer = PeerWatch(spec, site, clock)
     agent = Agent(spec, site, loaded.sha256, ports(spec, site, clock, peer), clock, peer)
+    if sys.version_info < (3, 12):  # from 3.12 on asyncio waits for children without a thread for each by itself
+        asyncio.get_event_loop_policy().set_child_watcher(asyncio.PidfdChildWatcher())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
@@ -59,7 +61,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         database=LocalDatabase(cluster, site),
         tunnel=_tunnel(spec, site),
         dns=_dns(spec),
-        units=_units(spec),
+        units=Units(spec.service.units).look,
         healthy=_healthy(spec),
         files=Keeper(spec, site, clock=clock),
         history=lambda: past_runs(paths.JOURNAL),
@@ -94,13 +96,6 @@ def _dns(spec: Spec) -> Callable[[], Awaitable[tuple[RecordState, ...]]]:
 
         addresses = {name: site.public for name, site in spec.sites.items()}
         return tuple(await asyncio.gather(*(observe(record, addresses) for record in spec.dns)))
-
-    return look
-
-
-def _units(spec: Spec) -> Callable[[], Awaitable[tuple[UnitState, ...]]]:
-    async def look() -> tuple[UnitState, ...]:
-        return await look_at(spec.service.units)
 
     return look
 

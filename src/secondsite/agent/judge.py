@@ -24,9 +24,7 @@ def judge(spec: Spec, views: Mapping[str, SiteView], history: Sequence[PastRun],
     rtts = [v.tunnel.rtt_ms for v in views.values() if isinstance(v, SiteState) and v.tunnel.rtt_ms is not None]
     found = residency.assess(spec, min(rtts, default=None))
     more = [
-        Finding(one.check, Severity.WARNING, one.site, one.message, one.hint)
-        for one in found
-        if one.severity != "info"
+        Finding(one.check, Severity.WARNING, one.site, one.message, one.hint) for one in found if one.severity != "info"
     ]
     return assess(spec, views, history, taken_at, more)
 

@@ -10,10 +10,10 @@ from secondsite.agent import guardword, memory
 from secondsite.agent.database import LocalDatabase
 from secondsite.agent.health import answers
 from secondsite.agent.history import past_runs
-from secondsite.agent.seen import views_document
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.program import free_bytes
 from secondsite.agent.samples import recent
+from secondsite.agent.seen import views_document
 from secondsite.agent.units import look_at
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from secondsite.agent import guardword, selffence
@@ -51,7 +52,7 @@ class Watch:
             self._board.peer_view = self._peer.view()
             self._board.peer_clock_offset = self._peer.clock_offset
             self._note_marks()
-            self._remember_primary()
+            await self._remember_primary()
             self._sample()
             await self._fence_if_overtaken()
         finally:
@@ -76,12 +77,13 @@ class Watch:
         held = not self._board.database.writable and self._board.database.role is not Role.UNKNOWN
         self._board.guard_reason = guardword.holding(places.guard_verdict) if held else None
 
-    def _remember_primary(self) -> None:
+    async def _remember_primary(self) -> None:
         peer = self._board.peer_view
         if self._board.database.writable or not isinstance(peer, SiteState) or not peer.database.writable:
             return
+        at = self._peer.answered_at or self._board.looked_at
         with self._troubles.kept_from("last-primary"):
-            self._board.last_primary = self._keeper.note(peer, self._peer.answered_at or self._board.looked_at)
+            self._board.last_primary = await asyncio.to_thread(self._keeper.note, peer, at)
 
     def _sample(self) -> None:
         situation = Situation(self._spec, self._board.views(samples=False))

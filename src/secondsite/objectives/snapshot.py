@@ -99,9 +99,18 @@ def to_json(state: SiteState) -> dict[str, Any]:
     return asdict(state)
 
 
+def to_json_bytes(state: SiteState) -> bytes:
+    """The same document, encoded; a tenth of the work, for what is said each second."""
+    return _adapter().dump_json(state)
+
+
 def from_json(document: Mapping[str, Any]) -> SiteState:
     """Raises pydantic.ValidationError on a document of another shape (another version's)."""
+    return _adapter().validate_python(document, strict=False)
+
+
+def _adapter() -> TypeAdapter[SiteState]:
     global _ADAPTER
     if _ADAPTER is None:  # building a validator costs milliseconds: only where one is needed
         _ADAPTER = TypeAdapter(SiteState)
-    return _ADAPTER.validate_python(document, strict=False)
+    return _ADAPTER

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN = "_.-=+*#@"
 GAP = " "
-LEAST_FULL_SCALE = 2.0  # seconds: an idle replica's heartbeat is up to a second old, and that is no mountain
+SHARE = 3  # a bar of full height is at least a third of what was agreed, so that idle ripples stay ripples
 
 
 def fitted(values: Sequence[float | None], width: int) -> list[float | None]:
@@ -20,9 +20,9 @@ def fitted(values: Sequence[float | None], width: int) -> list[float | None]:
     return [_worst(values[start:end]) for start, end in itertools.pairwise(edges)]
 
 
-def bars(values: Sequence[float | None], *, bars: str = BARS) -> str:
-    """One character a value, the highest for the greatest."""
-    top = max([LEAST_FULL_SCALE, *(value for value in values if value is not None)])
+def drawn(values: Sequence[float | None], agreed: float, *, bars: str = BARS) -> str:
+    """One character a value. agreed: the objective, which gives the scale."""
+    top = max([agreed / SHARE, *(value for value in values if value is not None)])
     return "".join(GAP if value is None else bars[min(len(bars) - 1, int(value / top * len(bars)))] for value in values)
 
 

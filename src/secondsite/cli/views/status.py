@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from secondsite.cli.views.sparkline import BARS, PLAIN, bars, fitted
+from secondsite.cli.views.sparkline import BARS, PLAIN, drawn, fitted
 from secondsite.cli.views.verdict import moment, span, verdict
 from secondsite.cli.wording import quantity
 
@@ -129,10 +129,10 @@ def _spark(values: list[float | None], room: int, agreed: float, *, plain: bool)
     known = [value for value in fit if value is not None]
     if not known:
         return Text("no samples", "dim")
-    drawn = Text()
-    for value, bar in zip(fit, bars(fit, bars=PLAIN if plain else BARS), strict=True):
-        drawn.append(bar, "dim" if value is None else _load(value, agreed))
-    return drawn + Text(f" max {span(max(known))}", "dim")
+    line = Text()
+    for value, bar in zip(fit, drawn(fit, agreed, bars=PLAIN if plain else BARS), strict=True):
+        line.append(bar, "dim" if value is None else _load(value, agreed))
+    return line + Text(f" max {span(max(known))}", "dim")
 
 
 def finding_lines(status: Document, width: int) -> list[RenderableType]:
