@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.lab import BIN, BenchLab, applied
 from bench.results import Metric, Series, write
 from secondsite import __version__
+from secondsite_lab.applied import BIN, AppliedLab, applied
 
 SILENT_SECONDS = 6.0  # the primary is dead for so long before the command is given
 ORDER_INTERVAL_MS = "20"
@@ -53,7 +53,7 @@ def main() -> None:
     write("failover", rounds, versions, [metric])
 
 
-def _round(lab: BenchLab, command: list[str], before: str | None) -> float:
+def _round(lab: AppliedLab, command: list[str], before: str | None) -> float:
     lab.reset()
     if before is not None:
         lab.on("bergen", before)

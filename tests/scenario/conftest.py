@@ -21,6 +21,9 @@ from typing import Any
 
 import pytest
 
+from secondsite_lab.applied import applied as applied_lab
+from tests.scenario.ground import Ground
+
 ROOT = Path(__file__).parents[2]
 APPLY_SECONDS = 300
 PROGRAM = str(Path(sys.executable).with_name("secondsite"))
@@ -172,3 +175,10 @@ def untouched(lab_of_session: Lab) -> Lab:
     """A fresh lab for tests that leave it as it is: put back once a module."""
     lab_of_session.back_to("fresh")
     return lab_of_session
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Ground]:
+    """The applied lab of the scenarios of recovery; ``ground.fresh()`` puts it back."""
+    with applied_lab(f"recovery{os.getpid() % 10000}") as lab:
+        yield Ground(lab)

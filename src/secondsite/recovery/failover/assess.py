@@ -14,20 +14,16 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
 from secondsite.objectives.snapshot import LastPrimary
-from secondsite.recovery.failover.context import Context
-from secondsite.recovery.step import Details, Step
+from secondsite.recovery.failover.context import Act
+from secondsite.recovery.step import Details
 from secondsite.spec import paths
 
 
-class Assess(Step):
+class Assess(Act):
     """Observe the standby and keep the evidence of how far it has come."""
 
     name = "assess"
     title = "Look at the standby and keep the evidence"
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         state = observe(self._context.cluster)

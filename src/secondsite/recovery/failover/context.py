@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.recovery.peer import Peer
-from secondsite.recovery.step import Details
+from secondsite.recovery.step import Details, Step
 from secondsite.spec import Spec
 
 KNOWN_SILENT_SECONDS = 3.0
@@ -55,3 +55,11 @@ class Context:
     def result(self, step: str) -> Details:
         """What a step left; empty where it left nothing."""
         return self.results().get(step, {})
+
+
+class Act(Step):
+    """A step of a failover: it works at the site that takes over, unless it says otherwise."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.site)
+        self._context = context

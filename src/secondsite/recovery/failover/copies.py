@@ -9,14 +9,14 @@ from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete, promote
 from secondsite.files.rsync.pull import pull
-from secondsite.recovery.failover.context import Context
+from secondsite.recovery.failover.context import Act
 from secondsite.recovery.failover.isolate import LONG_SECONDS
-from secondsite.recovery.step import Details, Step
+from secondsite.recovery.step import Details
 
 PULL_SECONDS = 600.0
 
 
-class LastPull(Step):
+class LastPull(Act):
     """Fetch the files written since the last pull, where the old site still answers; say so where it does not."""
 
     name = "files"
@@ -24,10 +24,6 @@ class LastPull(Step):
     needs = ("fence",)
     essential = False
     timeout_seconds = PULL_SECONDS + 30
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         spec = self._context.spec
@@ -62,16 +58,12 @@ class LastPull(Step):
         return True
 
 
-class FilesWritable(Step):
+class FilesWritable(Act):
     """From now on the copies here are the originals."""
 
     name = "files-writable"
     title = "Make the file sets writable"
     needs = ("promote",)
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         for fileset in self._context.spec.files:

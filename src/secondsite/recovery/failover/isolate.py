@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.recovery import fence
-from secondsite.recovery.failover.context import Context
-from secondsite.recovery.step import Details, Step
+from secondsite.recovery.failover.context import Act, Context
+from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
 SHORT_SECONDS = 0.1  # for a peer that has not answered the agent's questions for a while
@@ -16,7 +16,7 @@ LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
 
 
-class Fence(Step):
+class Fence(Act):
     """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that."""
 
     name = "fence"
@@ -25,8 +25,8 @@ class Fence(Step):
     timeout_seconds = 240.0
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.peer.site)
-        self._context = context
+        super().__init__(context)
+        self.site = context.peer.site
 
     async def apply(self, emit: Emit) -> Details:
         patience = SHORT_SECONDS if self._context.peer_known_silent else LONG_SECONDS
@@ -47,7 +47,7 @@ class Fence(Step):
             await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=120)
 
 
-class FenceAgain(Step):
+class FenceAgain(Act):
     """With users already served: ask an unfenced primary once more, with patience."""
 
     name = "fence-again"
@@ -57,8 +57,8 @@ class FenceAgain(Step):
     timeout_seconds = 240.0
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.peer.site)
-        self._context = context
+        super().__init__(context)
+        self.site = context.peer.site
 
     async def check(self) -> Details | None:
         return {} if self._context.result("fence").get("fence") == "confirmed" else None
@@ -67,7 +67,7 @@ class FenceAgain(Step):
         return fence.as_details(await fence_now(self._context, LATER_SECONDS))
 
 
-class Quarantine(Step):
+class Quarantine(Act):
     """Cut the old site off: from now on it may only ask the guard's question."""
 
     name = "quarantine"
@@ -75,8 +75,7 @@ class Quarantine(Step):
     needs = ("fence", "files")
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
+        super().__init__(context)
         self._address = IPv4Address(context.peer.address)
 
     async def check(self) -> Details | None:

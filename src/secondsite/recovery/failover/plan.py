@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from secondsite.recovery.failover.assess import Assess
-from secondsite.recovery.failover.context import Context
+from secondsite.recovery.failover.context import Act, Context
 from secondsite.recovery.failover.copies import FilesWritable, LastPull
 from secondsite.recovery.failover.isolate import Fence, FenceAgain, Quarantine
 from secondsite.recovery.failover.serve import Application, Redirect
 from secondsite.recovery.failover.take_over import Checkpoint, Drain, Promote, Prove
 from secondsite.recovery.step import Step
 
+STEPS: tuple[type[Act], ...] = (
+    Assess,
+    Fence,
+    LastPull,
+    Drain,
+    Quarantine,
+    Promote,
+    FilesWritable,
+    Prove,
+    Redirect,
+    Application,
+    Checkpoint,
+    FenceAgain,
+)
+
 
 def steps(context: Context) -> tuple[Step, ...]:
     """Drain, last pull and quarantine wait for the fence; everything behind the promotion runs at the same time."""
-    return (
-        Assess(context),
-        Fence(context),
-        LastPull(context),
-        Drain(context),
-        Quarantine(context),
-        Promote(context),
-        FilesWritable(context),
-        Prove(context),
-        Redirect(context),
-        Application(context),
-        Checkpoint(context),
-        FenceAgain(context),
-    )
+    return tuple(step(context) for step in STEPS)

@@ -11,24 +11,20 @@ from secondsite.dns.verify import observe
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit
 from secondsite.recovery import application
-from secondsite.recovery.failover.context import Context
-from secondsite.recovery.step import Details, Step
+from secondsite.recovery.failover.context import Act
+from secondsite.recovery.step import Details
 from secondsite.spec import DnsRecord
 
 CONVERGE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 
-class Redirect(Step):
+class Redirect(Act):
     """Every record points here, at every authoritative server."""
 
     name = "dns"
     title = "Point the DNS here"
     needs = ("promote",)
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         await asyncio.gather(*(self._one(record) for record in self._context.spec.dns))
@@ -70,17 +66,13 @@ class Redirect(Step):
         return await observe(record, {name: site.public for name, site in self._context.spec.sites.items()})
 
 
-class Application(Step):
+class Application(Act):
     """The application runs here and says that it is healthy."""
 
     name = "application"
     title = "Start the application"
     needs = ("promote", "files-writable")
     timeout_seconds = 180.0
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         await application.start(self._context.spec.service.units)

@@ -6,25 +6,21 @@ from secondsite.database import promote as database
 from secondsite.database.lsn import to_text
 from secondsite.database.promote import Promoted
 from secondsite.events import Emit, Progress
-from secondsite.recovery.failover.context import Context
-from secondsite.recovery.step import Details, Step
+from secondsite.recovery.failover.context import Act
+from secondsite.recovery.step import Details
 from secondsite.spec import paths
 
 REPLAY_PATIENCE_SECONDS = 30.0
 PROMOTE_SECONDS = 300.0
 
 
-class Drain(Step):
+class Drain(Act):
     """Stop receiving, and replay everything that was received."""
 
     name = "drain"
     title = "Replay everything received"
     needs = ("fence",)
     timeout_seconds = 24 * 3600.0  # bounded by progress, not by time
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
@@ -43,17 +39,13 @@ class Drain(Step):
         database.attach_again(self._context.cluster)
 
 
-class Promote(Step):
+class Promote(Act):
     """The point of no return: a new timeline begins here."""
 
     name = "promote"
     title = "Promote the standby"
     point_of_no_return = True
     timeout_seconds = PROMOTE_SECONDS + 10
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def check(self) -> Details | None:
         if database.in_recovery(self._context.cluster):
@@ -71,16 +63,12 @@ class Promote(Step):
         paths.ACTIVE.touch()
 
 
-class Prove(Step):
+class Prove(Act):
     """The new primary commits a row, on a timeline of its own, and offers the slot for the way back."""
 
     name = "prove"
     title = "Commit a write on the new primary"
     needs = ("promote",)
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
@@ -90,7 +78,7 @@ class Prove(Step):
         return {"committed_at": committed, "return_slot": slot_name(self._context.peer.site)}
 
 
-class Checkpoint(Step):
+class Checkpoint(Act):
     """When users are served again: let the control file show the new timeline."""
 
     name = "checkpoint"
@@ -98,10 +86,6 @@ class Checkpoint(Step):
     needs = ("application", "prove")
     essential = False
     timeout_seconds = 1800.0
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
 
     async def apply(self, emit: Emit) -> Details:
         await database.checkpoint(self._context.cluster)

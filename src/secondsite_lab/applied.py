@@ -1,4 +1,4 @@
-"""A lab for benchmarks: applied once, put back to that state before every round."""
+"""A lab with secondsite applied, put back to that state whenever wanted: the ground of tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAVED = "applied"
 
 
 @dataclass(frozen=True, slots=True)
-class BenchLab:
+class AppliedLab:
     """A lab by name, and what ``secondsite-lab info`` says of it."""
 
     name: str
@@ -44,6 +44,23 @@ class BenchLab:
             self.ssh(host, command), check=True, capture_output=True, text=True, timeout=timeout
         ).stdout
 
+    def said(
+        self, host: str, command: str, *, stdin: str = "", timeout: float = 180
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``command`` on a host, whatever it ends with."""
+        return subprocess.run(
+            self.ssh(host, command), check=False, capture_output=True, text=True, input=stdin, timeout=timeout
+        )
+
+    def json(self, host: str, command: str) -> dict[str, Any]:
+        """The JSON document that ``command`` prints on a host, whatever its exit code."""
+        done = self.said(host, command)
+        try:
+            document = json.loads(done.stdout)
+        except ValueError:
+            raise AssertionError(f"{command}: no JSON, exit {done.returncode}: {done.stdout}{done.stderr}") from None
+        return dict(document)
+
     def operator(self, *arguments: str) -> list[str]:
         """An argument list that runs ``secondsite ARGUMENTS`` on the operator's machine."""
         return self.world(str(BIN / "secondsite"), "--config", self.info["config"], *arguments)
@@ -67,14 +84,14 @@ class BenchLab:
 
 
 @contextmanager
-def applied(name: str) -> Iterator[BenchLab]:
+def applied(name: str, *options: str) -> Iterator[AppliedLab]:
     """A lab with secondsite applied, saved so that every round begins alike; gone at the end."""
     program = str(BIN / "secondsite-lab")
     subprocess.run([program, "down", "--name", name], check=True, timeout=300)
-    subprocess.run([program, "up", "--name", name], check=True, timeout=900, stdout=subprocess.DEVNULL)
+    subprocess.run([program, "up", "--name", name, *options], check=True, timeout=900, stdout=subprocess.DEVNULL)
     try:
         told = subprocess.run([program, "info", "--name", name, "--json"], check=True, capture_output=True, timeout=60)
-        lab = BenchLab(name, json.loads(told.stdout))
+        lab = AppliedLab(name, json.loads(told.stdout))
         subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=600, stderr=subprocess.DEVNULL)
         lab.until_ready()
         lab.lab("save", SAVED)

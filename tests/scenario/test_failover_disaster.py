@@ -1,0 +1,93 @@
+"""The primary burns: the standby takes over, says what was lost, and the old primary comes back harmless."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from secondsite_lab.applied import AppliedLab
+from tests.scenario.ground import (
+    ACCEPT,
+    FAILOVER,
+    Ground,
+    accepts_writes,
+    lost,
+    recovered_at_bergen,
+    shopping,
+    until_buys,
+)
+
+
+def wait_for_role(lab: AppliedLab, host: str, roles: tuple[str, ...], seconds: float = 60) -> dict[str, object]:
+    deadline = time.monotonic() + seconds
+    while True:
+        done = lab.said(host, "secondsite state --json")
+        if done.returncode == 0:
+            state = lab.json(host, "secondsite state --json")
+            if state["agent_running"] and state["database"]["role"] in roles:
+                return state
+        assert time.monotonic() < deadline, f"{host}: {done.stdout} {done.stderr}"
+        time.sleep(1)
+
+
+def test_after_a_power_failure_one_command_brings_the_shop_back_and_the_old_primary_returns_harmless(
+    ground: Ground, tmp_path: Path
+) -> None:
+    lab = ground.fresh()
+    with shopping(lab, tmp_path / "customer.jsonl"):
+        time.sleep(6)
+        lab.lab("power-off", "oslo")
+        time.sleep(6)
+        status = lab.json("bergen", "secondsite status --json")
+        assert not status["sites"]["oslo"]["reachable"]
+        assert not status["ready"]
+        document = lab.json("bergen", f"{FAILOVER} {ACCEPT}")
+        assert document["outcome"] == "completed", document["errors"]
+        until_buys(lab)
+        time.sleep(2)
+    recovered_at_bergen(lab)
+    found = lost(lab, tmp_path / "customer.jsonl")
+    assert found["orders_acknowledged"] > 50
+    assert len(found["orders_lost"]) <= 3
+    assert document["fence"] == "unconfirmed"
+    assert document["rpo"]["estimated_seconds"] is not None
+
+    lab.lab("power-on", "oslo")
+    state = wait_for_role(lab, "oslo", ("standby", "stopped"))
+    assert "bergen" in str(state["guard_reason"])
+    assert not accepts_writes(lab, "oslo")
+    assert lab.said("oslo", "systemctl is-active shop.service").stdout.strip() != "active"
+    log = lab.said("oslo", "journalctl --no-pager -u postgresql@15-main.service").stdout
+    assert "stays read-only" in log
+    guard = lab.json("oslo", "secondsite guard --json")
+    assert guard["ruling"] == "hold"
+    until_buys(lab)
+
+
+def test_a_primary_that_answers_is_stopped_before_the_standby_takes_over_and_nothing_is_lost(
+    ground: Ground, tmp_path: Path
+) -> None:
+    lab = ground.fresh()
+    with shopping(lab, tmp_path / "customer.jsonl"):
+        time.sleep(4)
+        document = lab.json("bergen", FAILOVER)
+        assert document["outcome"] == "completed", document["errors"]
+        until_buys(lab)
+    assert document["fence"] == "confirmed"
+    recovered_at_bergen(lab)
+    assert not accepts_writes(lab, "oslo")
+    assert lab.said("oslo", "systemctl is-active shop.service").stdout.strip() != "active"
+    found = lost(lab, tmp_path / "customer.jsonl")
+    assert found["orders_lost"] == [] and found["files_lost"] == []
+
+    lab.said("oslo", "systemctl start postgresql@15-main.service")
+    assert not accepts_writes(lab, "oslo"), "a fenced site stays fenced when somebody starts its database"
+
+
+def test_a_failover_works_with_nothing_but_the_standby_and_without_its_agent(ground: Ground) -> None:
+    lab = ground.fresh()
+    lab.on("bergen", "systemctl stop secondsite-agent.service")
+    lab.lab("power-off", "oslo")
+    document = lab.json("bergen", f"{FAILOVER} {ACCEPT}")
+    assert document["outcome"] == "completed", document["errors"]
+    recovered_at_bergen(lab)
