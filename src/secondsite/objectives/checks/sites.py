@@ -61,6 +61,41 @@ def agent(judged: Judged) -> Iterator[Problem]:
     """Without its agent a site takes no samples, pulls no files and cannot be asked to stop writing."""
     for state in judged.situation.here:
         if not state.agent_running:
+            hint = "systemctl start secondsite-agent; journalctl -u secondsite-agent says why it stopped"
+            yield Problem(state.site, "the agent is not running", hint)
+
+
+@registry.check("agent-duties", Severity.WARNING, "Does every duty of the agents succeed?")
+def agent_duties(judged: Judged) -> Iterator[Problem]:
+    """A duty that fails is isolated from the others, and told here."""
+    for state in judged.situation.here:
+        for trouble in state.troubles:
+            yield Problem(state.site, f"{trouble.duty} fails: {trouble.message}", "journalctl -u secondsite-agent")
+
+
+@registry.check("guard", Severity.WARNING, "Is no site held read-only by its guard?")
+def guard(judged: Judged) -> Iterator[Problem]:
+    """The guard holds a host that came back and may not write."""
+    for state in judged.situation.here:
+        if state.guard_reason:
+            holding = f"the guard holds it read-only: {state.guard_reason}"
+            yield Problem(state.site, holding, "`secondsite failback` makes it the standby again")
+
+
+@registry.check("quarantine", Severity.CRITICAL, "Is the peer let in?")
+def quarantine(judged: Judged) -> Iterator[Problem]:
+    """After a failover the old primary is shut out until it has been taken back as a standby."""
+    for state in judged.situation.here:
+        if state.quarantining_peer:
+            peer = judged.situation.spec.peer_of(state.site)
+            yield Problem(state.site, f"{peer} is quarantined, so nothing is replicated to it", "`secondsite failback`")
+
+
+@registry.check("application", Severity.WARNING, "Does the application answer at the primary?")
+def application(judged: Judged) -> Iterator[Problem]:
+    """The health URL of the file, asked on the primary itself."""
+    for state in judged.situation.here:
+        if state.database.writable and state.healthy is False:
             service = judged.situation.spec.service
             message = f"the application does not answer at {service.health}"
             yield Problem(state.site, message, "look at its units: " + ", ".join(service.units))

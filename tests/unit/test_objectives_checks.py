@@ -1,0 +1,166 @@
+"""Each named check finds its trouble, at the right site, and nothing where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
+from secondsite.dns.state import RecordState, ServerAnswer
+from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.objectives.checks import CHECKS
+from secondsite.objectives.finding import Severity
+from secondsite.objectives.rto import PastRun
+from secondsite.objectives.snapshot import LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
+from secondsite.objectives.status import Status, assess
+from secondsite.tunnel.state import TunnelState
+from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby, well
+
+Views = dict[str, SiteView]
+
+
+def judged(seen: Views, history: tuple[PastRun, ...] = ()) -> Status:
+    return assess(SPEC, seen, history, datetime.fromtimestamp(NOW, UTC))
+
+
+def oslo(**more: object) -> Views:
+    return well() | {"oslo": site("oslo", primary(), **more)}
+
+
+def bergen(**more: object) -> Views:
+    return well() | {"bergen": site("bergen", standby(), **more)}
+
+
+def on_primary(**more: object) -> Views:
+    return well() | {"oslo": site("oslo", primary(**more))}
+
+
+def on_standby(**more: object) -> Views:
+    return well() | {"bergen": site("bergen", standby(**more))}
+
+
+def slot(**more: object) -> Views:
+    before = SlotState("secondsite_bergen", True, "reserved", 10**9)
+    return on_primary(slots=(replace(before, **more),))  # type: ignore[arg-type]
+
+
+def record(*answers: ServerAnswer, points_to: str | None) -> Views:
+    told = RecordState("example.no", "shop", answers, points_to)
+    return {name: replace(state, dns=(told,)) for name, state in well().items() if isinstance(state, SiteState)}
+
+
+def copy(status: FilesStatus) -> tuple[FileSetState, ...]:
+    return (FileSetState("uploads", status, NOW - 2, reason="because"),)
+
+
+HERE = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)
+THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
+MUTE = ServerAnswer("203.0.113.54", problem="no answer")
+
+CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
+    ("two-primaries", None, lambda: well() | {"bergen": site("bergen", primary(timeline=2))}),
+    ("no-primary", "oslo", lambda: well() | {"oslo": site("oslo", DatabaseState(Role.STOPPED))}),
+    ("reachable", "bergen", lambda: well() | {"bergen": Silence("bergen", "no answer", NOW - 60)}),
+    ("agent", "bergen", lambda: bergen(agent_running=False)),
+    ("agent-duties", "oslo", lambda: oslo(troubles=(Trouble("dns", "refused", NOW),))),
+    ("guard", "bergen", lambda: bergen(guard_reason="bergen is in generation 2")),
+    ("quarantine", "oslo", lambda: oslo(quarantining_peer=True)),
+    ("application", "oslo", lambda: oslo(healthy=False)),
+    ("units", "bergen", lambda: bergen(units=(UnitState("shop.service", "missing"),))),
+    ("units", "bergen", lambda: bergen(units=(UnitState("shop.service", "active"),))),
+    ("units", "oslo", lambda: oslo(units=(UnitState("shop.service", "failed"),))),
+    ("config", None, lambda: bergen(config_hash="other")),
+    ("version", None, lambda: bergen(version="2")),
+    ("clocks", None, lambda: bergen(peer_clock_offset=9.0)),
+    ("disk", "oslo", lambda: oslo(disk_free_bytes=10**8)),
+    ("streaming", "bergen", lambda: on_standby(streaming=Streaming.RECEIVER_DOWN)),
+    ("streaming", "bergen", lambda: on_standby(streaming=Streaming.CATCHING_UP)),
+    ("streaming", "bergen", lambda: well() | {"bergen": site("bergen", DatabaseState(Role.STOPPED))}),
+    ("replay-paused", "bergen", lambda: on_standby(replay_paused=True, streaming=Streaming.PAUSED)),
+    ("same-cluster", "bergen", lambda: on_standby(system_identifier="8")),
+    ("timeline", "bergen", lambda: on_primary(timeline=2)),
+    ("standby-settings", "bergen", lambda: on_standby(settings=(("max_connections", "50"),))),
+    ("rewindable", "oslo", lambda: on_primary(settings=(("wal_log_hints", "off"), ("data_checksums", "off")))),
+    ("commit-mode", "oslo", lambda: on_primary(settings=(("synchronous_standby_names", "bergen"),))),
+    ("slot", "oslo", lambda: on_primary(slots=())),
+    ("slot", "oslo", lambda: slot(active=False)),
+    ("slot-lost", "oslo", lambda: slot(wal_status="lost")),
+    ("slot-room", "oslo", lambda: slot(safe_wal_bytes=10**7)),
+    ("slot-disk", "oslo", lambda: oslo(disk_free_bytes=10**8)),
+    ("files", "bergen", lambda: bergen(files=copy(FilesStatus.STALE))),
+    ("files-blocked", "bergen", lambda: bergen(files=copy(FilesStatus.BLOCKED))),
+    ("rpo", "bergen", lambda: on_standby(heartbeat_at=NOW - 60, primary_told_at=NOW - 60)),
+    ("rehearsed", None, well),
+    ("tunnel", "bergen", lambda: bergen(tunnel=TunnelState(up=False, reason="no interface"))),
+    ("handshake", "oslo", lambda: oslo(tunnel=TunnelState(up=True, last_handshake_at=NOW - 3600))),
+    ("dns-target", "oslo", lambda: record(THERE, points_to="bergen")),
+    ("dns-ttl", None, lambda: record(replace(HERE, ttl=86400), points_to="oslo")),
+    ("dns-servers", "oslo", lambda: record(HERE, MUTE, points_to="oslo")),
+]
+
+
+@pytest.mark.parametrize(("check", "where", "world"), CASES, ids=[f"{n}-{c[0]}" for n, c in enumerate(CASES)])
+def test_a_check_finds_its_trouble_at_its_site(check: str, where: str | None, world: Callable[[], Views]) -> None:
+    found = [finding for finding in judged(world()).findings if finding.check == check]
+    assert found and found[0].site == where
+    assert found[0].message
+
+
+def test_every_check_is_tried_here() -> None:
+    assert {check.name for check in CHECKS} - {case[0] for case in CASES} == {"rto"}
+
+
+def test_names_of_checks_are_unique_and_each_asks_a_question() -> None:
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+    assert all(check.question.endswith("?") for check in CHECKS)
+
+
+def test_a_recovery_that_takes_too_long_is_no_readiness() -> None:
+    status = judged(well(), (PastRun("drill", "1", NOW - 60, 90.0),))
+    assert not status.ready and [finding.check for finding in status.findings] == ["rto"]
+
+
+def test_a_prediction_is_the_median_of_the_last_five() -> None:
+    runs = tuple(
+        PastRun("drill", str(n), NOW - 100 + n, seconds) for n, seconds in enumerate((500, 30, 10, 20, 40, 50))
+    )
+    status = judged(well(), runs)
+    assert status.rto.predicted_seconds == 30 and status.rto.basis == "median of the last 5 drills"
+
+
+def test_without_a_rehearsal_nothing_is_predicted_and_the_basis_says_so() -> None:
+    status = judged(well())
+    assert status.rto.predicted_seconds is None and "no rehearsal yet" in status.rto.basis
+
+
+def test_the_worst_comes_first() -> None:
+    found = judged(bergen(agent_running=False, version="2")).findings
+    ranks = [list(Severity).index(finding.severity) for finding in found]
+    assert ranks == sorted(ranks)
+
+
+def test_a_primary_that_died_leaves_what_was_lost_when_it_was_last_heard() -> None:
+    last = LastPrimary(NOW - 600, 5000, 1, NOW - 600.2)
+    down = standby(
+        streaming=Streaming.RECEIVER_DOWN, heartbeat_at=NOW - 601, primary_told_at=None, primary_flushed=None
+    )
+    seen: Views = {
+        "oslo": Silence("oslo", "no answer", NOW - 600, site("oslo", primary())),
+        "bergen": site("bergen", down, last_primary=last, files=copy(FilesStatus.STALE)),
+    }
+    status = judged(seen)
+    database = status.lags[0]
+    assert database.seconds == pytest.approx(601) and database.bytes == 4000
+    assert database.seconds - database.unseen_seconds == pytest.approx(1)
+    assert status.situation.primary == "oslo"
+
+
+def test_a_clock_that_is_ahead_is_corrected_and_one_that_is_unknown_promises_nothing() -> None:
+    ahead = site("bergen", standby(heartbeat_at=NOW + 99), peer_clock_offset=100.0)
+    assert judged(well() | {"bergen": ahead}).lags[0].seconds == pytest.approx(1.0)
+    unknown = site("bergen", standby(heartbeat_at=NOW + 99, primary_told_at=None), peer_clock_offset=None)
+    blind = well() | {"oslo": site("oslo", primary(), peer_clock_offset=None), "bergen": unknown}
+    assert judged(blind).lags[0].seconds is None
