@@ -5,11 +5,12 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from secondsite_lab.errors import LabError, UsageError
+from secondsite_lab.home import return_home
 from secondsite_lab.lab import DEFAULT_NAME, Lab, known_labs, lab_named
 
 app = App(
@@ -24,6 +25,8 @@ app = App(
     """,
     version_flags=[],
 )
+Suite = Literal["bookworm", "trixie"]
+Storage = Literal["btrfs", "overlay"]
 Name = Annotated[str, Parameter(name="--name", help="Which lab; several can run side by side.")]
 
 
@@ -51,9 +54,9 @@ def _print_info(lab: Lab, *, as_json: bool) -> None:
 @app.command
 def up(
     *,
-    suite: str = "bookworm",
+    suite: Suite = "bookworm",
     open_database: bool = False,
-    storage: str | None = None,
+    storage: Storage | None = None,
     disk_size: str = "2G",
     name: Name = DEFAULT_NAME,
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -173,7 +176,7 @@ def power_on(host: str, *, name: Name = DEFAULT_NAME) -> None:
 
 
 @app.command
-def demo(*, output: Path = Path("build/demo"), suite: str = "bookworm", keep: bool = False) -> None:
+def demo(*, output: Path = Path("build/demo"), suite: Suite = "bookworm", keep: bool = False) -> None:
     """Burn down a shop's primary site and watch it come back at the other one. Leaves a report and nothing else.
 
     Parameters
@@ -231,7 +234,7 @@ def restore(label: str, *, name: Name = DEFAULT_NAME) -> None:
 
 
 @app.command
-def image(*, suite: str = "bookworm", storage: str | None = None) -> None:
+def image(*, suite: Suite = "bookworm", storage: Storage | None = None) -> None:
     """Only build the base image, unless it is there: for a machine that shall be ready before the first `up`.
 
     Parameters
@@ -380,6 +383,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
+        return_home()
         app(exit_on_error=False, print_error=True)
     except CycloptsError:
         raise SystemExit(2) from None

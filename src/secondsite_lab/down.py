@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from secondsite_lab import cgroups, disks, image, lock, mounts, network, record
+from secondsite_lab import cgroups, disks, image, lock, mounts, network, record, shared
 from secondsite_lab.hosts import forget, leader, supervisor
 from secondsite_lab.lab import Lab, known_labs, runtime_directory
 from secondsite_lab.record import Record
@@ -54,7 +54,7 @@ def close_shared(tell: Tell) -> None:
     """Unmount the pool when the last lab is gone."""
     with machine_lock(tell):
         if not known_labs():
-            pool.close_pool()
+            shared.close()
 
 
 def tidy() -> None:

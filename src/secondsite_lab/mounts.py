@@ -23,6 +23,11 @@ def is_mounted(path: Path) -> bool:
     return path in mount_points()
 
 
+def any_below(directory: Path) -> bool:
+    """Whether anything is mounted at or below a folder."""
+    return any(path == directory or directory in path.parents for path in mount_points())
+
+
 def mount_loop(image: Path, point: Path, options: str) -> None:
     """Mount a disk image; its loop device goes away with the mount."""
     point.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from secondsite_lab.errors import LabError
 from secondsite_lab.hosts import Boot, forget, leader, supervisor
 from secondsite_lab.lab import Lab
 from secondsite_lab.record import Record
+from secondsite_lab.run import run
 from secondsite_lab.topology import Host
 
 # systemd's own signal for "shut down and power off"
@@ -58,4 +59,7 @@ def shut_down(lab: Lab, record: Record, host: Host) -> None:
     if init is not None:
         init.kill(_POWER_OFF)
         init.wait_gone(_SHUTDOWN_SECONDS)
+    if host.site is not None:
+        # What is copied next is the image file: a copy of the mount elsewhere must not keep it from being complete.
+        run(["sync", "--file-system", record.store().root(lab, host) / disks.MOUNTED_AT])
     off(lab, record, host)

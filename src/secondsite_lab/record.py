@@ -23,6 +23,8 @@ class Record:
     open_database: bool = False
     disk_size: str = "2G"
     complete: bool = False
+    # The mount and network namespaces of the machine, as the kernel numbers them.
+    home: tuple[int, int] = (0, 0)
 
     def store(self) -> Store:
         """Where this lab's disks are."""
@@ -38,11 +40,17 @@ class Record:
         return [Path(base) / lab.name for base in self.cgroup_bases]
 
 
+def namespaces_of(process: str) -> tuple[int, int]:
+    """The mount and network namespaces of a process."""
+    folder = Path("/proc") / process / "ns"
+    return (folder / "mnt").stat().st_ino, (folder / "net").stat().st_ino
+
+
 def new(suite: str, *, kind: str | None, open_database: bool, disk_size: str) -> Record:
     """The record of a lab that is about to be made."""
     chosen = kind or storage.best_kind()
     bases = [str(base) for base in cgroups.bases()]
-    return Record(suite, chosen, bases, new_secrets(), open_database, disk_size)
+    return Record(suite, chosen, bases, new_secrets(), open_database, disk_size, home=namespaces_of("self"))
 
 
 def write(lab: Lab, record: Record) -> None:
@@ -61,7 +69,8 @@ def read(lab: Lab) -> Record:
         document = json.loads(lab.record.read_text())
     except FileNotFoundError as error:
         raise LabError(f"there is no lab {lab.name!r}", f"secondsite-lab up --name {lab.name}") from error
-    return Record(**{**document, "secrets": Secrets(**document["secrets"])})
+    home = tuple(document.pop("home", (0, 0)))
+    return Record(**{**document, "secrets": Secrets(**document["secrets"]), "home": home})
 
 
 def read_complete(lab: Lab) -> Record:

@@ -31,11 +31,6 @@ def program() -> list[str]:
     return [found] if found else [sys.executable, "-m", "secondsite_lab"]
 
 
-def _outside(command: list[str]) -> list[str]:
-    """The command as it runs outside of every lab's namespaces: ``ip netns exec`` hides the cgroups of the machine."""
-    return ["nsenter", "--target", "1", "--mount", "--net", "--", *command]
-
-
 def _quoted(value: object) -> str:
     # A JSON string, number or list of them is written the same way in TOML.
     return json.dumps(value, ensure_ascii=False)
@@ -43,10 +38,7 @@ def _quoted(value: object) -> str:
 
 def _site(lab: Lab, host: Host) -> str:
     site = site_of(host)
-    power = {
-        state: _quoted(_outside([*program(), f"power-{state}", host.name, "--name", lab.name]))
-        for state in ("off", "on")
-    }
+    power = {state: _quoted([*program(), f"power-{state}", host.name, "--name", lab.name]) for state in ("off", "on")}
     return f"""[sites.{host.name}]
 ssh = "root@{host.address}"
 public = "{host.address}"

@@ -19,6 +19,7 @@ from secondsite_lab import (
     provision,
     record,
     service_file,
+    shared,
     shop,
     world,
 )
@@ -69,7 +70,7 @@ def build_image(suite: str, kind: str | None, tell: Tell) -> str:
         try:
             record.write(builder, wanted)
             with down.machine_lock(tell):
-                wanted.store().open()
+                shared.open_for(wanted.store())
             return image.ensure(wanted.store(), suite, _workshop(builder, wanted, tell))
         finally:
             down.remove(builder, tell)
@@ -82,7 +83,7 @@ def _workshop(lab: Lab, wanted: Record, tell: Tell) -> image.Workshop:
 def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
     store = wanted.store()
     with down.machine_lock(tell):
-        store.open()
+        shared.open_for(store)
     key = image.ensure(store, wanted.suite, _workshop(lab, wanted, tell))
     tell(f"making the disks, the keys and the network of lab {lab.name!r}")
     identity.create(lab)
