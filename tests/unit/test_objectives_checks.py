@@ -153,6 +153,7 @@ def test_a_primary_that_died_leaves_what_was_lost_when_it_was_last_heard() -> No
     }
     status = judged(seen)
     database = status.lags[0]
+    assert database.seconds is not None
     assert database.seconds == pytest.approx(601) and database.bytes == 4000
     assert database.seconds - database.unseen_seconds == pytest.approx(1)
     assert status.situation.primary == "oslo"

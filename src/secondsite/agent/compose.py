@@ -36,9 +36,11 @@ async def serve(loaded: Loaded, site: str, clock: Clock) -> None:
     spec = loaded.spec
     peer = PeerWatch(spec, site, clock)
     agent = Agent(spec, site, loaded.sha256, ports(spec, site, clock, peer), clock, peer)
-    if sys.version_info < (3, 12):  # from 3.12 on asyncio waits for children without a thread for each by itself
-        asyncio.get_event_loop_policy().set_child_watcher(asyncio.PidfdChildWatcher())
     loop = asyncio.get_running_loop()
+    if sys.version_info < (3, 12):  # from 3.12 on asyncio waits for children without a thread for each by itself
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(loop)
+        asyncio.get_event_loop_policy().set_child_watcher(watcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
     await agent.run()
