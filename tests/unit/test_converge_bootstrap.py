@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from secondsite.cli.bootstrap import preflight, serve
+from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.lock import hold
 from secondsite.cli.bootstrap.look import HostLook, from_json
 from secondsite.cli.bootstrap.ports import Listener, parse, strangers
@@ -223,3 +225,22 @@ async def test_releases_are_swapped_and_old_ones_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in (root / "releases").iterdir()) == ["r2", "r3"]
     assert [path.name for path in (root / "libraries").iterdir()] == ["l1"]
     assert command.resolve() == root / "releases" / "r3" / "bin" / "secondsite"
+
+
+@pytest.mark.parametrize(("typed", "agreed"), [("y\n", True), ("what?\nyes\n", True), ("\n", False), ("n\n", False)])
+async def test_the_loop_goes_on_while_a_person_thinks(
+    typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = os.openpty()
+    monkeypatch.setattr("sys.stdin", os.fdopen(theirs, encoding="utf-8"))
+    asked = asyncio.ensure_future(agree("Now?", yes=False))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    os.write(ours, typed.encode())
+    if agreed:
+        await asked
+    else:
+        with pytest.raises(FinalError) as declined:
+            await asked
+        assert declined.value.slug == "declined"
+    os.close(ours)

@@ -52,9 +52,15 @@ def told(stderr: str) -> Completed:
 
 
 def test_a_package_that_nobody_offers() -> None:
-    error = apt.failure(told("E: Unable to locate package postgresql-15\n"), ["postgresql-15"])
+    error = apt.failure(told("E: Unable to locate package wireguard-go\n"), ["wireguard-go"])
     assert isinstance(error, FinalError) and error.slug == "package-unavailable"
-    assert "postgresql-15" in error.message
+    assert "wireguard-go" in error.message
+
+
+def test_a_server_of_another_major_version_is_told_as_that() -> None:
+    stderr = "E: Unable to locate package postgresql-15\nE: Unable to locate package postgresql-client-15\n"
+    error = apt.failure(told(stderr), ["postgresql-15", "postgresql-client-15"])
+    assert error.slug == "postgresql-version" and "postgresql-15" in error.message
 
 
 def test_a_package_without_a_candidate() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from secondsite.errors import FinalError
 from secondsite.events import ignore
 from secondsite.spec import Spec, paths
-from secondsite.tunnel import conf, keys, nftables, quarantine, rtt
+from secondsite.tunnel import conf, firewall, keys, nftables, quarantine, rtt
 from secondsite.tunnel.dump import Dump, Peer, parse
 from secondsite.tunnel.interface import differences
 from secondsite.tunnel.secrets import PEER_TOKEN, REPLICATION, shared
@@ -153,3 +153,10 @@ def test_quarantined_addresses_are_read_back(addresses: set[IPv4Address]) -> Non
 def test_round_trip_time_is_the_minimum() -> None:
     assert rtt.parse("rtt min/avg/max/mdev = 0.480/1.966/8.234/2.396 ms\n") == 0.48
     assert rtt.parse("20 packets transmitted, 0 received, 100% packet loss\n") is None
+
+
+def test_connections_that_the_firewall_would_cut_are_named() -> None:
+    peers = ["127.0.0.1", "10.10.0.2", "::ffff:203.0.113.9", "198.51.100.7", "junk"]
+    assert firewall.outsiders(peers, SPEC) == ("198.51.100.7", "203.0.113.9")
+    clients = SPEC.database.model_copy(update={"clients": (IPv4Network("203.0.113.0/24"),)})
+    assert firewall.outsiders(peers, SPEC.model_copy(update={"database": clients})) == ("198.51.100.7",)

@@ -82,6 +82,14 @@ def failure(done: Completed, names: Sequence[str]) -> SecondsiteError:
     """The error that a failed apt-get means."""
     wanted = " ".join(names) or "packages"
     unknown = not_found(done.stderr)
+    servers = [name for name in unknown if re.fullmatch(r"postgresql-\d+", name)]
+    if servers:
+        return FinalError(
+            f"apt has no package {servers[0]} on this host; both sites need the same major version of PostgreSQL",
+            slug="postgresql-version",
+            step=f"install {wanted}",
+            hint="use the same release of Debian at both sites, or add the package source of apt.postgresql.org",
+        )
     if unknown:
         return FinalError(
             f"apt has no package {', '.join(unknown)} on this host",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 from secondsite.converge import units
@@ -44,9 +46,13 @@ WantedBy=sysinit.target
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The unit is enabled and active, loaded what the file says, and the table is in the kernel."""
+class Firewall:
+    """Our file, loaded by its unit at every boot, and in the kernel now; made in one step, so that it is judged in one.
 
+    What users may notice is connections to the database from networks that the file does not name.
+    """
+
+    spec: Spec
     conf: Path = CONF
 
     @property
@@ -54,18 +60,32 @@ class Loaded:
         return f"firewall table inet {TABLE}"
 
     @property
+    def _file(self) -> TextFile:
+        return TextFile(self.conf, render(self.spec), mode=0o600)
+
+    @property
     def _unit(self) -> units.Unit:
         return units.Unit(UNIT, files=(self.conf, units.UNITS / UNIT))
 
     async def plan(self) -> Change | None:
-        """Whether the unit or the table is missing or older than the file."""
-        change = await self._unit.plan()
-        if change is not None:
+        """Whether the file differs, or the unit or the table is missing or older than it."""
+        change = await self._file.plan() or await self._unit.plan()
+        if change is None and not await loaded():
+            change = Change("load the table again (something removed it)")
+        if change is None:
+            return None
+        cut = outsiders(await _connections(self.spec.database.port), self.spec)
+        if not cut:
             return change
-        return None if await loaded() else Change("load the table again (something removed it)")
+        return replace(
+            change,
+            disrupts=f"database connections from {', '.join(cut)} are cut, because database.clients does not name them",
+        )
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        """Start the unit, or load the table. Raises SecondsiteError."""
+        """Write the file, start the unit, load the table. Raises SecondsiteError."""
+        if await self._file.plan() is not None:
+            await self._file.apply(change, emit)
         if await self._unit.plan() is not None:
             await self._unit.apply(change, emit)
         if not await loaded():
@@ -83,6 +103,36 @@ async def loaded() -> bool:
     return done.ok
 
 
+def outsiders(peers: Iterable[str], spec: Spec) -> tuple[str, ...]:
+    """Addresses among ``peers`` that the table will not admit to the database."""
+    admitted = (*spec.database.clients, spec.tunnel.network)
+    found = set()
+    for text in peers:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            continue
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not address.is_loopback and not any(address in network for network in admitted):
+            found.add(str(address))
+    return tuple(sorted(found))
+
+
+async def _connections(port: int) -> list[str]:
+    """Who is connected to a local TCP port (``ss``); connections of the host to itself are not listed."""
+    try:
+        done = await run(
+            ["ss", "-H", "-t", "-n", "state", "established", "sport", "=", f":{port}"],
+            timeout=LOOK_SECONDS,
+            check=False,
+        )
+    except SecondsiteError:
+        return []
+    rows = (row.split() for row in done.stdout.splitlines())
+    pairs = [(row[2].rsplit(":", 1)[0], row[3].rsplit(":", 1)[0]) for row in rows if len(row) >= 4]
+    return [peer.strip("[]") for own, peer in pairs if own != peer]
+
+
 def resources(spec: Spec) -> list[Resource]:
     """The firewall of this host."""
-    return [TextFile(CONF, render(spec), mode=0o600), units.UnitFile(UNIT, _UNIT_TEXT), Loaded()]
+    return [units.UnitFile(UNIT, _UNIT_TEXT), Firewall(spec)]

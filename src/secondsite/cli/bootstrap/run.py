@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from secondsite.cli.bootstrap.connected import connected
+from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.order import Order
 from secondsite.cli.bootstrap.verify import Check
-from secondsite.cli.render import confirm
 from secondsite.errors import Exit, HalfwayError, UsageError
 from secondsite.events import ChangePlanned, Emit, Note
 from secondsite.spec import Spec
@@ -91,8 +90,7 @@ async def _agree(changes: Sequence[ChangePlanned], yes: bool, emit: Emit) -> Non
     noticed = [f"{change.site}: {change.resource}: {change.disrupts}" for change in changes if change.disrupts]
     if noticed and not yes:
         emit(Note("users of the service will notice: " + "; ".join(noticed), level="warning"))
-        # In a thread: meanwhile the hosts must keep hearing that somebody is there.
-        await asyncio.to_thread(confirm, f"Make these {len(changes)} changes now?", yes=yes)
+        await agree(f"Make these {len(changes)} changes now?", yes=yes)
 
 
 def _known_site(spec: Spec, site: str | None) -> None:

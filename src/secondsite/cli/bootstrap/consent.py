@@ -1,0 +1,36 @@
+"""Ask a person while the event loop goes on: meanwhile the hosts must keep hearing that somebody is there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from secondsite.cli.render import confirm
+from secondsite.errors import FinalError
+
+
+async def agree(question: str, *, yes: bool) -> None:
+    """Go on only if a person (or ``yes``) agrees. Raises as ``render.confirm``; can be cancelled while it waits."""
+    if yes or not sys.stdin.isatty():
+        confirm(question, yes=yes)
+        return
+    while True:
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = (await _line()).strip().lower()
+        if answer in ("y", "yes"):
+            return
+        if answer in ("", "n", "no"):
+            raise FinalError("not confirmed, so nothing was changed", slug="declined")
+
+
+async def _line() -> str:
+    """A line from the terminal. A terminal becomes readable when a whole line is there."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    handle = sys.stdin.fileno()
+    loop.add_reader(handle, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(handle)
+    return sys.stdin.readline()
