@@ -19,6 +19,7 @@ VERBS = {
     *("init", "validate", "plan", "apply", "status", "readiness", "failover", "switchover", "failback", "drill"),
     *("gameday", "verify", "report", "journal", "residency", "agent", "guard", "schema", "completion"),
 }
+_TYPED = re.compile(r"\$? ?(sudo )?(\.venv/bin/)?(secondsite|secondsite-lab|make) ")
 _PROGRAM = re.compile(r"\b(secondsite(?:-lab)?|make) ((?:[\w:./={}<>*-]+ ?)+)")
 
 
@@ -67,7 +68,7 @@ def test_commands_in_pages_exist(page: Path) -> None:
     lines = [code for code in inline_code(text) if re.match(r"secondsite(-lab)? |make ", code)]
     for block in blocks(text):
         if block.language in SHELL:
-            lines += [line for line in block.text.splitlines() if "secondsite" in line or "make " in line]
+            lines += [line for line in block.text.splitlines() if _TYPED.match(line)]
     assert [wrong for line in lines for wrong in wrong_with(line)] == []
 
 
