@@ -205,10 +205,16 @@ def create(node: Node, *options: str) -> None:
 
 
 def _main_file(cluster: ThrowawayCluster) -> str:
-    return (
-        f"port = {cluster.port}\nfsync = off\nshared_buffers = 16MB\nmax_wal_size = 64MB\nmin_wal_size = 32MB\n"
-        "include_dir = 'conf.d'\n"
-    )
+    lines = {
+        "port": str(cluster.port),
+        "listen_addresses": f"'{ADDRESSES[cluster.base.name]}'",
+        "fsync": "off",
+        "shared_buffers": "16MB",
+        "max_wal_size": "64MB",
+        "min_wal_size": "32MB",
+        "include_dir": "'conf.d'",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in lines.items())
 
 
 def _node(base: Path, spec: Spec, job: Detached) -> Node:

@@ -1,0 +1,124 @@
+"""The deletion budget, rsync's words, and a set's state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondsite.files import store
+from secondsite.files.budget import Counted, limit, refusal
+from secondsite.files.keeper import pause
+from secondsite.files.observe import state_of
+from secondsite.files.rsync import command, daemon, output
+from secondsite.files.state import FilesStatus
+from secondsite.files.store import Record
+from secondsite.spec import FileSet
+
+UPLOADS = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
+STATS = """
+Number of files: 1,204 (reg: 1,000, dir: 204)
+Number of created files: 3 (reg: 3)
+Number of deleted files: 2 (reg: 2)
+Number of regular files transferred: 5
+Total transferred file size: 12,345 bytes
+Deletions stopped due to --max-delete limit (7 skipped)
+"""
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1))
+def test_the_budget_is_a_share_and_never_more_than_there_is_to_lose(before: int, share: float) -> None:
+    most = limit(before, share)
+    assert most >= (1 if share > 0 else 0)
+    assert most <= max(1, before)
+
+
+@given(st.integers(0, 1), st.integers(1, 1000), st.integers(0, 1000))
+def test_an_empty_source_never_empties_a_copy(source: int, extra: int, most: int) -> None:
+    assert refusal(Counted(source, 0, extra), most=most) is not None
+
+
+def test_what_is_new_at_the_source_does_not_widen_the_budget() -> None:
+    assert Counted(source=101, created=50, extra=20).before == 71
+    assert refusal(Counted(101, 50, 20), most=limit(71, 0.2)) is not None
+    assert refusal(Counted(101, 50, 0), most=0) is None
+
+
+def test_statistics_are_read_with_and_without_separators() -> None:
+    assert output.stats(STATS) == output.Stats(1204, 3, 2, 5, 12345, 7)
+    assert output.stats(STATS.replace(",", "")) == output.stats(STATS)
+    assert output.stats("") == output.Stats()
+
+
+def test_progress_is_read_from_the_last_of_many() -> None:
+    line = "      1,000  10%  1.00MB/s    0:00:09 (xfr#1, to-chk=3/5)\r      5000  50%    2.00kB/s    0:01:05"
+    assert output.progress(line) == (5000, 10000, 2048.0, 65)
+    assert output.progress("nothing") is None
+
+
+def test_the_most_telling_line_is_told() -> None:
+    text = "receiving file list\nrsync: [Receiver] failed to connect: Connection refused (111)\nrsync error: code 10"
+    assert output.why(text) == "rsync: [Receiver] failed to connect: Connection refused (111)"
+    assert output.why("") == "it said nothing"
+
+
+def test_a_pull_deletes_nothing_unless_told_and_never_follows_links() -> None:
+    argv = command.pull("rsync://10.10.0.1:7434/uploads/", Path("/srv/uploads"))
+    assert "--max-delete=0" in argv
+    assert "--modify-window=-1" in argv
+    assert "--no-inc-recursive" in argv
+    assert not {"--keep-dirlinks", "--copy-links", "--inplace", "--delay-updates", "--ignore-errors"} & set(argv)
+    assert argv[-2:] == ["rsync://10.10.0.1:7434/uploads/", "/srv/uploads/"]
+
+
+def test_the_daemon_offers_reading_to_the_peer_alone() -> None:
+    text = daemon.configuration(
+        [UPLOADS], {"uploads": "/srv"}, own_address="10.10.0.1", peer_address="10.10.0.2", port=7434
+    )
+    rows = text.splitlines()
+    for row in ("read only = yes", "list = no", "use chroot = yes", "hosts allow = 10.10.0.2", "hosts deny = *"):
+        assert row in rows
+    assert rows.index("address = 10.10.0.1") < rows.index("[uploads]")
+
+
+@pytest.mark.parametrize(
+    ("record", "standby", "status"),
+    [
+        (Record(), False, FilesStatus.SOURCE),
+        (Record(), True, FilesStatus.UNKNOWN),
+        (Record(role="pulled", complete_at=97.0, outcome="complete"), True, FilesStatus.CURRENT),
+        (Record(role="pulled", complete_at=97.0, outcome="failed", reason="x"), True, FilesStatus.CURRENT),
+        (Record(role="pulled", complete_at=90.0, outcome="complete"), True, FilesStatus.STALE),
+        (Record(role="pulled", complete_at=90.0, outcome="failed", reason="x"), True, FilesStatus.FAILED),
+        (Record(role="pulled", complete_at=99.0, outcome="blocked", reason="x"), True, FilesStatus.BLOCKED),
+        (Record(role="source", complete_at=99.0), True, FilesStatus.BLOCKED),
+    ],
+)
+def test_silence_is_never_taken_for_health(record: Record, standby: bool, status: FilesStatus) -> None:
+    state = state_of(UPLOADS, record, now=100.0, standby=standby)
+    assert state.status is status
+    assert state.reason is not None or status in (FilesStatus.SOURCE, FilesStatus.CURRENT)
+
+
+def test_a_slow_pull_is_no_stale_one() -> None:
+    record = Record(role="pulled", complete_at=0.0, seconds=40.0, outcome="complete")
+    assert state_of(UPLOADS, record, now=100.0, standby=True).status is FilesStatus.CURRENT
+
+
+@given(st.floats(0.1, 100), st.floats(0, 1000), st.integers(0, 50))
+def test_pulls_rest_as_long_as_they_work_and_never_stop_trying(interval: float, took: float, failures: int) -> None:
+    rest = pause(interval, took, failures)
+    assert 0 <= rest <= max(interval, took, 10)
+    assert failures > 1 or took + rest >= interval - 1e-9
+
+
+def test_a_record_survives_and_a_torn_one_says_nothing(tmp_path: Path) -> None:
+    record = replace(Record(), role="pulled", complete_at=1.5, entries=3, mount="/srv")
+    store.save("uploads", record, tmp_path)
+    assert store.load("uploads", tmp_path) == record
+    (tmp_path / "uploads.json").write_text('{"role": "pul')
+    assert store.load("uploads", tmp_path) == Record()
+    assert store.load("never", tmp_path) == Record()
