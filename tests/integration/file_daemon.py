@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tests.integration.database_clusters import free_port
 
 from secondsite.files.rsync import daemon
 from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.files.store import mount_of
 from secondsite.spec import FileSet
+from tests.integration.database_clusters import free_port
 
 ADDRESS = "127.0.0.1"
 

@@ -16,7 +16,7 @@ from secondsite.database.situation import Act
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError
 from secondsite.events import Progress
-from tests.integration.database_clusters import ADDRESSES, Pair, create, pair
+from tests.integration.database_clusters import ADDRESSES, Pair, create, pair, specification
 
 
 @pytest.fixture
@@ -64,6 +64,8 @@ async def test_a_cluster_that_somebody_uses_is_refused_untouched_and_moved_aside
 
 
 async def test_a_cluster_as_a_package_leaves_it_needs_no_permission(hosts: Pair) -> None:
+    with (hosts.nodes["oslo"].cluster.config / "postgresql.conf").open("a") as own:
+        own.write("work_mem = 9MB\n")
     await hosts.primary()
     bergen = hosts.nodes["bergen"]
     create(bergen)
@@ -71,6 +73,8 @@ async def test_a_cluster_as_a_package_leaves_it_needs_no_permission(hosts: Pair)
     await hosts.standby()
     assert observe(bergen.cluster).streaming is Streaming.STREAMING
     assert len(list(bergen.cluster.data.parent.glob("main.aside-*"))) == 1
+    assert "work_mem = 9MB" in (bergen.cluster.config / "postgresql.conf").read_text(), "the primary's settings, too"
+    assert len(list((bergen.state.parent / "aside").iterdir())) == 1
 
 
 async def test_a_base_backup_that_was_killed_is_begun_again_and_one_that_runs_is_joined(hosts: Pair) -> None:
@@ -183,3 +187,16 @@ async def until(true: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.002)
+
+
+async def test_commits_wait_for_the_standby_only_while_it_streams(hosts: Pair) -> None:
+    hosts.spec = specification(hosts.spec.database.port, mode="sync")
+    assert "commits wait for bergen" not in [change.summary for change in await hosts.primary()]
+    await hosts.standby()
+    assert [change.summary for change in await hosts.primary()] == ["commits wait for bergen"]
+    with local(hosts.nodes["oslo"].cluster) as connection:
+        connection.execute("CREATE TABLE replicated ()")
+        row = connection.execute("SELECT sync_state FROM pg_stat_replication").fetchone()
+    assert row == ("sync",)
+    hosts.spec = specification(hosts.spec.database.port)
+    assert [change.summary for change in await hosts.primary()] == ["commits no longer wait for bergen"]

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.file_daemon import ADDRESS, Mirror, mirror
 
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress
 from secondsite.files import engine, store
 from secondsite.files.rsync.verify import verify
+from tests.integration.file_daemon import ADDRESS, Mirror, mirror
 
 
 @pytest.fixture

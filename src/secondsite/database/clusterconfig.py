@@ -14,21 +14,25 @@ from pathlib import Path
 
 from secondsite import process
 from secondsite.converge.resource import Change
-from secondsite.converge.write import ids, sync_directory
+from secondsite.converge.write import aside, ids, sync_directory
 from secondsite.database import conffile
 from secondsite.database.cluster import OWNER
+from secondsite.database.controldata import read
 from secondsite.database.facts import Facts
+from secondsite.database.follow import SIGNAL
+from secondsite.database.gather import config_files
 from secondsite.database.node import Node
 from secondsite.errors import FinalError
-from secondsite.events import Emit
+from secondsite.events import Emit, Note
 
 PRIVATE = frozenset({"pg_hba.conf", "pg_ident.conf"})
+CREATE = "create from the primary's files"
 FILE_SETTINGS = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """/etc/postgresql/V/N exists; created from the primary's files where it does not."""
+    """/etc/postgresql/V/N, from the primary's files where it is missing or belongs to a cluster nobody ever used."""
 
     node: Node
     facts: Facts
@@ -40,11 +44,15 @@ class ClusterConfig:
     async def plan(self) -> Change | None:
         """Whether it is missing. Raises FinalError (``primary-unknown``, ``config-unsuited``)."""
         config = self.node.cluster.config
-        if (config / "postgresql.conf").exists():
+        there = (config / "postgresql.conf").exists()
+        if there and not await self._unused():
             return None
         files = self._files()
+        if there and config_files(self.node.cluster) == files:
+            return None
         self._refuse_unsuited(files)
-        return Change("create from the primary's files", "\n".join(f"+ {config / name}" for name in sorted(files)))
+        summary = "replace by the primary's files (nobody has used this cluster; moved aside)" if there else CREATE
+        return Change(summary, "\n".join(f"+ {config / name}" for name in sorted(files)))
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Write every file into a side folder and rename it, so that a half-made configuration is never seen."""
@@ -60,12 +68,22 @@ class ClusterConfig:
             path.chmod(0o640 if path.name in PRIVATE else 0o644)
         if os.geteuid() == 0:
             _give(side.parent, side)
-        if config.exists():
-            config.rmdir()  # only ever an empty folder: anything else raises, and is not ours to judge
+        if config.exists() and any(config.iterdir()):
+            emit(Note(f"{config} is now {aside(config, store=self.node.state.parent / 'aside')}", level="warning"))
+        elif config.exists():
+            config.rmdir()
         side.rename(config)
         sync_directory(config.parent)
         if Path("/run/systemd/system").is_dir():
             await process.run(["systemctl", "daemon-reload"], timeout=60, step=self.name)
+
+    async def _unused(self) -> bool:
+        """The cluster here is what a package's installation leaves: no object of anybody's, never a standby."""
+        data = self.node.cluster.data
+        if not (data / "PG_VERSION").exists() or (data / SIGNAL).exists():
+            return False
+        control = await read(self.node.cluster)
+        return control.untouched and not control.was_standby
 
     def _files(self) -> Mapping[str, str]:
         primary = self.facts.primary

@@ -14,11 +14,15 @@ from secondsite.database.passfile import PassFile
 from secondsite.database.role import ReplicationRole
 from secondsite.database.seed import Standby
 from secondsite.database.slot import Slot
+from secondsite.database.synchronous import Synchronous
 from secondsite.spec import Spec
 
 
 def primary_resources(spec: Spec, site: str, facts: Facts, *, node: Node | None = None) -> list[Resource]:
-    """What makes ``site``'s running cluster a primary that its peer can copy and follow. Needs no facts of a peer."""
+    """What makes ``site``'s running cluster a primary that its peer can copy and follow. Needs no facts of a peer.
+
+    With ``mode = "sync"`` the last one has its effect only once the peer streams: run them again after the standby.
+    """
     node = node or Node.of(spec)
     return [
         PrimaryGate(node, site),
@@ -28,6 +32,7 @@ def primary_resources(spec: Spec, site: str, facts: Facts, *, node: Node | None 
         HbaBlock(node, body(spec, facts.peer_address)),
         HeartbeatTable(node),
         Slot(node, spec.peer_of(site)),
+        Synchronous(node, spec.peer_of(site), wanted=spec.database.mode == "sync"),
     ]
 
 
