@@ -80,6 +80,13 @@ def test_a_tunnel_as_the_file_says_needs_nothing() -> None:
     assert differences(parse(DUMP), SPEC, "oslo", own=OWN, peer=PEER) == []
 
 
+def test_a_peer_that_roams_is_left_alone_and_one_that_is_silent_is_called() -> None:
+    assert differences(parse(DUMP), SPEC, "oslo", own=OWN, peer=PEER, at=1763779200.0 + 100) == []
+    assert differences(parse(DUMP), SPEC, "oslo", own=OWN, peer=PEER, at=1763779200.0 + 600) == [
+        "call the peer at [2001:db8::12]:51820"
+    ]
+
+
 def test_what_differs_is_named() -> None:
     dump = parse(DUMP + "stranger\t(none)\t(none)\t10.10.0.9/32\t0\t0\t0\toff\n")
     assert differences(dump, SPEC, "oslo", own="other", peer="new") == [

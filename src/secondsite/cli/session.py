@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -23,6 +24,7 @@ async def run(*, read_only: Annotated[bool, Parameter(negative="")] = False) -> 
     from secondsite.events import Result, to_line
     from secondsite.remote.session import error_document
 
+    os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"  # nft, wg-quick
     clock = SystemClock()
     out = private_stdout()
     try:

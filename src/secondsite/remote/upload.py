@@ -15,6 +15,10 @@ from secondsite.spec import paths
 UPLOAD_SECONDS = 1800.0
 WORTH_TELLING_BYTES = 4_000_000
 STEP = "upload secondsite"
+# What a plan that was killed left behind goes with the next one, a day later.
+_TEMPORARY = """umask 077
+find /var/tmp -maxdepth 1 -name 'secondsite-plan.*' -mtime +0 -exec rm -rf {} +
+mktemp -d /var/tmp/secondsite-plan.XXXXXXXXXX"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,7 @@ async def borrow(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Inst
     """As ``install``, but what the host lacks goes to a folder that is removed after the session (for a plan)."""
     if bundle.libraries.id in survey.libraries and bundle.release.id in survey.releases:
         return Installed(str(paths.PROGRAM), bundle.release.id, temporary=False)
-    made = await host.run(
-        "umask 077; mktemp -d /var/tmp/secondsite-plan.XXXXXXXXXX", timeout=30, step="make a temporary folder"
-    )
+    made = await host.run(_TEMPORARY, timeout=60, step="make a temporary folder")
     root = made.stdout.strip()
     if bundle.libraries.id in survey.libraries:
         link = (

@@ -20,6 +20,7 @@ UNIT = "secondsite-firewall.service"
 LOOK_SECONDS = 5.0
 
 # PartOf and ReloadPropagatedFrom: Debian's nftables.service flushes every table when it is (re)loaded.
+# No ExecStop: stopping the unit never lets a quarantined peer back in.
 _UNIT_TEXT = f"""# Written by secondsite.
 [Unit]
 Description=secondsite: who may reach the database and the agents
@@ -38,7 +39,6 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f {CONF}
 ExecReload=/usr/sbin/nft -f {CONF}
-ExecStop=/usr/sbin/nft delete table inet {TABLE}
 
 [Install]
 WantedBy=sysinit.target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from secondsite.converge import units
@@ -11,13 +12,14 @@ from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
 from secondsite.process import run
 from secondsite.spec import Spec
-from secondsite.tunnel.conf import KEEPALIVE_SECONDS
+from secondsite.tunnel.conf import KEEPALIVE_SECONDS, endpoint
 from secondsite.tunnel.dump import Dump
 from secondsite.tunnel.keys import key_file, public_key
 from secondsite.tunnel.observe import dump
 
 STEP_SECONDS = 15.0
 SETTLE_SECONDS = 5.0
+SILENT_SECONDS = 180.0  # WireGuard renews its keys every 120 s while there is traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,10 @@ class Interface:
             return [*acts, "restart"]
         if await self._address() != f"{self.spec.tunnel_address(self.site)}/{self.spec.tunnel.network.prefixlen}":
             return [*acts, "restart"]
-        return [*acts, *differences(now, self.spec, self.site, own=public_key(self._iface), peer=self.peer_key)]
+        return [
+            *acts,
+            *differences(now, self.spec, self.site, own=public_key(self._iface), peer=self.peer_key, at=time.time()),
+        ]
 
     async def _address(self) -> str | None:
         done = await run(["ip", "-o", "-4", "addr", "show", "dev", self._iface], timeout=STEP_SECONDS, check=False)
@@ -93,13 +98,9 @@ class Interface:
         for key in strangers:
             argv += ["peer", key, "remove"]
         argv += ["peer", self.peer_key, "allowed-ips", f"{self.spec.tunnel_address(peer)}/32"]
-        argv += ["endpoint", f"{self._peer_host(peer)}:{self.spec.tunnel.port}"]
+        argv += ["endpoint", _endpoint(self.spec, self.site)]
         argv += ["persistent-keepalive", str(KEEPALIVE_SECONDS)]
         await run(argv, timeout=STEP_SECONDS, step=self.name)
-
-    def _peer_host(self, peer: str) -> str:
-        public = self.spec.sites[peer].public
-        return f"[{public}]" if public.version == 6 else str(public)
 
     async def _remove_leftover(self) -> None:
         """An interface that a killed wg-quick left would make its start fail."""
@@ -113,8 +114,11 @@ class Interface:
             await asyncio.sleep(0.1)
 
 
-def differences(now: Dump, spec: Spec, site: str, *, own: str | None, peer: str | None) -> list[str]:
-    """What of the running interface is not as the file says; the endpoint may roam, so it is not compared."""
+def differences(now: Dump, spec: Spec, site: str, *, own: str | None, peer: str | None, at: float = 0.0) -> list[str]:
+    """What of the running interface is not as the file says. at: the present, unix seconds.
+
+    A peer may roam: its endpoint is only corrected where it has not shaken hands for a while.
+    """
     wrong: list[str] = []
     if own is not None and now.public_key != own:
         wrong.append("load this host's key")
@@ -128,5 +132,11 @@ def differences(now: Dump, spec: Spec, site: str, *, own: str | None, peer: str 
         wrong.append("add the peer")
     elif known[peer].allowed != wanted or known[peer].keepalive != KEEPALIVE_SECONDS:
         wrong.append("correct the peer's addresses")
+    elif known[peer].endpoint != _endpoint(spec, site) and at - (known[peer].last_handshake_at or 0) > SILENT_SECONDS:
+        wrong.append(f"call the peer at {_endpoint(spec, site)}")
     wrong += [f"remove the unknown peer {key}" for key in known if key != peer]
     return wrong
+
+
+def _endpoint(spec: Spec, site: str) -> str:
+    return endpoint(spec.sites[spec.peer_of(site)].public, spec.tunnel.port)
