@@ -5,6 +5,9 @@ import shutil
 from pathlib import Path
 
 from secondsite_lab.errors import LabError
+from secondsite_lab.lab import cache_directory
+
+_LEAST_FREE = 3 * 2**30
 
 _PACKAGE_OF = {
     "ip": "iproute2",
@@ -27,6 +30,17 @@ def require_root() -> None:
         raise LabError("the lab needs root: it makes mounts, namespaces and control groups", "run it with sudo")
 
 
+def _require_space() -> None:
+    """Disks are sparse files: a full file system would show as errors inside the hosts."""
+    place = next(path for path in (cache_directory(), *cache_directory().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if free < _LEAST_FREE:
+        raise LabError(
+            f"only {free / 2**30:.1f} GiB are free where {cache_directory()} is; a lab needs {_LEAST_FREE >> 30}",
+            "set SECONDSITE_LAB_CACHE to a folder with more space",
+        )
+
+
 def check() -> None:
     """Raise with the one line that helps, when something is missing."""
     require_root()
@@ -36,3 +50,4 @@ def check() -> None:
     for device in ("/dev/net/tun", "/dev/fuse", "/dev/loop-control"):
         if not Path(device).exists():
             raise LabError(f"this machine has no {device}", "load the kernel's tun, fuse and loop modules")
+    _require_space()

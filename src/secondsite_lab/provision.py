@@ -10,6 +10,21 @@ from secondsite_lab.identity import Secrets
 from secondsite_lab.lab import Lab
 from secondsite_lab.topology import Host
 
+# Debian's own unit wants to set an OOM score, which a host may not, and then gives up. This one is started by whoever
+# wants ZFS: `systemctl start lab-zfs`, then `zpool create tank FILE`.
+_ZFS_UNIT = """[Unit]
+Description=ZFS for the lab
+ConditionPathExists=/usr/sbin/zfs-fuse
+
+[Service]
+ExecStart=/usr/sbin/zfs-fuse --no-daemon
+ExecStartPost=/bin/sh -c 'until test -S /run/zfs/zfs_socket; do sleep 0.05; done'
+TimeoutStartSec=10
+LimitNOFILE=65536
+
+[Install]
+WantedBy=multi-user.target
+"""
 _BOOT_TARGET = "etc/systemd/system/multi-user.target.wants"
 
 
@@ -75,3 +90,4 @@ def common(lab: Lab, host: Host, root: Path, secret: Secrets) -> None:
     if host.site is not None:
         folder(root, "etc/secondsite", mode=0o700)
         put(root, "etc/secondsite/dns.key", secret.tsig + "\n", mode=0o600)
+        put(root, "etc/systemd/system/lab-zfs.service", _ZFS_UNIT)

@@ -5,6 +5,7 @@ delay from a small program on a TUN device, through which the router sends the p
 """
 
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from secondsite_lab.run import run, succeeds
 from secondsite_lab.topology import DIRECTIONS, Host
 
 _UNLIMITED = "100gbit"
+_LEAST_RATE = 8_000  # below that, nothing is told apart from a cut
 _QUEUE_SECONDS = 0.2
 _UNITS = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 
@@ -48,7 +50,8 @@ def parse(rate: str | None, loss: str | None, delay_text: str | None) -> Quality
 def _rate(text: str) -> int:
     for unit, factor in _UNITS.items():
         if text.lower().endswith(unit):
-            return round(_number(text[: -len(unit)], "--rate", "10mbit") * factor)
+            if (rate := round(_number(text[: -len(unit)], "--rate", "10mbit") * factor)) >= _LEAST_RATE:
+                return rate
     raise UsageError(f"cannot read the rate {text!r}", "for example 512kbit, 10mbit, 1gbit")
 
 
@@ -57,7 +60,7 @@ def _number(text: str, option: str, example: str) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    if number < 0:
+    if not 0 <= number < math.inf:
         raise UsageError(f"cannot read {option} {text!r}", f"for example {option} {example}")
     return number
 

@@ -84,6 +84,7 @@ def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
     store = wanted.store()
     with down.machine_lock(tell):
         shared.open_for(store)
+    store.destroy(lab)
     key = image.ensure(store, wanted.suite, _workshop(lab, wanted, tell))
     tell(f"making the disks, the keys and the network of lab {lab.name!r}")
     identity.create(lab)

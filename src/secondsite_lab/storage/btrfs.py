@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from secondsite_lab.errors import LabError
-from secondsite_lab.lab import Lab
+from secondsite_lab.lab import Lab, known_labs
 from secondsite_lab.run import run, succeeds
 from secondsite_lab.storage import pool
 from secondsite_lab.topology import Host
@@ -13,7 +13,15 @@ class BtrfsStore:
     """A `Store` on the shared btrfs pool."""
 
     def open(self) -> None:
-        pool.open_pool()
+        if pool.open_pool():
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the disks of labs that the machine's last restart ended: their records are gone."""
+        known = {lab.name for lab in known_labs()}
+        for path in (*(pool.mount_point() / "labs").iterdir(), *(pool.mount_point() / "saves").iterdir()):
+            if path.name not in known:
+                _delete_tree(path)
 
     def image(self, key: str) -> Path:
         return pool.mount_point() / "images" / key

@@ -27,16 +27,17 @@ def mount_point() -> Path:
     return runtime_directory() / ".pool"
 
 
-def open_pool() -> Path:
-    """Mount the pool, making it first if need be. The caller holds the machine-wide lock."""
-    if not mounts.is_mounted(mount_point()):
-        if not file().exists():
-            _create()
-        # Discard gives the space of deleted snapshots back to the machine's own file system.
-        mounts.mount_loop(file(), mount_point(), "noatime,discard=async,user_subvol_rm_allowed")
-        for name in ("images", "labs", "saves"):
-            (mount_point() / name).mkdir(exist_ok=True)
-    return mount_point()
+def open_pool() -> bool:
+    """Mount the pool, making it first if need be; whether it was not mounted before. The caller holds the lock."""
+    if mounts.is_mounted(mount_point()):
+        return False
+    if not file().exists():
+        _create()
+    # Discard gives the space of deleted snapshots back to the machine's own file system.
+    mounts.mount_loop(file(), mount_point(), "noatime,discard=async,user_subvol_rm_allowed")
+    for name in ("images", "labs", "saves"):
+        (mount_point() / name).mkdir(exist_ok=True)
+    return True
 
 
 def _create() -> None:
