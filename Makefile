@@ -36,12 +36,16 @@ $(READY): .tools/system scripts/setup.sh scripts/requirements-uv.txt pyproject.t
 	@scripts/setup.sh python
 	@touch $@
 
+.tools/tests: scripts/setup.sh
+	@scripts/setup.sh tests
+	@mkdir -p $(@D) && touch $@
+
 .PHONY: demo
-demo: $(READY) ## a disaster at one of two sites, and the way back, on this machine
+demo: $(READY) ## a disaster at one of two sites, on this machine, as a customer feels it
 	@$(ROOT) $(BIN)/secondsite-lab demo
 
 .PHONY: test
-test: check ## everything that CI runs: check, then every test, the quick ones first
+test: check .tools/tests ## everything that CI runs: check, then every test, the quick ones first
 	$(call pytest,--junit-xml=$(JUNIT)/all.xml)
 
 .PHONY: check
@@ -57,8 +61,16 @@ contract: ## the same suite over a fake and over the real thing
 docs: ## documentation against the code
 integration: ## real programs of one host (some need root)
 scenario: ## whole procedures in the lab (needs root)
+contract integration: .tools/tests
 unit contract docs integration scenario: $(READY)
 	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)
+
+BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
+.PHONY: bench $(BENCHES)
+bench: $(BENCHES) ## every benchmark, one after the other: build/bench and a table (needs root)
+$(BENCHES): bench-%: $(READY)
+	@mkdir -p build/bench
+	@$(ROOT) $(BIN)/python -m bench.$*
 
 .PHONY: reference
 reference: $(READY) ## write docs/reference anew from the code

@@ -4,6 +4,7 @@
 #   scripts/setup.sh system    packages of the machine (uses sudo unless run as root; does nothing when all are there)
 #   scripts/setup.sh python    .tools/venv with uv, and .venv as uv.lock says
 #   scripts/setup.sh           both
+#   scripts/setup.sh tests     what only the tests need: PostgreSQL's programs, without a cluster of the machine's own
 #
 # Runs on Debian 12 and 13 and on Ubuntu 22.04 and 24.04. Needs no terminal.
 set -euo pipefail
@@ -145,12 +146,23 @@ setup_python() {
   UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --locked --no-python-downloads --python "$python"
 }
 
+setup_tests() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+  local no_cluster=/etc/postgresql-common/createcluster.d/secondsite-setup.conf
+  as_root mkdir -p "${no_cluster%/*}"
+  echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+  install_packages postgresql || :
+  as_root rm -f "$no_cluster"
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || fail "PostgreSQL could not be installed"
+}
+
 case ${1:-all} in
   system) setup_system ;;
   python) setup_python ;;
+  tests) setup_tests ;;
   all)
     setup_system
     setup_python
     ;;
-  *) fail "unknown part: $1" "scripts/setup.sh [system|python]" ;;
+  *) fail "unknown part: $1" "scripts/setup.sh [system|python|tests]" ;;
 esac
