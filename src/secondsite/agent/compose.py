@@ -83,9 +83,9 @@ def _fence(spec: Spec, site: str, clock: Clock) -> Handler:
     return fence
 
 
-def _tunnel(spec: Spec, site: str) -> Callable[[], Awaitable[TunnelState]]:
-    async def look() -> TunnelState:
-        return await tunnel.observe(spec, site)
+def _tunnel(spec: Spec, site: str) -> Callable[[bool], Awaitable[TunnelState]]:
+    async def look(probe: bool) -> TunnelState:
+        return await tunnel.observe(spec, site, probe=probe)
 
     return look
 

@@ -49,7 +49,7 @@ class Ports:
     """The world as the agent meets it."""
 
     database: Database
-    tunnel: Callable[[], Awaitable[TunnelState]]
+    tunnel: Callable[[bool], Awaitable[TunnelState]]  # True: also measure the round trip, about a second
     dns: Callable[[], Awaitable[tuple[RecordState, ...]]]
     units: Callable[[], Awaitable[tuple[UnitState, ...]]]
     healthy: Callable[[], Awaitable[bool | None]]

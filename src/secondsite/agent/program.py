@@ -55,8 +55,7 @@ class Agent:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
                 procedures = Procedures(self._ports.procedures, work)
                 api = Api(self._knowledge(), procedures, self._ports.fence, self._ports.unfence)
-                with self._troubles.kept_from("watch"):
-                    await self._watch.second()
+                await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
                 server = await on_socket(api.local(), self._ports.places.socket)
                 tasks = [group.create_task(keep(duty, self._clock, self._troubles)) for duty in self._duties(listening)]
@@ -89,6 +88,15 @@ class Agent:
             Duty("listen", 5.0, listening.keep),
         )
 
+    async def _first_look(self) -> None:
+        """Know the essentials before the first question comes."""
+        with self._troubles.kept_from("watch"):
+            await self._watch.second()
+        with self._troubles.kept_from("tunnel"):
+            self.board.tunnel = await self._ports.tunnel(False)
+        with self._troubles.kept_from("host"):
+            await self._host()
+
     async def _host(self) -> None:
         self.board.disk_free_bytes = free_bytes(self._ports.places.disk)
         self.board.units = await self._ports.units()
@@ -104,7 +112,7 @@ class Agent:
         self.board.history = self._ports.history()
 
     async def _tunnel(self) -> None:
-        self.board.tunnel = await self._ports.tunnel()
+        self.board.tunnel = await self._ports.tunnel(True)
 
     async def _flush(self) -> None:
         await asyncio.to_thread(self._samples.flush, self._clock.now().timestamp())

@@ -56,14 +56,25 @@ class Problem:
 Look = Callable[[Judged], Iterable[Problem]]
 
 
+class Needs(StrEnum):
+    """Who must answer before "nothing was found" means that all is well."""
+
+    BOTH = "both"
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    ANY = "any"
+    NOBODY = "nobody"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named check. question: what it asks, for the docs."""
+    """A named check. question: what it asks, for the docs; yes is always the good answer."""
 
     name: str
     severity: Severity
     question: str
     look: Look
+    needs: Needs = Needs.BOTH
 
     @property
     def anchor(self) -> str:
@@ -77,6 +88,20 @@ class Check:
             for problem in self.look(judged)
         ]
 
+    def answer(self, situation: Situation, found: bool) -> bool | None:
+        """Whether all is well; None where nothing was found because somebody it needs is silent."""
+        if found:
+            return False
+        here = {state.site for state in situation.here}
+        met = {
+            Needs.BOTH: len(here) == len(situation.spec.site_names),
+            Needs.PRIMARY: situation.primary in here,
+            Needs.STANDBY: situation.standby in here,
+            Needs.ANY: bool(here),
+            Needs.NOBODY: True,
+        }
+        return True if met[self.needs] else None
+
 
 class Registry:
     """The checks of one area, in the order they are declared."""
@@ -84,11 +109,11 @@ class Registry:
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
-    def check(self, name: str, severity: Severity, question: str) -> Callable[[Look], Look]:
+    def check(self, name: str, severity: Severity, question: str, needs: Needs = Needs.BOTH) -> Callable[[Look], Look]:
         """Register the decorated function under ``name``."""
 
         def register(look: Look) -> Look:
-            self.checks.append(Check(name, severity, question, look))
+            self.checks.append(Check(name, severity, question, look, needs))
             return look
 
         return register

@@ -29,10 +29,10 @@ class Status:
     findings: tuple[Finding, ...]
 
     @property
-    def asked(self) -> tuple[tuple[Check, bool], ...]:
-        """Every named check, and whether it found nothing."""
+    def asked(self) -> tuple[tuple[Check, bool | None], ...]:
+        """Every named check and its answer; None where it cannot be known."""
         failing = {finding.check for finding in self.findings}
-        return tuple((check, check.name not in failing) for check in CHECKS)
+        return tuple((check, check.answer(self.situation, check.name in failing)) for check in CHECKS)
 
     @property
     def ready(self) -> bool:

@@ -25,12 +25,15 @@ def shown(status: Mapping[str, Any], width: int) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     worst = {finding["check"]: finding["severity"] for finding in reversed(status["findings"])}
     for check in status["checks"]:
-        severity = worst.get(check["check"])
-        mark = (
-            Text("yes", "green") if severity is None else Text("no", "bold red" if severity == "critical" else "yellow")
-        )
+        mark = _answer(check["ok"], worst.get(check["check"]))
         table.add_row(mark, Text(check["question"]), Text(check["check"], "dim"))
     parts: list[RenderableType] = [headline(status, width), *finding_lines(status, width), Text(), table]
     if status["findings"]:
         parts += [Text(), Text(f"Each check is explained in {PAGE}", "dim")]
     return Group(*parts)
+
+
+def _answer(ok: bool | None, severity: str | None) -> Text:
+    if ok is None:
+        return Text("?", "bold")
+    return Text("yes", "green") if ok else Text("no", "bold red" if severity == "critical" else "yellow")

@@ -44,7 +44,8 @@ def shown(status: Document, width: int, *, plain: bool = False) -> RenderableTyp
 
 
 def _header(status: Document, width: int) -> Text:
-    left = Text(status["service"], "bold")
+    left = Text()
+    left.append(status["service"], "bold")
     if status["generation"] is not None:
         left.append(f"  generation {status['generation']}", "dim")
     right = Text(moment(status["taken_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S"), "dim")
@@ -67,19 +68,17 @@ def _sites(status: Document) -> Table:
             Text(name, "bold"), _role(site), _database(site), _timeline(site), _application(site),
             Text(f"{site['operator']}, {site['country']}", "dim"),
         )  # fmt: skip
-    return table
+    return _spared(table)
 
 
 def _role(site: Document) -> Text:
-    if site["reachable"]:
-        return Text(site["role"])
-    last = site.get("last_known")
-    return Text("silent", "bold red") + Text(f" (was {last['role']})" if last else "", "dim")
+    return Text(site["role"]) if site["reachable"] else Text("silent", "bold red")
 
 
 def _database(site: Document) -> Text:
     if not site["reachable"]:
-        return Text("?", "dim")
+        last = site.get("last_known")
+        return Text(f"was {last['role']}" if last else "?", "dim")
     return Text(site["database"]["state"], _colour(site["database"]["state"]))
 
 
@@ -108,7 +107,7 @@ def _replicas(status: Document, width: int, *, plain: bool) -> Table:
             Text(_amount(replica), "dim"),
             _spark(replica["history"]["lag_seconds"], room, agreed, plain=plain),
         )
-    return table
+    return _spared(table)
 
 
 def _behind(seconds: float | None, agreed: float) -> Text:
@@ -138,14 +137,16 @@ def _spark(values: list[float | None], room: int, agreed: float, *, plain: bool)
 def finding_lines(status: Document, width: int) -> list[RenderableType]:
     """The findings with their hints, the worst first."""
     if not status["findings"]:
-        return [Text(), Text("Every check is content.", "green")]
+        return [Text(), Text("Nothing stands in the way.", "green")]
     out: list[RenderableType] = [Text()]
     for finding in status["findings"]:
         mark, style = _SEVERITIES[finding["severity"]]
         where = f"{finding['site']}: " if finding["site"] else ""
         lead = f"{mark} {finding['severity']:<9}"
         body = textwrap.wrap(f"{where}{finding['message']}", max(20, width - 12))
-        line = Text(lead, style) + Text(f" {body[0]}")
+        line = Text()
+        line.append(lead, style)
+        line.append(f" {body[0]}")
         for more in body[1:]:
             line.append(f"\n{'':12}{more}")
         for place, more in enumerate(textwrap.wrap(finding["hint"], max(20, width - 14))):
@@ -158,6 +159,14 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+    return table
+
+
+def _spared(table: Table) -> Table:
+    """Where it is too wide, only the last column gives way."""
+    for column in table.columns[:-1]:
+        cells = [cell.cell_len for cell in column.cells if isinstance(cell, Text)]
+        column.min_width = max([*cells, len(str(column.header))], default=0)
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondsite.database.state import DatabaseState, Role, Streaming
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
 # A standby with less than its primary pauses replay, and promoting it then kills it (PostgreSQL manual 27.4.3).
@@ -21,7 +21,7 @@ def _pair(judged: Judged) -> tuple[DatabaseState | None, DatabaseState | None]:
     return (primary.database if primary else None), (standby.database if standby else None)
 
 
-@registry.check("streaming", Severity.CRITICAL, "Does the standby receive what the primary writes?")
+@registry.check("streaming", Severity.CRITICAL, "Does the standby receive what the primary writes?", Needs.STANDBY)
 def streaming(judged: Judged) -> Iterator[Problem]:
     """A standby that receives nothing falls behind with every second."""
     _, standby = _pair(judged)
@@ -40,7 +40,7 @@ def streaming(judged: Judged) -> Iterator[Problem]:
         yield Problem(site, "the standby is catching up", "wait, and watch `secondsite status`", Severity.WARNING)
 
 
-@registry.check("replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?")
+@registry.check("replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?", Needs.STANDBY)
 def replay_paused(judged: Judged) -> Iterator[Problem]:
     """What is received but not replayed must be replayed before a promotion ends: it costs recovery time."""
     _, standby = _pair(judged)
@@ -101,7 +101,7 @@ def rewindable(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, "full_page_writes is off: no rewind, and no safe crash recovery", "turn it on")
 
 
-@registry.check("commit-mode", Severity.WARNING, "Do commits wait for the standby as the file says?")
+@registry.check("commit-mode", Severity.WARNING, "Do commits wait for the standby as the file says?", Needs.PRIMARY)
 def commit_mode(judged: Judged) -> Iterator[Problem]:
     """In mode "sync" a commit waits for the standby; without a name in the setting none does."""
     primary, _ = _pair(judged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondsite.dns.state import RecordState
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
 
@@ -21,7 +21,7 @@ def _records(judged: Judged) -> Iterator[tuple[str, RecordState]]:
                 yield name, record
 
 
-@registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?")
+@registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?", Needs.ANY)
 def dns_target(judged: Judged) -> Iterator[Problem]:
     """Users who are sent elsewhere cannot work."""
     primary = judged.situation.primary
@@ -35,7 +35,7 @@ def dns_target(judged: Judged) -> Iterator[Problem]:
         )
 
 
-@registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?")
+@registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?", Needs.ANY)
 def dns_ttl(judged: Judged) -> Iterator[Problem]:
     """Resolvers may send users to the old site for as long as the TTL says."""
     agreed = {(record.zone, record.name): record.ttl for record in judged.situation.spec.dns}
@@ -46,7 +46,7 @@ def dns_ttl(judged: Judged) -> Iterator[Problem]:
             yield Problem(None, f"the TTL of {name} is {max(seen)} s; agreed are {ttl} s", "`secondsite apply`")
 
 
-@registry.check("dns-servers", Severity.WARNING, "Do all authoritative servers answer?")
+@registry.check("dns-servers", Severity.WARNING, "Do all authoritative servers answer?", Needs.ANY)
 def dns_servers(judged: Judged) -> Iterator[Problem]:
     """A server that does not answer, or another than the rest, will mislead some users after a move."""
     for state in judged.situation.here:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondsite.files.state import FilesStatus
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.lag import Kind
 
 registry = Registry()
@@ -16,7 +16,7 @@ _WORDS = {
 }
 
 
-@registry.check("files", Severity.CRITICAL, "Is every file set copied, and lately?")
+@registry.check("files", Severity.CRITICAL, "Is every file set copied, and lately?", Needs.STANDBY)
 def files(judged: Judged) -> Iterator[Problem]:
     """Stale, failed and unknown are all the same in a disaster: files that are not there."""
     standby = judged.situation.standby
@@ -30,7 +30,7 @@ def files(judged: Judged) -> Iterator[Problem]:
         yield Problem(standby, message, "journalctl -u secondsite-agent at the standby")
 
 
-@registry.check("files-blocked", Severity.CRITICAL, "Did a safety rule stop a file set?")
+@registry.check("files-blocked", Severity.CRITICAL, "Is no file set stopped by a safety rule?", Needs.STANDBY)
 def files_blocked(judged: Judged) -> Iterator[Problem]:
     """A pull that would delete too much, or whose source is not mounted, waits for a person."""
     for lag in judged.lags:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
 _REHEARSE_WITHIN_DAYS = 92
 
 
-@registry.check("rpo", Severity.CRITICAL, "Would a disaster now cost no more work than agreed?")
+@registry.check("rpo", Severity.CRITICAL, "Would a disaster now cost no more work than agreed?", Needs.NOBODY)
 def rpo(judged: Judged) -> Iterator[Problem]:
     """The age of the newest moment that every replica has, against the objective."""
     estimated, agreed = judged.rpo, judged.situation.spec.objectives.rpo
@@ -24,7 +24,7 @@ def rpo(judged: Judged) -> Iterator[Problem]:
         yield Problem(site, message, "see the other findings")
 
 
-@registry.check("rto", Severity.CRITICAL, "Would a recovery take no longer than agreed?")
+@registry.check("rto", Severity.CRITICAL, "Would a recovery take no longer than agreed?", Needs.NOBODY)
 def rto(judged: Judged) -> Iterator[Problem]:
     """What the last recoveries took, against the objective."""
     predicted, agreed = judged.rto.predicted_seconds, judged.situation.spec.objectives.rto
@@ -33,7 +33,7 @@ def rto(judged: Judged) -> Iterator[Problem]:
         yield Problem(None, message, "`secondsite report` shows where the time goes")
 
 
-@registry.check("rehearsed", Severity.WARNING, "Has a recovery been tried, and lately?")
+@registry.check("rehearsed", Severity.WARNING, "Has a recovery been tried, and lately?", Needs.NOBODY)
 def rehearsed(judged: Judged) -> Iterator[Problem]:
     """A recovery that nobody has tried is a hope."""
     last = judged.rto.last_at

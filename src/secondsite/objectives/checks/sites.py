@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondsite.database.state import Role
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
 _CLOCKS_APART = 2.0  # seconds
@@ -41,7 +41,7 @@ def no_primary(judged: Judged) -> Iterator[Problem]:
     yield Problem(primary, f"no site accepts writes{because}", f"`secondsite failover --to {standby}`, or repair it")
 
 
-@registry.check("reachable", Severity.CRITICAL, "Does every site answer?")
+@registry.check("reachable", Severity.CRITICAL, "Does every site answer?", Needs.NOBODY)
 def reachable(judged: Judged) -> Iterator[Problem]:
     """A site that does not answer is a site about which nothing is known."""
     situation = judged.situation
@@ -91,7 +91,7 @@ def quarantine(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, f"{peer} is quarantined, so nothing is replicated to it", "`secondsite failback`")
 
 
-@registry.check("application", Severity.WARNING, "Does the application answer at the primary?")
+@registry.check("application", Severity.WARNING, "Does the application answer at the primary?", Needs.PRIMARY)
 def application(judged: Judged) -> Iterator[Problem]:
     """The health URL of the file, asked on the primary itself."""
     for state in judged.situation.here:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secondsite.database.slot import slot_name
 from secondsite.database.state import SlotState
-from secondsite.objectives.finding import Judged, Problem, Registry, Severity
+from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
 registry = Registry()
@@ -22,7 +22,7 @@ def _slots(judged: Judged) -> tuple[SiteState | None, tuple[SlotState, ...]]:
     return primary, tuple(slot for slot in primary.database.slots if slot.name == ours)
 
 
-@registry.check("slot", Severity.CRITICAL, "Does the primary keep WAL for the standby?")
+@registry.check("slot", Severity.CRITICAL, "Does the primary keep WAL for the standby?", Needs.PRIMARY)
 def slot(judged: Judged) -> Iterator[Problem]:
     """Without a slot in use, a longer outage of the link means seeding again."""
     primary, slots = _slots(judged)
@@ -35,7 +35,7 @@ def slot(judged: Judged) -> Iterator[Problem]:
         yield Problem(primary.site, message, "is the standby up, and the tunnel?")
 
 
-@registry.check("slot-lost", Severity.CRITICAL, "Is the WAL that the standby needs still there?")
+@registry.check("slot-lost", Severity.CRITICAL, "Is the WAL that the standby needs still there?", Needs.PRIMARY)
 def slot_lost(judged: Judged) -> Iterator[Problem]:
     """wal_status as pg_replication_slots shows it (PostgreSQL manual 54.19)."""
     primary, slots = _slots(judged)
@@ -48,7 +48,9 @@ def slot_lost(judged: Judged) -> Iterator[Problem]:
             yield Problem(primary.site if primary else None, message, "let the standby catch up now")
 
 
-@registry.check("slot-room", Severity.WARNING, "How much longer may the standby be away?")
+@registry.check(
+    "slot-room", Severity.WARNING, "May the standby stay away for a while without being lost?", Needs.PRIMARY
+)
 def slot_room(judged: Judged) -> Iterator[Problem]:
     """safe_wal_size: bytes that may still be written before the slot may be lost."""
     primary, slots = _slots(judged)
@@ -60,7 +62,7 @@ def slot_room(judged: Judged) -> Iterator[Problem]:
             yield Problem(primary.site if primary else None, message, "bring the standby back, or raise max_slot_wal")
 
 
-@registry.check("slot-disk", Severity.WARNING, "Does the WAL kept for the standby fit on the disk?")
+@registry.check("slot-disk", Severity.WARNING, "Does the WAL kept for the standby fit on the disk?", Needs.PRIMARY)
 def slot_disk(judged: Judged) -> Iterator[Problem]:
     """A slot without a limit, or with one above the free space, can stop the primary."""
     primary, slots = _slots(judged)
