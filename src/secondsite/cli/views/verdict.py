@@ -36,7 +36,7 @@ def verdict(status: Document) -> Verdict:
         return Verdict("good", "READY", cost)
     if not status["sites"][standby]["reachable"]:
         return Verdict(
-            "bad", "NOT READY", f"There is nowhere to go: {standby} does not answer{_since(status, standby)}."
+            "bad", "NOT READY", f"There is nowhere to go: {standby} has not answered{_since(status, standby)}."
         )
     return Verdict("bad", "NOT READY", cost)
 
@@ -61,7 +61,7 @@ def _silent(status: Document, primary: str) -> str:
         lost = "what would be lost is not known"
     else:
         lost = f"if it died then, about {span(known)} of work is lost"
-    return f"{primary} does not answer{_since(status, primary)}; {lost}. If it still works, it works alone."
+    return f"{primary} has not answered{_since(status, primary)}; {lost}. If it still works, it works alone."
 
 
 def _since(status: Document, site: str) -> str:
