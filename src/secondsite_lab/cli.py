@@ -5,10 +5,12 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from secondsite_lab.cli_link import link
+from secondsite_lab.cli_words import Name, Storage, Suite, tell
 from secondsite_lab.errors import LabError, UsageError
 from secondsite_lab.home import return_home
 from secondsite_lab.lab import DEFAULT_NAME, Lab, known_labs, lab_named
@@ -25,14 +27,7 @@ app = App(
     """,
     version_flags=[],
 )
-Suite = Literal["bookworm", "trixie"]
-Storage = Literal["btrfs", "overlay"]
-Name = Annotated[str, Parameter(name="--name", help="Which lab; several can run side by side.")]
-
-
-def tell(message: str) -> None:
-    """Progress goes to stderr, so that stdout stays one document."""
-    print(message, file=sys.stderr, flush=True)
+app.command(link)
 
 
 def _print_info(lab: Lab, *, as_json: bool) -> None:

@@ -49,9 +49,9 @@ def parse(rate: str | None, loss: str | None, delay_text: str | None) -> Quality
 
 def _rate(text: str) -> int:
     for unit, factor in _UNITS.items():
-        if text.lower().endswith(unit):
-            if (rate := round(_number(text[: -len(unit)], "--rate", "10mbit") * factor)) >= _LEAST_RATE:
-                return rate
+        rate = round(_number(text[: -len(unit)], "--rate", "10mbit") * factor) if text.lower().endswith(unit) else 0
+        if rate >= _LEAST_RATE:
+            return rate
     raise UsageError(f"cannot read the rate {text!r}", "for example 512kbit, 10mbit, 1gbit")
 
 

@@ -28,7 +28,7 @@ def execute(version: str, database: str, statements: str) -> None:
     command = [f"/usr/lib/postgresql/{version}/bin/postgres", "--single", "-j"]
     command += ["-D", f"/var/lib/postgresql/{version}/main"]
     done = subprocess.run(
-        [*command, "-c", f"config_file={settings}", "-c", "exit_on_error=true", database],
+        [*command, "-c", f"config_file={settings}", "-c", "exit_on_error=true", "-c", "fsync=off", database],
         input=statements,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -49,7 +49,9 @@ def main() -> None:
     if not password.isalnum():
         sys.exit("the password may only have letters and digits")
     os.umask(0o022)
-    subprocess.run(["pg_createcluster", version, "main", "--start-conf=auto"], check=True, timeout=60)
+    subprocess.run(
+        ["pg_createcluster", version, "main", "--start-conf=auto", "--", "--no-sync"], check=True, timeout=60
+    )
     execute(version, "postgres", CLUSTER.format(password=password))
     execute(version, "shop", TABLES)
 
