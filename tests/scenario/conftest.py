@@ -1,7 +1,8 @@
 """A real lab for every scenario, put back quickly to where a test wants to begin.
 
 ``fresh`` is a lab as ``up`` made it; ``applied`` is one on which ``secondsite apply`` has run. Each test gets the
-lab in that state, whatever the test before did. With SECONDSITE_TEST_LAB=NAME an existing lab is used and kept.
+lab in that state, whatever the test before did. With SECONDSITE_TEST_LAB=NAME an existing lab, not
+applied before the first time, is used and kept.
 """
 
 from __future__ import annotations
@@ -133,6 +134,11 @@ class Lab:
             return
         self.lab("restore", label)
 
+    def has(self, label: str) -> bool:
+        """Whether an earlier run on a kept lab saved ``label``; it is put back then."""
+        argv = [LAB, "restore", label, "--name", self.name]
+        return subprocess.run(argv, capture_output=True, timeout=300, check=False).returncode == 0
+
     def save(self, label: str) -> None:
         """Keep the lab as it is now."""
         self.lab("save", label)
@@ -149,7 +155,8 @@ def lab_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         if not kept:
             lab.lab("up", timeout=900)
-        lab.save("fresh")
+        if not (kept and lab.has("fresh")):
+            lab.save("fresh")
         yield lab
     finally:
         if not kept:

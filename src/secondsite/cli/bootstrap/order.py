@@ -133,7 +133,10 @@ class Order:
     ) -> None:
         request = replace(self._request(site, Kind.CONVERGE), phase=phase, dry_run=dry_run, allowed=allowed)
         limit = PLAN_SECONDS if dry_run else SEED_SECONDS if phase is Phase.DATABASE else PHASE_SECONDS
-        await self.sessions[site].ask(request.as_json(), emit, timeout=limit, step=phase.value)
+        try:
+            await self.sessions[site].ask(request.as_json(), emit, timeout=limit, step=phase.value)
+        except SecondsiteError as error:
+            raise with_flag(error, site, self.primary) from error
 
     def _request(self, site: str, kind: Kind) -> Request:
         peer = self.seen.get(self.spec.peer_of(site))
@@ -170,3 +173,13 @@ class Order:
             step=error.step,
             hint=f"{hint}   (it looks first and goes on from here)",
         )
+
+
+def with_flag(error: SecondsiteError, site: str, primary: str) -> SecondsiteError:
+    """A host does not know how it was called; here its refusal gets the exact flag that answers it."""
+    if error.slug == "foreign-data-directory":
+        error.hint = (
+            f"if nobody needs it: secondsite apply --replace-standby {site}   (moves it aside, deletes nothing, and"
+            f" copies {primary} anew); a former primary comes back with: secondsite failback"
+        )
+    return error
