@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,15 +107,13 @@ async def test_a_stopped_database_is_told_as_stopped_and_comes_back(both: Cluste
 
 def _processes(both: Clusters) -> list[int]:
     first = int((both.bergen.data / "postmaster.pid").read_text().splitlines()[0])
-    children = [
-        int(entry) for entry in os.listdir("/proc") if entry.isdigit() and _parent(int(entry)) == first
-    ]  # fmt: skip
+    processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    children = [pid for pid in processes if _parent(pid) == first]
     return [first, *children]
 
 
 def _parent(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rsplit(")", 1)[1].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
     except (OSError, ValueError):
         return 0

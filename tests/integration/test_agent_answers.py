@@ -1,0 +1,141 @@
+"""The agent's API: everything on the unix socket, little on the tunnel, nothing without the token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.agent.client import event_lines, get
+from secondsite.agent.seen import views_from
+from secondsite.cli.schemas import conforms
+from secondsite.errors import FinalError, RetryableError
+from secondsite.events import Note, Result, from_line
+from secondsite.recovery.peer import Peer
+from tests.integration.agent_pair import TOKEN, Calls, Clusters, agent, clusters, specification, until
+
+ADDRESS, PORT = "127.45.0.1", 17433
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Clusters]:
+    with clusters() as pair:
+        yield pair
+
+
+def asked(method: str, path: str, token: str | None = None, body: bytes | None = None) -> tuple[int, Any]:
+    connection = HTTPConnection(ADDRESS, PORT, timeout=5)
+    try:
+        connection.request(method, path, body, {"Authorization": f"Bearer {token}"} if token else {})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+async def test_the_tunnel_tells_nothing_without_the_token(both: Clusters) -> None:
+    calls = Calls()
+    async with agent(both, "oslo", calls):
+        for token in (None, "", "wrong", TOKEN + "x", TOKEN[:-1]):
+            for method, path in (
+                ("GET", "/v1/state"),
+                ("GET", "/v1/guard"),
+                ("POST", "/v1/fence"),
+                ("GET", "/nothing"),
+            ):
+                status, told = await asyncio.to_thread(asked, method, path, token)
+                assert status == 401 and "site" not in told
+        assert calls.fenced == []
+
+
+async def test_the_tunnel_tells_state_and_guard_and_fences_with_the_token(both: Clusters) -> None:
+    calls = Calls()
+    async with agent(both, "oslo", calls):
+        status, guard = await asyncio.to_thread(asked, "GET", "/v1/guard", TOKEN)
+        assert status == 200
+        assert guard == {"site": "oslo", "role": "primary", "writable": True, "generation": 1, "active": False}
+        assert (await asyncio.to_thread(asked, "GET", "/v1/state", TOKEN))[1]["database"]["role"] == "primary"
+        body = json.dumps({"why": "a test"}).encode()
+        assert (await asyncio.to_thread(asked, "POST", "/v1/fence", TOKEN, body))[1]["fenced"] is True
+        assert calls.fenced == ["a test"]
+
+
+async def test_the_tunnel_runs_no_procedures_even_with_the_token(both: Clusters) -> None:
+    async with agent(both, "oslo"):
+        for method, path in (("POST", "/v1/procedures/failover"), ("GET", "/v1/views"), ("GET", "/v1/status")):
+            assert (await asyncio.to_thread(_status_only, method, path)) == 404
+
+
+async def test_the_client_of_procedures_can_talk_to_it(both: Clusters, tmp_path: Path) -> None:
+    async with agent(both, "oslo"):
+        (tmp_path / "token").write_text(TOKEN)
+        peer = Peer.of(specification(), "bergen", tmp_path / "token")
+        told = await peer.get("/v1/guard", connect_seconds=2, answer_seconds=2)
+        assert told["site"] == "oslo"
+
+
+async def test_the_socket_belongs_to_root_alone_and_answers_everything(both: Clusters) -> None:
+    async with agent(both, "oslo"), agent(both, "bergen") as bergen:
+        sock = both.base / "agent-bergen/agent.sock"
+        assert stat.S_IMODE(sock.stat().st_mode) == 0o600
+        await until(lambda: len(bergen.board.recent) > 2)
+        views = await asyncio.to_thread(get, "/v1/views", agent=sock)
+        assert set(views_from(views)) == {"oslo", "bergen"}
+        samples = await asyncio.to_thread(get, "/v1/samples?seconds=60", agent=sock)
+        assert samples and samples[-1]["replica"] == "database"
+        conforms("status", await asyncio.to_thread(get, "/v1/status", agent=sock))
+        assert (await asyncio.to_thread(get, "/v1/health", agent=sock))["site"] == "bergen"
+
+
+async def test_a_procedure_goes_on_when_its_caller_hangs_up_and_can_be_watched_again(both: Clusters) -> None:
+    calls = Calls()
+    async with agent(both, "oslo", calls):
+        sock = both.base / "agent-oslo/agent.sock"
+
+        def begin_and_hang_up() -> str:
+            with event_lines("POST", "/v1/procedures/drill", {"reason": "test"}, agent=sock) as lines:
+                return next(lines)
+
+        def watch() -> list[Any]:
+            with event_lines("GET", "/v1/procedures/current", agent=sock) as lines:
+                return [from_line(line) for line in lines]
+
+        assert from_line(await asyncio.to_thread(begin_and_hang_up)) == Note("drill 0")
+        with pytest.raises(FinalError) as refused:
+            await asyncio.to_thread(begin_and_hang_up)
+        assert refused.value.slug == "procedure-running"
+        watching = asyncio.create_task(asyncio.to_thread(watch))
+        await asyncio.sleep(0.3)
+        calls.rehearsed.leave.set()
+        told = await watching
+        assert told[:3] == [Note(f"drill {number}") for number in range(3)]
+        assert told[3] == Result({"procedure": "drill", "reason": "test"})
+
+
+async def test_strange_requests_are_refused_and_change_nothing(both: Clusters) -> None:
+    calls = Calls()
+    async with agent(both, "oslo", calls):
+        for body in (b"no json", b"[1]", b"\xff\xfe"):
+            assert (await asyncio.to_thread(asked, "POST", "/v1/fence", TOKEN, body))[0] == 400
+        assert calls.fenced == []
+
+
+def test_no_agent_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(RetryableError) as silent:
+        get("/v1/status", agent=tmp_path / "nothing.sock")
+    assert silent.value.slug == "agent-silent"
+
+
+def _status_only(method: str, path: str) -> int:
+    connection = HTTPConnection(ADDRESS, PORT, timeout=5)
+    try:
+        connection.request(method, path, headers={"Authorization": f"Bearer {TOKEN}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()

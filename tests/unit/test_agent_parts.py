@@ -1,0 +1,136 @@
+"""Small parts of the agent: duties that fail, the self-fence, systemd's words, HTTP heads, the peer's token."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secondsite.agent import guardword, memory
+from secondsite.agent.converge import unit_text
+from secondsite.agent.duties import Duty, Troubles, keep
+from secondsite.agent.http import parse_head
+from secondsite.agent.notify import Notifier
+from secondsite.agent.peer import Token
+from secondsite.agent.selffence import reason
+from secondsite.agent.units import parse
+from secondsite.clock import SystemClock
+from secondsite.objectives.snapshot import Silence
+from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby
+
+
+async def test_a_duty_that_fails_is_told_tried_again_and_takes_no_other_along() -> None:
+    troubles, done = Troubles(SystemClock()), {"good": 0, "bad": 0}
+
+    async def good() -> None:
+        done["good"] += 1
+
+    async def bad() -> None:
+        done["bad"] += 1
+        raise ValueError("no such thing")
+
+    clock = SystemClock()
+    tasks = [asyncio.create_task(keep(Duty(n, 0.01, act), clock, troubles)) for n, act in (("g", good), ("b", bad))]
+    await asyncio.sleep(0.2)
+    for task in tasks:
+        task.cancel()
+    assert done["good"] > 3 and done["bad"] > 3
+    assert [(trouble.duty, trouble.message) for trouble in troubles.now] == [("b", "ValueError: no such thing")]
+
+
+def test_a_trouble_that_is_over_is_gone_and_one_that_lasts_keeps_its_beginning() -> None:
+    troubles = Troubles(SystemClock())
+    troubles.tell("dns", "refused")
+    since = troubles.now[0].since
+    troubles.tell("dns", "refused again")
+    assert troubles.now[0].since == since
+    with troubles.kept_from("dns"):
+        pass
+    assert troubles.now == ()
+
+
+def test_a_site_fences_itself_only_where_the_other_is_surely_ahead() -> None:
+    own, ahead = site("oslo", primary(timeline=1)), site("bergen", primary(timeline=2))
+    assert reason(own, ahead) is not None
+    assert reason(own, Silence("bergen", "no answer", NOW, ahead)) is None
+    assert reason(own, site("bergen", primary(timeline=1))) is None
+    assert reason(own, site("bergen", standby(timeline=2))) is None
+    assert reason(own, site("bergen", primary(timeline=2, system_identifier="8"))) is None
+    assert reason(site("oslo", standby()), ahead) is None
+    assert reason(ahead, own) is None
+
+
+def test_the_last_position_is_kept_as_it_moves_and_read_back(tmp_path: Path) -> None:
+    keeper = memory.Keeper(tmp_path / "last.json")
+    oslo = site("oslo", primary(flushed=1000))
+    keeper.note(oslo, NOW)
+    assert keeper.note(site("oslo", primary(flushed=2000)), NOW + 0.1) == keeper.kept  # at most each second
+    keeper.note(site("oslo", primary(flushed=3000)), NOW + 1)
+    found = memory.read(tmp_path / "last.json")
+    assert found is not None and found.flushed == 3000 and found.timeline == 1
+    assert (tmp_path / "last.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "last.json").write_text("{")
+    assert memory.read(tmp_path / "last.json") is None
+
+
+def test_the_guards_word_is_only_told_where_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "guard.json"
+    assert guardword.holding(file) is None
+    file.write_text('{"verdict": "allow", "reason": "well"}')
+    assert guardword.holding(file) is None
+    file.write_text('{"verdict": "hold", "reason": "bergen is ahead"}')
+    assert guardword.holding(file) == "bergen is ahead"
+
+
+def test_systemd_is_told_by_datagrams(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
+        notifier.ready("up")
+        notifier.alive("well")
+        assert systemd.recv(100) == b"READY=1\nSTATUS=up"
+        assert systemd.recv(100) == b"WATCHDOG=1\nSTATUS=well"
+        assert notifier.watchdog_seconds == 30
+    notifier.alive("nobody listens")
+    Notifier({}).ready("by hand")
+
+
+def test_units_are_read_in_the_order_asked_for_and_a_missing_one_is_told() -> None:
+    text = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\n\nId=b.service\nLoadState=not-found\n"
+    assert [(unit.name, unit.active) for unit in parse(text, ("a.service", "b.service"))] == [
+        ("a.service", "active"),
+        ("b.service", "missing"),
+    ]
+
+
+def test_an_answers_head_is_read_and_what_is_no_http_is_refused() -> None:
+    assert parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n") == (200, 12)
+    assert parse_head(b"HTTP/1.1 404 Not Found\r\n\r\n") == (404, None)
+    with pytest.raises(ValueError, match="not HTTP"):
+        parse_head(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+
+def test_a_new_token_is_noticed_and_a_missing_one_is_none(tmp_path: Path) -> None:
+    token = Token(tmp_path / "token")
+    assert token.read() is None
+    (tmp_path / "token").write_text("one\n")
+    assert token.read() == "one"
+    (tmp_path / "new").write_text("two\n")
+    (tmp_path / "new").replace(tmp_path / "token")
+    assert token.read() == "two"
+
+
+def test_the_unit_is_watched_restarted_and_changes_with_the_release() -> None:
+    text = unit_text(SPEC, "r1")
+    for wanted in ("Type=notify", "WatchdogSec=30", "Restart=always", "wg-quick@wg0.service", "postgresql@15-main"):
+        assert wanted in text
+    assert unit_text(SPEC, "r2") != text
+    assert "RuntimeDirectoryPreserve=yes" in text  # the guard's mark must outlive the agent
+
+
+def test_a_site_says_what_it_said_when_it_falls_silent() -> None:
+    last = site("oslo", primary())
+    assert replace(Silence("oslo", "gone", NOW), last=last).last == last

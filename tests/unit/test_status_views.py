@@ -1,0 +1,99 @@
+"""What a person sees: the sentence, the bars, and a picture that fits its width."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from secondsite.cli.views import readiness
+from secondsite.cli.views.sparkline import BARS, GAP, PLAIN, drawn, fitted
+from secondsite.cli.views.status import shown
+from secondsite.cli.views.verdict import verdict
+from secondsite.objectives.document import document
+from secondsite.objectives.rto import PastRun
+from secondsite.objectives.snapshot import Silence, SiteView
+from secondsite.objectives.status import assess
+from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby, views, well
+
+
+def told(seen: dict[str, SiteView], history: tuple[PastRun, ...] = ()) -> dict[str, Any]:
+    status = assess(SPEC, seen, history, datetime.fromtimestamp(NOW, UTC))
+    made: dict[str, Any] = json.loads(json.dumps(document(status)))
+    return made
+
+
+def lines(picture: Any, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    console.print(picture)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_sentence_says_what_would_be_lost_and_when_one_is_back() -> None:
+    said = verdict(told(well(), tuple(PastRun("drill", str(n), NOW - 60, 40.0) for n in range(3))))
+    assert said.word == "READY"
+    assert said.text == (
+        "If oslo burned now you would lose about 2.0 s of work; back in about 40.0 s (median of the last 3 drills)."
+    )
+
+
+def test_without_a_rehearsal_no_time_is_promised() -> None:
+    assert "has never been measured" in verdict(told(well())).text
+
+
+def test_a_silent_primary_is_told_with_what_was_lost_then() -> None:
+    seen = well() | {"oslo": Silence("oslo", "no answer", NOW - 90, site("oslo", primary()))}
+    said = verdict(told(seen))
+    assert said.word == "PRIMARY SILENT" and "for 1m 30s" in said.text
+
+
+def test_two_primaries_are_the_worst_word() -> None:
+    assert verdict(told(well() | {"bergen": site("bergen", primary(timeline=2))})).word == "TWO PRIMARIES"
+
+
+def test_a_silent_standby_leaves_nowhere_to_go() -> None:
+    assert "nowhere to go" in verdict(told(well() | {"bergen": Silence("bergen", "no answer", NOW - 5)})).text
+
+
+@given(views(), st.sampled_from([80, 110]))
+def test_the_picture_always_fits_its_width(seen: dict[str, SiteView], width: int) -> None:
+    for line in lines(shown(told(seen), width), width) + lines(readiness.shown(told(seen), width), width):
+        assert len(line) <= width
+
+
+def test_every_site_replica_and_hint_is_in_the_picture() -> None:
+    text = "\n".join(lines(shown(told(well() | {"bergen": site("bergen", standby(), agent_running=False)}), 80), 80))
+    for wanted in ("oslo", "bergen", "database", "uploads", "the agent is not running", "systemctl start"):
+        assert wanted in text
+
+
+def test_what_cannot_be_known_is_asked_and_not_answered() -> None:
+    text = lines(readiness.shown(told(well() | {"oslo": Silence("oslo", "no answer", NOW)}), 80), 80)
+    assert any(line.startswith("?") and "same-cluster" in line for line in text)
+    assert any(line.startswith("no") and "reachable" in line for line in text)
+
+
+@given(st.lists(st.none() | st.floats(0, 1e6), max_size=80), st.floats(0.1, 1e5), st.sampled_from([BARS, PLAIN]))
+def test_a_gap_is_a_gap_and_everything_else_a_bar(values: list[float | None], agreed: float, bars: str) -> None:
+    line = drawn(values, agreed, bars=bars)
+    assert len(line) == len(values)
+    assert all((sign == GAP) == (value is None) for sign, value in zip(line, values, strict=True))
+
+
+@given(st.lists(st.none() | st.floats(0, 1e6), min_size=1, max_size=80), st.integers(1, 60))
+def test_fewer_bars_still_show_the_worst(values: list[float | None], width: int) -> None:
+    known = [value for value in values if value is not None]
+    fit = [value for value in fitted(values, width) if value is not None]
+    assert max(fit, default=None) == max(known, default=None)
+
+
+@pytest.mark.parametrize("width", [0, -3])
+def test_no_room_is_no_bars(width: int) -> None:
+    assert fitted([1.0], width) == []
