@@ -19,7 +19,6 @@ from secondsite.database import conffile
 from secondsite.database.cluster import OWNER
 from secondsite.database.controldata import read
 from secondsite.database.facts import Facts
-from secondsite.database.follow import SIGNAL
 from secondsite.database.gather import config_files
 from secondsite.database.node import Node
 from secondsite.errors import FinalError
@@ -80,10 +79,11 @@ class ClusterConfig:
     async def _unused(self) -> bool:
         """The cluster here is what a package's installation leaves: no object of anybody's, never a standby."""
         data = self.node.cluster.data
-        if not (data / "PG_VERSION").exists() or (data / SIGNAL).exists():
+        primary = self.facts.primary
+        if not (data / "PG_VERSION").exists() or primary is None:
             return False
         control = await read(self.node.cluster)
-        return control.untouched and not control.was_standby
+        return control.untouched and control.system_identifier != primary.system_identifier
 
     def _files(self) -> Mapping[str, str]:
         primary = self.facts.primary

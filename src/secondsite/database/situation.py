@@ -125,7 +125,7 @@ def _refuse_foreign(now: Situation, data: DataFolder) -> None:
             step="seed",
             hint="secondsite status",
         )
-    if now.replace or _pristine(data):
+    if now.replace or _pristine(data, primary):
         return
     raise FinalError(
         f"the data folder holds something that is not a standby of this primary: {describe(data, primary)}",
@@ -135,9 +135,11 @@ def _refuse_foreign(now: Situation, data: DataFolder) -> None:
     )
 
 
-def _pristine(data: DataFolder) -> bool:
-    """Nobody ever made anything in it: what a package's installation leaves."""
-    return data.control is not None and data.control.untouched and not data.control.was_standby
+def _pristine(data: DataFolder, primary: HostFacts | None) -> bool:
+    """Another cluster in which nobody ever made anything: what a package's installation leaves."""
+    if data.control is None or primary is None or data.control.system_identifier == primary.system_identifier:
+        return False
+    return data.control.untouched
 
 
 def describe(data: DataFolder, primary: HostFacts | None) -> str:
