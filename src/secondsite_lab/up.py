@@ -13,6 +13,7 @@ from secondsite_lab import (
     down,
     identity,
     image,
+    limits,
     lock,
     network,
     power,
@@ -81,6 +82,7 @@ def _workshop(lab: Lab, wanted: Record, tell: Tell) -> image.Workshop:
 
 
 def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
+    limits.raise_inotify_instances()
     store = wanted.store()
     with down.machine_lock(tell):
         shared.open_for(store)
