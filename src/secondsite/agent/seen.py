@@ -21,8 +21,9 @@ def views_document(site: str, now: float, views: Mapping[str, SiteView], history
 
 
 def views_from(document: Mapping[str, Any]) -> dict[str, SiteView]:
-    """The inverse. Raises ValueError (pydantic.ValidationError) on another version's document."""
-    return {site: _read_view(site, told) for site, told in document["views"].items()}
+    """The inverse of either form. Raises ValueError (pydantic.ValidationError) on another version's document."""
+    own = {document["site"]: from_json(document)} if "database" in document else {}
+    return own | {site: _read_view(site, told) for site, told in document["views"].items()}
 
 
 def history_from(document: Mapping[str, Any]) -> tuple[PastRun, ...]:

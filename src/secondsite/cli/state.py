@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from secondsite.cli.options import Config, Json, find_config
 
 
 def run(*, config: Config = None, json: Json = False) -> int:
-    """Print what this host knows of itself and of its peer, as JSON; from its agent, else looked at directly."""
+    """Print the state of this host, and below ``views`` what it knows of its peer; from its agent, else directly.
+
+    It is always JSON.
+    """
     from secondsite.agent.client import get
     from secondsite.cli.render import emit_json
     from secondsite.errors import RetryableError
 
     try:
-        emit_json(get("/v1/views"))
+        seen = get("/v1/views")
     except RetryableError:
         import asyncio
 
@@ -22,5 +28,13 @@ def run(*, config: Config = None, json: Json = False) -> int:
         from secondsite.spec.load import load
 
         path = find_config(config)
-        emit_json(asyncio.run(observe_here(load(path), this_host(path)[1], SystemClock())))
+        seen = asyncio.run(observe_here(load(path), this_host(path)[1], SystemClock()))
+    emit_json(own_first(seen))
     return 0
+
+
+def own_first(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with this site's own state at the top level, and only the peer left under ``views``."""
+    views = dict(document["views"])
+    own = views.pop(document["site"])
+    return {**own["state"], **document, "views": views}

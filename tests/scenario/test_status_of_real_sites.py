@@ -1,0 +1,93 @@
+"""Status and readiness on real hosts: well, with a dead primary, with a dead agent, over SSH and on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from secondsite.cli.schemas import conforms
+from tests.scenario.conftest import Lab
+
+HOST_SECONDS = 0.4
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def on_host(lab: Lab, host: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(lab.on(host, "secondsite status --json || true"))
+    return told
+
+
+def critical(status: dict[str, Any]) -> set[str]:
+    return {finding["check"] for finding in status["findings"] if finding["severity"] == "critical"}
+
+
+def test_status_tells_the_truth_through_a_dead_agent_and_a_dead_primary(applied: Lab) -> None:
+    until(lambda: bool(on_host(applied, "bergen")["ready"]))
+    _both_places_agree(applied)
+    _a_dead_agent_is_told_and_hides_nothing(applied)
+    _a_paused_replay_is_no_readiness(applied)
+    _a_dead_primary_is_told_from_everywhere_within_seconds(applied)
+
+
+def _both_places_agree(lab: Lab) -> None:
+    here, there = on_host(lab, "oslo"), lab.run("status", "--json").expect(0).document
+    for status in (here, there):
+        conforms("status", status)
+        assert status["sites"]["oslo"]["role"] == "primary" and status["sites"]["bergen"]["role"] == "standby"
+        assert status["sites"]["bergen"]["database"]["state"] == "streaming"
+        assert 0 <= status["rpo"]["estimated_seconds"] < 10
+    lab.run("readiness").expect(0)
+    state = json.loads(lab.on("oslo", "secondsite state --json"))
+    assert state["agent_running"] and state["database"]["role"] == "primary"
+    if os.cpu_count() and os.getloadavg()[0] < os.cpu_count():  # a busy machine says nothing about us
+        told = lab.on("oslo", "for n in 1 2 3 4 5; do s=$(date +%s.%N); secondsite status --json >/dev/null || true; "
+                      "e=$(date +%s.%N); echo \"$e - $s\" | python3 -c 'print(eval(input()))'; done")  # fmt: skip
+        assert min(float(line) for line in told.split()) < HOST_SECONDS
+
+
+def _a_dead_agent_is_told_and_hides_nothing(lab: Lab) -> None:
+    lab.on("bergen", "systemctl stop secondsite-agent")
+    status = on_host(lab, "bergen")
+    assert "agent" in critical(status)
+    assert status["sites"]["bergen"]["database"]["state"] == "streaming"
+    assert status["sites"]["oslo"]["reachable"]
+    until(lambda: "reachable" in critical(on_host(lab, "oslo")), 15)
+    assert "agent" in critical(lab.run("status", "--json").expect(1).document)
+    lab.on("bergen", "systemctl start secondsite-agent")
+    until(lambda: bool(on_host(lab, "oslo")["ready"]))
+
+
+def _a_paused_replay_is_no_readiness(lab: Lab) -> None:
+    ask = "runuser -u postgres -- psql -qAtc"
+    lab.on("bergen", f"{ask} 'select pg_wal_replay_pause()'")
+    until(lambda: "replay-paused" in critical(on_host(lab, "bergen")), 10)
+    time.sleep(3)
+    status = on_host(lab, "oslo")
+    assert status["replicas"][0]["state"] == "paused"
+    assert status["rpo"]["estimated_seconds"] < 10  # what is received is not lost
+    lab.on("bergen", f"{ask} 'select pg_wal_replay_resume()'")
+    until(lambda: bool(on_host(lab, "bergen")["ready"]))
+
+
+def _a_dead_primary_is_told_from_everywhere_within_seconds(lab: Lab) -> None:
+    lab.lab("power-off", "oslo")
+    until(lambda: not on_host(lab, "bergen")["sites"]["oslo"]["reachable"], 10)
+    status = on_host(lab, "bergen")
+    assert not status["ready"] and status["primary"] == "oslo"
+    assert status["sites"]["oslo"]["last_known"]["role"] == "primary"
+    before = status["replicas"][0]["lag_seconds"]
+    time.sleep(3)
+    assert on_host(lab, "bergen")["replicas"][0]["lag_seconds"] >= before + 2
+    ran = lab.run("status", "--json").expect(1)
+    assert not ran.document["sites"]["oslo"]["reachable"] and ran.document["sites"]["bergen"]["reachable"]
+    assert ran.seconds < 15
+    until(lambda: on_host(lab, "bergen")["replicas"][0]["state"] == "receiver-down", 30)
