@@ -153,7 +153,7 @@ class Unit:
         if done.ok:
             return
         told = await run(
-            ["journalctl", "-u", self.unit, "-n", "8", "--no-pager", "-o", "cat"],
+            ["journalctl", "-u", self.unit, "-n", "12", "--no-pager", "-o", "cat"],
             timeout=LOOK_SECONDS, check=False,
         )  # fmt: skip
         raise FinalError(
@@ -168,4 +168,4 @@ def last_words(log: str) -> str:
     """The end of a unit's log on one line, without systemd's own remarks."""
     rows = [row.strip() for row in log.splitlines() if row.strip()]
     own = [row for row in rows if not re.match(r"\S+\.service: |(Starting|Started|Stopped|Failed to start) ", row)]
-    return " / ".join((own or rows)[-3:])[-600:]
+    return " / ".join((own or rows)[-4:])[-600:]

@@ -60,10 +60,21 @@ class Interface:
             if "restart" in acts or "start" in acts:
                 await run(["systemctl", "stop", self._unit], timeout=STEP_SECONDS, check=False, step=self.name)
                 await self._remove_leftover()
-            await units.Unit(self._unit).apply(change, emit)
+            await self._start(change, emit)
         if await self._acts():
             await self._set()
         await self._settled()
+
+    async def _start(self, change: Change, emit: Emit) -> None:
+        try:
+            await units.Unit(self._unit).apply(change, emit)
+        except SecondsiteError as failed:
+            if "Connection reset by peer" in failed.message:  # wireguard-go died before wg could speak to it
+                failed.hint = (
+                    "wireguard-go needs an inotify instance, and this machine may be out of them:"
+                    " sysctl fs.inotify.max_user_instances; or install a kernel with WireGuard"
+                )
+            raise
 
     async def _acts(self) -> list[str]:
         unit = await units.look(self._unit)
