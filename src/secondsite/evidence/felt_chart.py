@@ -1,0 +1,142 @@
+"""What the customer felt, as a picture: one mark an attempt, and the moments that explain them. Pure geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secondsite.evidence.axis import Axis, Tick
+from secondsite.evidence.milestones import Milestone, milestones, since_fault
+from secondsite.evidence.report import Felt, Report
+from secondsite.evidence.words import span
+
+WIDTH, LEFT, RIGHT = 960.0, 62.0, 948.0
+ROW, LANE, LETTER = 17.0, 34.0, 6.7
+_PLURALS = {"order": "orders", "file": "files", "visit": "visits"}
+_RANK = {kind: place for place, kind in enumerate(_PLURALS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A moment: its line begins at ``y``, its text stands beside it."""
+
+    kind: str
+    x: float
+    y: float
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Attempts of one kind. marks: shape (old, new, failed) to the path that draws all of them."""
+
+    label: str
+    y: float
+    marks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The time without service."""
+
+    left: float
+    right: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Everything the template draws. top: where the lanes begin, bottom: where the axis is."""
+
+    height: float
+    top: float
+    bottom: float
+    ticks: list[Tick]
+    flags: list[Flag]
+    lanes: list[Lane]
+    gap: Gap | None
+    window: tuple[float, float]
+    shapes: list[str]
+
+
+def chart(report: Report) -> Chart | None:
+    """The picture around the outage; None where no customer was at work."""
+    series = report["customer"]["series"]
+    if not series:
+        return None
+    lost, back = _outage(report)
+    axis = _axis(series, milestones(report), lost, back)
+    flags = _flags(axis, milestones(report))
+    top = max((flag.y for flag in flags), default=0.0) + ROW
+    kinds = sorted({one["kind"] for one in series}, key=lambda kind: (_RANK.get(kind, len(_RANK)), kind))
+    gap = None
+    if lost is not None and back is not None:
+        gap = Gap(axis.x(lost), axis.x(back), f"{span(report['customer']['outage_seconds'])} without service")
+        top += 22
+    lanes = [_lane(report, axis, kind, top + LANE * (place + 0.5)) for place, kind in enumerate(kinds)]
+    bottom = top + LANE * len(lanes)
+    shapes = [shape for shape in ("old", "new", "failed") if any(shape in lane.marks for lane in lanes)]
+    return Chart(bottom + 26, top, bottom, axis.ticks(), flags, lanes, gap, (axis.start, axis.end), shapes)
+
+
+def shape_of(report: Report, attempt: Felt) -> str:
+    """failed, old (answered where the fault was) or new (answered by another site)."""
+    if not attempt["ok"]:
+        return "failed"
+    broken = report["scope"]["sites"].get(report["scenario"]["site"])
+    elsewhere = broken is not None and attempt["site"] is not None and attempt["site"] != broken["public"]
+    return "new" if elsewhere else "old"
+
+
+def _outage(report: Report) -> tuple[float | None, float | None]:
+    customer = report["customer"]
+    return since_fault(report, customer["last_good_before"]), since_fault(report, customer["first_good_after"])
+
+
+def _axis(series: Sequence[Felt], marked: Sequence[Milestone], lost: float | None, back: float | None) -> Axis:
+    """From before the first to behind the last moment of interest, as far as there were customers."""
+    points = [one.seconds for one in marked] + [at for at in (lost, back) if at is not None]
+    times = [one["t"] for one in series]
+    if not points:
+        return Axis(min(times), max(times), LEFT, RIGHT)
+    room = max(1.0, 0.2 * (max(points) - min(points)))
+    start = max(min(points) - room, min([*times, *points]))
+    end = min(max(points) + room, max([*times, *points]))
+    return Axis(start, end, LEFT, RIGHT)
+
+
+def _flags(axis: Axis, marked: Sequence[Milestone]) -> list[Flag]:
+    """Each text a row below the one before it, so that no line crosses a text; back on top where there is room."""
+    flags: list[Flag] = []
+    row, reach = 0, 0.0
+    for one in marked:
+        x, text = axis.x(one.seconds), f"{one.label} {one.seconds:+.2f} s".replace("-", "−")
+        if one.kind == "fault":
+            text = one.label
+        wide = len(text) * LETTER + 10
+        row = 0 if x > reach else row + 1
+        reach = max(reach, x + wide)
+        anchor = "end" if x + wide > WIDTH else "start"
+        flags.append(Flag(one.kind, x, 12 + row * ROW, text, anchor))
+    return flags
+
+
+def _lane(report: Report, axis: Axis, kind: str, y: float) -> Lane:
+    places: dict[str, dict[float, None]] = {}
+    for one in report["customer"]["series"]:
+        if one["kind"] == kind and axis.start <= one["t"] <= axis.end:
+            places.setdefault(shape_of(report, one), {})[axis.x(one["t"])] = None
+    marks = {shape: "".join(_mark(shape, x, y) for x in xs) for shape, xs in places.items()}
+    return Lane(_PLURALS.get(kind, kind), y, marks)
+
+
+def _mark(shape: str, x: float, y: float) -> str:
+    """A dot, a diamond, or a cross: they differ without colour."""
+    match shape:
+        case "old":
+            return f"M{x:g} {y:g}m-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z"
+        case "new":
+            return f"M{x:g} {y - 5:g}l5 5l-5 5l-5-5z"
+        case _:
+            return f"M{x - 3.8:g} {y - 3.8:g}l7.6 7.6m0-7.6l-7.6 7.6"

@@ -1,0 +1,94 @@
+"""The verdict in one sentence, and the four numbers that stand behind it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondsite.evidence.report import Report
+from secondsite.evidence.words import NOT_MEASURED, count, listed, objective, span
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A big number. state: good, bad or unknown. share: of the objective, for a gauge; None without one."""
+
+    title: str
+    value: str
+    beside: str
+    state: str
+    share: float | None = None
+
+
+def sentence(report: Report) -> str:
+    """What was broken, what customers felt of it, and what is gone."""
+    fault, customer, rpo = report["scenario"], report["customer"], report["rpo"]
+    where = f" at {fault['site']}" if fault["site"] else ""
+    goal = f"(objective {objective(report['rto']['objective_seconds'])})"
+    interruption = outage(report)
+    if interruption == NOT_MEASURED:
+        felt = "how long customers were without service was not measured"
+    elif customer["outage_seconds"] is None:
+        felt = "customers noticed no interruption"
+    else:
+        felt = f"customers were without service for {interruption} {goal}"
+    return f"{fault['title'] or fault['fault']}{where}: {felt}, and {lost_work(report)}" + (
+        f" (objective {objective(rpo['objective_seconds'])})." if rpo["measured_seconds"] is not None else "."
+    )
+
+
+def lost_work(report: Report) -> str:
+    """What is gone, in words."""
+    rpo = report["rpo"]
+    orders, files, seconds = rpo["orders_lost"], rpo["files_lost"], rpo["measured_seconds"]
+    if orders is None and files is None:
+        return f"what is lost was {NOT_MEASURED}"
+    if not orders and not files and orders is not None and files is not None:
+        return "nothing that had been acknowledged is lost"
+    things = [count(number, noun) for number, noun in ((orders, "order"), (files, "file")) if number is not None]
+    verb = "is" if (orders or 0) + (files or 0) == 1 else "are"
+    return f"{listed(things)} {verb} lost" + (f", {span(seconds)} of work" if seconds is not None else "")
+
+
+def outage(report: Report) -> str:
+    """The time without service. "none seen" only where customers tried after the fault and none failed."""
+    customer = report["customer"]
+    if customer["outage_seconds"] is not None:
+        return span(customer["outage_seconds"])
+    after = [one for one in customer["series"] if one["t"] >= 0]
+    return "none seen" if after and all(one["ok"] for one in customer["series"]) else NOT_MEASURED
+
+
+def figures(report: Report) -> list[Figure]:
+    """Time without service, work lost, orders lost, files lost."""
+    rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
+    return [
+        Figure(
+            "Customers without service", outage(report), _goal("RTO", rto["objective_seconds"]),
+            _state(rto["met"]), _share(customer["outage_seconds"], rto["objective_seconds"]),
+        ),
+        Figure(
+            "Work lost", span(rpo["measured_seconds"]), _goal("RPO", rpo["objective_seconds"]),
+            _state(rpo["met"]), _share(rpo["measured_seconds"], rpo["objective_seconds"]),
+        ),
+        _lost("Orders lost", rpo["orders_lost"], customer["orders_acknowledged"], rpo["met"]),
+        _lost("Files lost", rpo["files_lost"], customer["files_acknowledged"], rpo["met"]),
+    ]  # fmt: skip
+
+
+def _lost(title: str, lost: int | None, acknowledged: int | None, met: bool | None) -> Figure:
+    of = "acknowledged: not counted" if acknowledged is None else f"of {acknowledged} acknowledged"
+    if lost is None:
+        return Figure(title, NOT_MEASURED, of, "unknown")
+    return Figure(title, str(lost), of, "good" if lost == 0 else _state(met))
+
+
+def _goal(name: str, seconds: float | None) -> str:
+    return f"{name}: at most {objective(seconds)}" if seconds is not None else f"{name}: not set"
+
+
+def _state(met: bool | None) -> str:
+    return {True: "good", False: "bad", None: "unknown"}[met]
+
+
+def _share(value: float | None, goal: float | None) -> float | None:
+    return None if value is None or not goal else value / goal
