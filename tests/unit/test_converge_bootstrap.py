@@ -17,6 +17,7 @@ from secondsite.cli.bootstrap import preflight, serve
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.lock import hold
 from secondsite.cli.bootstrap.look import HostLook, from_json
+from secondsite.cli.bootstrap.order import without_repeats
 from secondsite.cli.bootstrap.ports import Listener, parse, strangers
 from secondsite.cli.bootstrap.program import Program
 from secondsite.cli.bootstrap.request import Kind, Phase, Request
@@ -244,3 +245,11 @@ async def test_the_loop_goes_on_while_a_person_thinks(
             await asked
         assert declined.value.slug == "declined"
     os.close(ours)
+
+
+def test_a_package_is_announced_once() -> None:
+    first = ChangePlanned("packages", "oslo", "install a b", "+a\n+b")
+    changes = [first, ChangePlanned("file", "oslo", "x"), ChangePlanned("packages", "oslo", "install b", "+b")]
+    assert without_repeats(changes) == changes[:2]
+    other = ChangePlanned("packages", "oslo", "install c", "+c")
+    assert without_repeats([first, other]) == [first, other]

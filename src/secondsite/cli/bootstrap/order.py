@@ -71,7 +71,7 @@ class Order:
                 await self._converge(site, phase, note, dry_run=True)
 
         await each(self.spec.site_names, one)
-        self.changes = [change for site in self.spec.site_names for change in found[site]]
+        self.changes = [change for site in self.spec.site_names for change in without_repeats(found[site])]
         return self.changes
 
     async def apply(self, *, allowed: Sequence[str] | None) -> None:
@@ -183,3 +183,16 @@ def with_flag(error: SecondsiteError, site: str, primary: str) -> SecondsiteErro
             f" copies {primary} anew); a former primary comes back with: secondsite failback"
         )
     return error
+
+
+def without_repeats(changes: Sequence[ChangePlanned]) -> list[ChangePlanned]:
+    """Packages that an earlier phase installs are not announced again by a later one. One site's changes; pure."""
+    told: set[str] = set()
+    kept = []
+    for change in changes:
+        rows = set(change.diff.splitlines()) if change.resource == "packages" else set()
+        if rows and rows <= told:
+            continue
+        told |= rows
+        kept.append(change)
+    return kept

@@ -64,8 +64,9 @@ async def _prepare(now: Situation) -> Sequence[Resource]:
     version = now.spec.database.cluster.split("/")[0]
     packages = ("postgresql-common", f"postgresql-{version}", f"postgresql-client-{version}")
     release = own_release()
+    mirror = ("rsync",) if now.spec.files else ()  # here too, so that apt runs once
     return [
-        wanted(await tunnel.packages(), *packages),
+        wanted(await tunnel.packages(), *packages, *mirror),
         Directory(paths.ETC, keep=True),
         Directory(paths.STATE, mode=0o700),
         *([Program(release)] if release is not None else []),
