@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,11 @@ import pytest
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress
 from secondsite.files import engine, store
+from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
+from secondsite.files.state import FilesStatus
+from secondsite.spec import Tunnel
+from tests.integration.database_clusters import specification
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
 
 
@@ -199,3 +205,49 @@ async def test_a_large_pull_tells_how_far_it_is(uploads: Mirror) -> None:
     assert result.bytes == 8_000_000
     assert seen[-1].done == 8_000_000
     assert result.seconds > 1
+
+
+async def test_promotion_ends_a_pull_that_runs_and_its_word_stays(uploads: Mirror) -> None:
+    (uploads.source / "large").write_bytes(os.urandom(20_000_000))
+    pulling = asyncio.create_task(uploads.pull(bandwidth=1_000_000))
+    lock = uploads.store / "uploads.lock"
+    async with asyncio.timeout(10):
+        while not (lock.exists() and lock.read_text() and uploads.target.exists()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    began = time.monotonic()
+    await engine.promote(uploads.fileset, uploads.store)
+    assert time.monotonic() - began < 2
+    result = await pulling
+    assert not result.complete
+    assert store.load("uploads", uploads.store).role == "source"
+    assert not (uploads.target / "large").exists()
+
+
+async def test_two_pulls_of_one_set_take_turns(uploads: Mirror) -> None:
+    fill(uploads.source, 5)
+    first, second = await asyncio.gather(uploads.pull(), uploads.pull())
+    assert first.complete and second.complete
+    assert {first.files, second.files} == {5, 0}
+
+
+async def test_the_keeper_follows_the_source_while_this_site_is_standby(uploads: Mirror) -> None:
+    spec = specification(1)
+    files = (uploads.fileset.model_copy(update={"interval": 0.1}),)
+    tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": uploads.port})
+    keeper = Keeper(spec.model_copy(update={"files": files, "tunnel": tunnel}), "bergen", store=uploads.store)
+    standby = False
+    keeping = asyncio.create_task(keeper.keep(lambda: standby))
+    fill(uploads.source, 3)
+    await asyncio.sleep(0.5)
+    assert [state.status for state in keeper.states()] == [FilesStatus.SOURCE]
+    standby = True
+    async with asyncio.timeout(10):
+        while [state.status for state in keeper.states()] != [FilesStatus.CURRENT]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    (uploads.source / "later").write_text("later")
+    async with asyncio.timeout(10):
+        while not (uploads.target / "later").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping

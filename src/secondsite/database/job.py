@@ -58,6 +58,7 @@ class SystemdJob:
                 "systemd-run",
                 f"--unit={self.unit}",
                 "--quiet",
+                "--description=secondsite: base backup from the primary",
                 f"--uid={user}",
                 "--property=Type=exec",
                 f"--property=StandardError=truncate:{log}",

@@ -7,7 +7,6 @@ suddenly empty costs the copy nothing, and an idle pull costs one pass.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -186,7 +185,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
         return False, None
     if work.files or work.deleted or seen.created:
         try:
-            await asyncio.to_thread(sync_file_system, target)
+            await sync_file_system(target)
         except OSError as failing:
             work.reason = f"the disk did not take what was pulled: {failing}"
             return False, None
