@@ -7,43 +7,53 @@ events as JSON lines on standard output.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from secondsite.cli.options import Config, find_config
 from secondsite.cli.this_host import site_here, this_host
 from secondsite.errors import Exit, HalfwayError, RetryableError, SecondsiteError
 from secondsite.events import Emit, Note, Result, from_line, to_line
-from secondsite.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from secondsite.spec import Spec
 
 
 async def run(kind: str, /, *, config: Config = None) -> int:
     """Carry out a procedure on this host, for somebody at the other end of a pipe."""
     import json
 
-    spec, site = this_host(find_config(config))
+    site = site_here() or this_host(find_config(config))[1]
     arguments = json.loads(sys.stdin.readline() or "{}")
     try:
-        result = await carry_out(spec, kind, arguments, at=site, emit=lambda event: print(to_line(event), flush=True))
+        result = await carry_out(
+            lambda: this_host(find_config(config))[0],
+            kind,
+            arguments,
+            at=site,
+            emit=lambda event: print(to_line(event), flush=True),
+        )
     except SecondsiteError as error:
         result = Result(error.as_json(), int(error.exit))
     print(to_line(result), flush=True)
     return result.exit_code
 
 
-async def carry_out(spec: Spec, kind: str, arguments: Mapping[str, Any], *, at: str, emit: Emit) -> Result:
+async def carry_out(
+    spec: Callable[[], Spec], kind: str, arguments: Mapping[str, Any], *, at: str, emit: Emit
+) -> Result:
     """Carry out procedure ``kind`` at site ``at`` and pass its events on; the result as that host gave it.
 
     On the host itself the agent does it, so that it outlives this terminal; without an agent this process does it
-    itself, under the same lock.
+    itself, under the same lock. ``spec`` is only called where the file is needed: the agent has read it already, and
+    reading it again would cost a tenth of a second without service.
     """
     if site_here() != at:
         from secondsite.remote.procedure import carry_out_there
 
-        return await carry_out_there(spec, kind, arguments, at=at, emit=emit)
+        return await carry_out_there(spec(), kind, arguments, at=at, emit=emit)
     from secondsite.agent.client import event_lines
 
     lines = event_lines("POST", f"/v1/procedures/{kind}", arguments)
@@ -54,7 +64,7 @@ async def carry_out(spec: Spec, kind: str, arguments: Mapping[str, Any], *, at: 
         from secondsite.wiring import Procedures
 
         emit(Note("no agent answers on this host: doing it from here", at, "warning"))
-        return await Procedures(spec, at, SystemClock()).run(kind, arguments, emit)
+        return await Procedures(spec(), at, SystemClock()).run(kind, arguments, emit)
     try:
         return _follow(told, kind, emit)
     finally:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from secondsite.events import Emit, Result
     from secondsite.spec import Spec
@@ -53,12 +53,19 @@ async def run(
     """
     from secondsite.cli.carry_out import raise_error_of
     from secondsite.cli.render import Renderer, confirm, emit_json
+    from secondsite.cli.this_host import site_here
     from secondsite.clock import SystemClock, to_text
-    from secondsite.spec.load import load
 
     commanded_at = to_text(SystemClock().now())
-    spec = load(find_config(config)).spec
-    site = _target(spec, to)
+    path = find_config(config)
+
+    def spec() -> Spec:
+        from secondsite.spec.load import load
+
+        return load(path).spec
+
+    site = site_here() if to in (None, site_here()) else None
+    site = site or _target(spec(), to)
     arguments: dict[str, Any] = {
         "to": site,
         "commanded_at": commanded_at,
@@ -72,7 +79,7 @@ async def run(
         return await _preview(spec, site, as_json=json)
     if not (yes or resume):
         await _preview(spec, site, as_json=False)
-        confirm(f"Let {site} take over from {spec.peer_of(site)} now?", yes=yes)
+        confirm(f"Let {site} take over from {spec().peer_of(site)} now?", yes=yes)
         arguments["commanded_at"] = to_text(SystemClock().now())
     result = await _with_consent(spec, site, arguments, Renderer(), interactive=not (yes or json))
     raise_error_of(result)
@@ -85,19 +92,19 @@ async def run(
     return result.exit_code
 
 
-def _target(spec: Spec, to: str | None) -> str:
-    from secondsite.cli.this_host import site_here
+def _target(spec: Spec, site: str | None) -> str:
     from secondsite.errors import UsageError
 
-    site = to or site_here()
     if site is None or site not in spec.sites:
         names = ", ".join(spec.sites)
-        said = f"{to} is no site of this file" if to else "which site shall take over?"
+        said = f"{site} is no site of this file" if site else "which site shall take over?"
         raise UsageError(f"{said} (sites: {names})", slug="no-such-site", hint="secondsite failover --to SITE")
     return site
 
 
-async def _with_consent(spec: Spec, site: str, arguments: dict[str, Any], emit: Emit, *, interactive: bool) -> Result:
+async def _with_consent(
+    spec: Callable[[], Spec], site: str, arguments: dict[str, Any], emit: Emit, *, interactive: bool
+) -> Result:
     """Run it; where only the consent to an unconfirmed fence is missing and a person is there, ask and run again."""
     from secondsite.cli.carry_out import carry_out
     from secondsite.cli.render import ask
@@ -107,7 +114,7 @@ async def _with_consent(spec: Spec, site: str, arguments: dict[str, Any], emit: 
         return result
     for error in result.document["errors"]:
         print(error["message"], file=sys.stderr)
-    if not ask(f"Is {spec.peer_of(site)} off, and do you accept the risk?"):
+    if not ask(f"Is {spec().peer_of(site)} off, and do you accept the risk?"):
         return result
     arguments = {**arguments, "accept_unconfirmed_fence": True}
     return await carry_out(spec, "failover", arguments, at=site, emit=emit)
@@ -117,7 +124,7 @@ def _only_consent_missing(document: Mapping[str, Any]) -> bool:
     return {error["error"] for error in document.get("errors", ())} == {"fence-unconfirmed"}
 
 
-async def _preview(spec: Spec, site: str, *, as_json: bool) -> int:
+async def _preview(spec: Callable[[], Spec], site: str, *, as_json: bool) -> int:
     """What would happen, step by step, and what is known of the loss. Changes nothing."""
     from secondsite.cli.carry_out import carry_out
     from secondsite.cli.render import emit_json

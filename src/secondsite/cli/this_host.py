@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondsite.errors import UsageError
-from secondsite.spec import Spec, paths
-from secondsite.spec.load import load
+from secondsite.spec import paths
+
+if TYPE_CHECKING:
+    from secondsite.spec import Spec
 
 
 def site_here() -> str | None:
@@ -19,6 +22,8 @@ def site_here() -> str | None:
 
 def this_host(config: Path) -> tuple[Spec, str]:
     """The file and this host's site. Raises UsageError (``not-a-site``) on a machine that is none."""
+    from secondsite.spec.load import load
+
     spec, site = load(config).spec, site_here()
     if site is None or site not in spec.sites:
         raise UsageError(

@@ -34,7 +34,7 @@ class Step(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: tuple[str, ...] = ()
     essential: ClassVar[bool] = True
     point_of_no_return: ClassVar[bool] = False
     timeout_seconds: ClassVar[float] = 60.0

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
-from secondsite.files.engine import last_complete, promote
+from secondsite.files.engine import demote, last_complete, promote
 from secondsite.files.rsync.pull import pull
 from secondsite.recovery.failover.context import Act
 from secondsite.recovery.failover.isolate import LONG_SECONDS
@@ -59,13 +59,17 @@ class LastPull(Act):
 
 
 class FilesWritable(Act):
-    """From now on the copies here are the originals."""
+    """From now on the copies here are the originals: no pull may write over what the application writes."""
 
     name = "files-writable"
     title = "Make the file sets writable"
-    needs = ("promote",)
+    needs = ("files",)
 
     async def apply(self, emit: Emit) -> Details:
         for fileset in self._context.spec.files:
             await promote(fileset)
         return {"sets": [fileset.name for fileset in self._context.spec.files]}
+
+    async def undo(self) -> None:
+        for fileset in self._context.spec.files:
+            await demote(fileset)

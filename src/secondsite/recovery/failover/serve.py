@@ -71,7 +71,7 @@ class Application(Act):
 
     name = "application"
     title = "Start the application"
-    needs = ("promote", "files-writable")
+    needs = ("promote",)
     timeout_seconds = 180.0
 
     async def apply(self, emit: Emit) -> Details:

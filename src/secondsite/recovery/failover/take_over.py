@@ -6,7 +6,7 @@ from secondsite.database import promote as database
 from secondsite.database.lsn import to_text
 from secondsite.database.promote import Promoted
 from secondsite.events import Emit, Progress
-from secondsite.recovery.failover.context import Act
+from secondsite.recovery.failover.context import Act, Context
 from secondsite.recovery.step import Details
 from secondsite.spec import paths
 
@@ -15,12 +15,19 @@ PROMOTE_SECONDS = 300.0
 
 
 class Drain(Act):
-    """Stop receiving, and replay everything that was received."""
+    """Stop receiving, and replay everything that was received.
+
+    A primary that answers is fenced first, because what it writes until then can still be received. From one that
+    has been silent for a while nothing comes any more: then both happen at the same time.
+    """
 
     name = "drain"
     title = "Replay everything received"
-    needs = ("fence",)
     timeout_seconds = 24 * 3600.0  # bounded by progress, not by time
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.needs = ("assess",) if context.peer_known_silent else ("assess", "fence")
 
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
