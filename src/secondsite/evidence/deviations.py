@@ -49,7 +49,7 @@ def _steps(report: Report) -> Iterator[Deviation]:
         if step["outcome"] in ("failed", "skipped", "undone"):
             told = ": ".join(part for part in (step["outcome"], step.get("message")) if part)
             yield Deviation("warning" if complete else "critical", step.get("title") or step["name"], told)
-    if procedure.get("fence") == "unconfirmed":
+    if procedure.get("fence") == "unconfirmed" and procedure.get("outcome") in ("completed", "blocked"):
         told = "it did not answer; the guard at its start has to keep it from accepting writes"
         yield Deviation("info", "the old primary was not confirmed to be stopped", told)
 

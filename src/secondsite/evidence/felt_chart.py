@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from secondsite.evidence.axis import Axis, Tick
 from secondsite.evidence.milestones import Milestone, milestones, since_fault
 from secondsite.evidence.report import Felt, Report
-from secondsite.evidence.words import span
+from secondsite.evidence.words import offset, span
 
 WIDTH, LEFT, RIGHT = 960.0, 62.0, 948.0
-ROW, LANE, LETTER = 17.0, 34.0, 6.7
+ROW, LANE, LETTER = 18.0, 34.0, 7.9  # LETTER: as wide as in the widest of usual fonts
 _PLURALS = {"order": "orders", "file": "files", "visit": "visits"}
 _RANK = {kind: place for place, kind in enumerate(_PLURALS)}
 
@@ -76,7 +76,7 @@ def chart(report: Report) -> Chart | None:
         top += 22
     lanes = [_lane(report, axis, kind, top + LANE * (place + 0.5)) for place, kind in enumerate(kinds)]
     bottom = top + LANE * len(lanes)
-    shapes = [shape for shape in ("old", "new", "failed") if any(shape in lane.marks for lane in lanes)]
+    shapes = [shape for shape in ("old", "failed", "new") if any(shape in lane.marks for lane in lanes)]
     return Chart(bottom + 26, top, bottom, axis.ticks(), flags, lanes, gap, (axis.start, axis.end), shapes)
 
 
@@ -107,18 +107,22 @@ def _axis(series: Sequence[Felt], marked: Sequence[Milestone], lost: float | Non
 
 
 def _flags(axis: Axis, marked: Sequence[Milestone]) -> list[Flag]:
-    """Each text a row below the one before it, so that no line crosses a text; back on top where there is room."""
+    texts = [one.label if one.kind == "fault" else f"{one.label} {offset(one.seconds, 2)}" for one in marked]
+    return staggered([(one.kind, axis.x(one.seconds), text) for one, text in zip(marked, texts, strict=True)])
+
+
+def staggered(named: Sequence[tuple[str, float, str]]) -> list[Flag]:
+    """Pure: (kind, x, text) from left to right, each text a row below the one before it, so that no line crosses a
+    text and no two texts meet; on top again where there is room. A text that would leave the picture turns left."""
     flags: list[Flag] = []
-    row, reach = 0, 0.0
-    for one in marked:
-        x, text = axis.x(one.seconds), f"{one.label} {one.seconds:+.2f} s".replace("-", "−")
-        if one.kind == "fault":
-            text = one.label
+    row, reach = -1, 0.0
+    for kind, x, text in named:
         wide = len(text) * LETTER + 10
-        row = 0 if x > reach else row + 1
-        reach = max(reach, x + wide)
-        anchor = "end" if x + wide > WIDTH else "start"
-        flags.append(Flag(one.kind, x, 12 + row * ROW, text, anchor))
+        turned = x + wide > WIDTH
+        begin, end = (x - wide, x) if turned else (x, x + wide)
+        row = 0 if begin > reach else row + 1
+        reach = max(reach, end + 6)
+        flags.append(Flag(kind, x, 12 + row * ROW, text, "end" if turned else "start"))
     return flags
 
 

@@ -58,6 +58,13 @@ def outage(report: Report) -> str:
     return "none seen" if after and all(one["ok"] for one in customer["series"]) else NOT_MEASURED
 
 
+def standby(report: Report) -> str:
+    """The site that took over."""
+    told = report["procedure"].get("arguments", {}).get("to")
+    others = [name for name in report["scope"]["sites"] if name != report["scenario"]["site"]]
+    return str(told or (others[0] if others else "the standby"))
+
+
 def figures(report: Report) -> list[Figure]:
     """Time without service, work lost, orders lost, files lost."""
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]

@@ -10,8 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from secondsite.evidence import words
 from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
-from secondsite.evidence.headline import figures, lost_work, outage, sentence
-from secondsite.evidence.milestones import milestones
+from secondsite.evidence.headline import figures, sentence, standby
 from secondsite.evidence.overview_chart import overview
 from secondsite.evidence.report import Report, complete
 from secondsite.evidence.tables import lost_items, measurements, states
@@ -34,9 +33,6 @@ def render(document: Mapping[str, Any], *, json_sha256: str | None = None) -> st
         report=report,
         sentence=sentence(report),
         figures=figures(report),
-        outage=outage(report),
-        lost_work=lost_work(report),
-        milestones=milestones(report),
         felt=felt,
         overview=overview(report, felt) if felt else None,
         waterfall=waterfall(report),
@@ -48,13 +44,6 @@ def render(document: Mapping[str, Any], *, json_sha256: str | None = None) -> st
         relevant_to=RELEVANT_TO,
         json_sha256=json_sha256,
     )  # fmt: skip
-
-
-def standby(report: Report) -> str:
-    """The site that took over."""
-    told = report["procedure"].get("arguments", {}).get("to")
-    others = [name for name in report["scope"]["sites"] if name != report["scenario"]["site"]]
-    return str(told or (others[0] if others else "the standby"))
 
 
 def _environment() -> Environment:

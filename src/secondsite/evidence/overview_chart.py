@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secondsite.evidence.axis import Axis, Tick
-from secondsite.evidence.felt_chart import LEFT, RIGHT, Chart, Flag
+from secondsite.evidence.felt_chart import LEFT, RIGHT, Chart, Flag, staggered
 from secondsite.evidence.report import Report
 from secondsite.evidence.words import offset
 
 COLUMNS = 148
-LETTER = 6.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,10 @@ def overview(report: Report, shown: Chart) -> Overview | None:
         Column(round(LEFT + number * width, 2), round(width - 1, 2), _state(found))
         for number, found in sorted(states.items())
     ]
-    flags, reach, row = [], 0.0, 0
-    for moment in sorted(later, key=lambda one: one["seconds"]):
-        x, text = axis.x(moment["seconds"]), f"{moment['what']} {offset(moment['seconds'])}"
-        anchor = "end" if x + len(text) * LETTER > RIGHT else "start"
-        row = 0 if x > reach else row + 1
-        reach = x + len(text) * LETTER
-        flags.append(Flag(moment["kind"], x, 12 + row * 17, text, anchor))
+    later.sort(key=lambda one: one["seconds"])
+    flags = staggered(
+        [(one["kind"], axis.x(one["seconds"]), f"{one['what']} {offset(one['seconds'], 1)}") for one in later]
+    )
     top = max((flag.y for flag in flags), default=-8.0) + 12
     return Overview(columns, axis.ticks(), flags, (axis.x(shown.window[0]), axis.x(shown.window[1])), top)
 

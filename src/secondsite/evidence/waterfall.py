@@ -12,8 +12,8 @@ from secondsite.evidence.milestones import TURNING_STEP, command_at
 from secondsite.evidence.report import Report
 from secondsite.evidence.words import span
 
-LEFT, RIGHT = 372.0, 880.0
-TOP, ROW = 24.0, 25.0
+LEFT, RIGHT = 392.0, 884.0
+TOP, ROW = 42.0, 25.0
 CUT_ABOVE = 4.0  # a step that lasts this many times longer than the recovery is cut, and says how long it was
 
 
@@ -30,6 +30,7 @@ class Bar:
     told: str
     cut: bool
     standby: bool
+    turning: bool
     message: str | None
 
 
@@ -79,7 +80,7 @@ def _bar(
     return Bar(
         step.get("title") or step["name"], step["site"], step["outcome"], y, x, width,
         "not begun" if when is None else span(when[1] - when[0]),
-        end is not None and end > axis.end + 1e-6, step["site"] != broken, step.get("message"),
+        end is not None and end > axis.end + 1e-6, step["site"] != broken, _turning(step), step.get("message"),
     )  # fmt: skip
 
 

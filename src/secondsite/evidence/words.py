@@ -39,12 +39,14 @@ def exact(seconds: float | None) -> str:
     return NOT_MEASURED if seconds is None else f"{seconds:.3f} s"
 
 
-def offset(seconds: float) -> str:
-    """Before or after the fault: "+2.310 s", "-4.000 s"; minutes from ten on: "+12:05 min"."""
+def offset(seconds: float, digits: int = 3) -> str:
+    """Before or after the fault: "+2.310 s", "−4.000 s"; from ten minutes on "+12:05 min"."""
     if abs(seconds) < 600:
-        return f"{seconds:+.3f} s".replace("-", "−")
-    minutes, rest = divmod(round(abs(seconds)), 60)
-    return f"{'+' if seconds > 0 else '−'}{minutes}:{rest:02d} min"
+        text = f"{abs(seconds):.{digits}f} s"
+    else:
+        minutes, rest = divmod(round(abs(seconds)), 60)
+        text = f"{minutes}:{rest:02d} min"
+    return text if seconds == 0 else f"{'+' if seconds > 0 else '−'}{text}"
 
 
 def clock(at: str | None) -> str:

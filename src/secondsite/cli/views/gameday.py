@@ -1,0 +1,167 @@
+"""The end of a game day for a person at a terminal: good at 80 columns, and without colour."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from secondsite.cli.views.strips import bar_cells, felt_cells
+from secondsite.evidence.deviations import deviations
+from secondsite.evidence.felt_chart import chart
+from secondsite.evidence.headline import outage, sentence, standby
+from secondsite.evidence.milestones import Milestone, milestones, since_fault
+from secondsite.evidence.report import Report, complete
+from secondsite.evidence.waterfall import Bar, waterfall
+from secondsite.evidence.words import clock, listed, objective, offset, span
+
+WIDTH, TITLE = 78, 41
+_MARKS = {"done": ("✓", "green"), "already": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("·", "dim")}
+_SEVERITIES = {"critical": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "dim")}
+_SHAPES = {"●": "blue", "×": "bold red", "◆": "green"}
+_ASCII = str.maketrans("●×◆✓✗·━↶−…", "oxv+x.=~-.")
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """Print the summary to standard output."""
+    console = Console(highlight=False, soft_wrap=True)
+    plain = console.encoding.lower().replace("-", "") != "utf8"
+    for line in _summary(complete(document)):
+        console.print(line.plain.translate(_ASCII) if plain else line, markup=False)
+
+
+def lines(document: Mapping[str, Any]) -> list[str]:
+    """Pure: the text of ``show``, at most 80 columns wide."""
+    return [line.plain.rstrip() for line in _summary(complete(document))]
+
+
+def _summary(report: Report) -> Iterator[Text]:
+    passed = report["verdict"]["passed"]
+    yield Text()
+    yield Text.assemble(
+        (" PASSED " if passed else " NOT PASSED ", "bold white on green" if passed else "bold white on red"),
+        ("  game day of ", ""), (report["service"], "bold"), (f"   {report['id']}", "dim"),
+    )  # fmt: skip
+    yield Text()
+    yield from (Text(f" {line}", "bold") for line in textwrap.wrap(sentence(report), WIDTH - 1))
+    for part in (_felt(report), _cost(report), _done(report), _checks(report)):
+        yield from part
+    yield Text()
+
+
+def _felt(report: Report) -> Iterator[Text]:
+    yield from _title("What the customer felt", "UTC, and seconds from the fault")
+    shown = chart(report)
+    if shown is None:
+        yield Text("   not measured: no customer was at work", "yellow")
+    else:
+        begin, end = (f"{edge:+.1f} s".replace("-", "−") for edge in shown.window)
+        cells = felt_cells(report, shown.window, WIDTH - 7 - len(begin) - len(end))
+        strip = Text(f"   {begin}  ", "dim")
+        for cell in cells:
+            strip.append(cell, _SHAPES.get(cell, ""))
+        yield strip.append(f"  {end}", "dim")
+        told = {
+            "old": f"● served by {report['scenario']['site']}",
+            "failed": "× failed",
+            "new": f"◆ served by {standby(report)}",
+        }
+        yield Text(f"   {'   '.join(told[shape] for shape in shown.shapes)}", "dim")
+    for one in _moments(report):
+        style = {"fault": "red", "lost": "bold red", "back": "bold green"}.get(one.kind, "")
+        yield Text(f"   {clock(one.at)}  {offset(one.seconds):>10}   {one.label}", style)
+
+
+def _moments(report: Report) -> list[Milestone]:
+    """The milestones, with the two moments between which there was no service."""
+    customer = report["customer"]
+    found = [one for one in milestones(report) if one.kind != "customer" or customer["first_good_after"] is None]
+    edges = (
+        ("lost", "service lost: the last acknowledged attempt", customer["last_good_before"]),
+        ("back", "service back: the first acknowledged attempt", customer["first_good_after"]),
+    )
+    for kind, label, at in edges:
+        seconds = since_fault(report, at)
+        if at is not None and seconds is not None:
+            found.append(Milestone(kind, label, seconds, at, label))
+    return sorted(found, key=lambda one: one.seconds)
+
+
+def _cost(report: Report) -> Iterator[Text]:
+    rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
+    yield from _title("What it cost", "measured as a customer")
+    yield _against("customers without service", outage(report), "RTO", rto["objective_seconds"], rto["met"])
+    yield Text(f"     {'from the command to the first one served':<40}{span(rto['command_to_served_seconds']):>13}")
+    yield _against("work lost", span(rpo["measured_seconds"]), "RPO", rpo["objective_seconds"], rpo["met"])
+    most = f"   at most {span(rpo['at_most_seconds'])}" if rpo["at_most_seconds"] is not None else ""
+    yield Text(f"     {'estimated when the decision was made':<40}{span(rpo['estimated_seconds']):>13}{most}")
+    yield _count("orders", rpo["orders_lost"], customer["orders_acknowledged"])
+    yield _count("files", rpo["files_lost"], customer["files_acknowledged"])
+
+
+def _against(what: str, value: str, name: str, goal: float | None, met: bool | None) -> Text:
+    mark, style = {True: ("✓ met", "green"), False: ("✗ missed", "bold red"), None: ("–", "yellow")}[met]
+    return Text.assemble(
+        f"   {what:<42}", (f"{value:>13}", "bold"), f"   {name} {objective(goal)}"[:14].ljust(14), (mark, style)
+    )
+
+
+def _count(what: str, lost: int | None, acknowledged: int | None) -> Text:
+    of = "" if acknowledged is None else f"   of {acknowledged} acknowledged"
+    if lost is None:
+        return Text.assemble(f"   {what + ' lost':<42}", (f"{'not measured':>13}", "yellow"), of)
+    return Text.assemble(f"   {what + ' lost':<42}", (f"{lost:>13}", "bold red" if lost else "bold green"), of)
+
+
+def _done(report: Report) -> Iterator[Text]:
+    fall = waterfall(report)
+    procedure = report["procedure"]
+    yield from _title("What was done", f"{procedure.get('procedure') or 'procedure'}, since the command")
+    for bar in fall.bars if fall else ():
+        if bar.turning:
+            yield Text(f"   {' point of no return ':┄^{TITLE + 2}}".replace("┄", "-"), "dim")
+        yield _step(bar)
+    if fall is None:
+        yield Text("   no step is known", "yellow")
+
+
+def _step(bar: Bar) -> Text:
+    mark, style = _MARKS.get(bar.outcome, ("?", "yellow"))
+    title = bar.title if len(bar.title) <= TITLE else f"{bar.title[: TITLE - 1]}…"
+    line = Text.assemble(
+        "   ", (mark, style), f" {title:<{TITLE}} ", (f"{bar.site[:8]:<8}", "dim"), f"{bar.told:>9}  "
+    )  # fmt: skip
+    return line.append(bar_cells(bar), "green" if bar.standby else "blue")
+
+
+def _checks(report: Report) -> Iterator[Text]:
+    yield from _title("Checks", "")
+    for check in report["checks"]:
+        mark = ("✓", "green") if check["passed"] else ("✗", "bold red")
+        yield Text.assemble("   ", mark, f" {check['name']}")
+        yield from _wrapped(check["told"])
+    if not report["checks"]:
+        yield Text("   none was made", "yellow")
+    failed = {check["name"] for check in report["checks"] if not check["passed"]}
+    others = [one for one in deviations(report) if one.what not in failed]
+    if others:
+        yield from _title("Deviations", listed([f"{len(others)} found"]))
+    for one in others:
+        yield from _wrapped(one.what, _SEVERITIES.get(one.severity, ("?", "yellow")))
+        yield from _wrapped(one.told)
+
+
+def _title(text: str, beside: str) -> Iterator[Text]:
+    yield Text()
+    yield Text.assemble((f" {text}", "bold"), (f"  {beside}" if beside else "", "dim"))
+
+
+def _wrapped(text: str, mark: tuple[str, str] | None = None) -> Iterator[Text]:
+    for place, line in enumerate(textwrap.wrap(text, WIDTH - 7)):
+        if mark and place == 0:
+            yield Text.assemble("   ", mark, f" {line}")
+        else:
+            yield Text(f"     {line}", "" if mark else "dim")
