@@ -1,4 +1,4 @@
-"""What watching costs: the agent's processor time and memory at rest, and how long ``secondsite status`` takes on a host."""
+"""What watching costs: the agent's processor time and memory at rest, and the time of ``secondsite status``."""
 
 from __future__ import annotations
 
