@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -114,7 +115,7 @@ class Detached:
 
     async def stop(self) -> None:
         if self.child is not None and self.child.poll() is None:
-            self.child.kill()
+            os.killpg(self.child.pid, signal.SIGKILL)  # as systemd ends a unit: everything in it
             await asyncio.to_thread(self.child.wait)
 
 

@@ -112,10 +112,11 @@ def progress(text: str) -> tuple[int, int] | None:
 
 
 def last_line(text: str) -> str:
-    """The last line that is no progress."""
+    """The last error, else the last line that is no progress."""
     rows = [row.strip() for row in text.replace("\r", "\n").splitlines() if row.strip()]
     told = [row for row in rows if not _PROGRESS.search(row)]
-    return told[-1] if told else "it said nothing"
+    errors = [row for row in told if "error:" in row]
+    return (errors or told or ["it said nothing"])[-1]
 
 
 def _event(site: str, done: int, total: int, since: int, seconds: float) -> Progress:
