@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
+from secondsite.events import ChangePlanned, Emit, Event
 
 
 async def run(
@@ -35,7 +37,19 @@ async def run(
         if dry_run:
             document, code = await both.plan(path, replace_standby, emit), 0
         else:
-            document, code = await both.apply(path, replace_standby, emit, yes=yes)
+            document, code = await both.apply(path, replace_standby, _short(emit) if yes else emit, yes=yes)
     if json:
         emit_json(document)
     return code
+
+
+def _short(emit: Emit) -> Emit:
+    """For somebody who has answered yes beforehand: what is done, and of the plan only what users will notice."""
+
+    def told(event: Event) -> None:
+        if not isinstance(event, ChangePlanned):
+            emit(event)
+        elif event.disrupts:
+            emit(replace(event, diff=""))
+
+    return told
