@@ -12,7 +12,7 @@ from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
 from secondsite.evidence.headline import figures, sentence, standby
 from secondsite.evidence.overview_chart import overview
-from secondsite.evidence.report import Report, complete
+from secondsite.evidence.report import complete
 from secondsite.evidence.tables import lost_items, measurements, states
 from secondsite.evidence.waterfall import waterfall
 

@@ -1,0 +1,114 @@
+"""``secondsite report``: the reports of game days, and whether they are as they were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from secondsite.cli.options import Json
+from secondsite.spec import paths
+
+HERE = Path("secondsite-report")  # where a game day writes if nothing else is said
+
+
+def run(
+    which: str | None = None, /, *, html: Path | None = None, output: Path | None = None, json: Json = False
+) -> int:
+    """List the reports here, or show one and check that nothing of it was changed.
+
+    Exit code 1: something of the report or its evidence is missing or was changed after it was written.
+
+    Parameters
+    ----------
+    which
+        The id of a report, the beginning of one, latest, or a report's folder. Without it the reports are listed.
+    html
+        Write the page to this file, made anew from report.json.
+    output
+        Copy report, page and evidence to this folder, which must not exist or be empty.
+    """
+    from secondsite.cli.render import emit_json
+    from secondsite.cli.views.gameday import show
+    from secondsite.cli.views.reports import listing
+    from secondsite.errors import Exit, UsageError
+    from secondsite.evidence.write import altered, read
+
+    if which is None:
+        if html is not None or output is not None:
+            raise UsageError("which report is meant?", hint="secondsite report latest")
+        found = [summary(folder) for folder in folders()]
+        if json:
+            emit_json({"folder": str(paths.REPORTS), "reports": found})
+        else:
+            print("\n".join(listing(found)))
+        return Exit.OK
+    folder = find(which)
+    document, problems = read(folder), altered(folder)
+    _hand_out(document, folder, html, output)
+    if json:
+        emit_json(document)
+    else:
+        show(document)
+        print(f"  report  {folder / 'report.html'}")
+    _tell(problems)
+    return Exit.OBJECTIVE_MISSED if problems else Exit.OK
+
+
+def folders() -> list[Path]:
+    """Every folder that holds a report, on this host and in the working directory; the newest first."""
+    kept = [path.parent for path in paths.REPORTS.glob("*/report.json")]
+    here = [path.parent for path in (HERE / "report.json", *sorted(HERE.glob("*/report.json"))) if path.is_file()]
+    return sorted([*kept, *here], key=lambda folder: summary(folder)["created_at"] or "", reverse=True)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """{id, report, service, created_at, passed, folder}; null where the report cannot be read."""
+    from secondsite.errors import FinalError
+    from secondsite.evidence.write import read
+
+    try:
+        document = read(folder)
+    except FinalError:
+        document = {}
+    told = {key: document.get(key) for key in ("id", "report", "service", "created_at")}
+    return {**told, "passed": (document.get("verdict") or {}).get("passed"), "folder": str(folder)}
+
+
+def find(which: str) -> Path:
+    """The folder of a report. Raises UsageError (``no-report``) where none or more than one is meant."""
+    from secondsite.errors import UsageError
+
+    path = Path(which)
+    for candidate in (path, path.parent):
+        if (candidate / "report.json").is_file() and (candidate == path or path.name.startswith("report.")):
+            return candidate
+    known = [(str(summary(folder)["id"]), folder) for folder in folders()]
+    if which == "latest" and known:
+        return known[0][1]
+    exact = [folder for name, folder in known if which in (name, folder.name)]
+    begins = exact or [folder for name, folder in known if name.startswith(which)]
+    if len(begins) != 1:
+        told = f"{len(begins)} reports begin with {which}" if begins else f"there is no report {which} here"
+        raise UsageError(told, slug="no-report", hint="`secondsite report` lists them; a folder works as well")
+    return begins[0]
+
+
+def _hand_out(document: dict[str, Any], folder: Path, html: Path | None, output: Path | None) -> None:
+    import shutil
+
+    from secondsite.errors import UsageError
+    from secondsite.evidence.html import render
+
+    if html is not None:
+        html.write_text(render(document), encoding="utf-8")
+    if output is not None:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise UsageError(f"{output} is there already", hint="name a folder that does not exist yet")
+        shutil.copytree(folder, output, dirs_exist_ok=True)
+
+
+def _tell(problems: list[str]) -> None:
+    import sys
+
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
