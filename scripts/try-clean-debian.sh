@@ -78,7 +78,7 @@ make_system() {
   mapfile -t options < <(PYTHONPATH=src python3 -c "from secondsite_lab import sources; print(*sources.options(), sep='\n')")
   echo "== a minimal $suite ==" >&2
   sources >"$work/sources.list"
-  mmdebstrap --mode=root --variant=minbase --quiet "${options[@]/#/--aptopt=}" --include=make,git,ca-certificates,sudo \
+  mmdebstrap --mode=root --variant=minbase --quiet "${options[@]/#/--aptopt=}" --include=apt,make,git,ca-certificates,sudo \
     "$suite" "$root" "$work/sources.list"
   printf '%s\n' "${options[@]}" >"$root/etc/apt/apt.conf.d/90machine"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"

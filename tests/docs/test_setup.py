@@ -16,7 +16,12 @@ def test_setup_installs_what_the_lab_looks_for() -> None:
 
 def test_every_make_target_is_listed() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    phony = {name for line in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE) for name in line.split() if "$" not in name}
+    phony = {
+        name
+        for line in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+        for name in line.split()
+        if "$" not in name
+    }
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
