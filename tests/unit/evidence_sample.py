@@ -106,7 +106,8 @@ def empty() -> dict[str, Any]:
     steps = report["procedure"]["steps"][:3]
     steps[1] |= {"outcome": "failed", "message": "oslo could not be fenced", "hint": "make sure that it is off"}
     steps[2] |= {"outcome": "skipped", "started_at": None, "ended_at": None, "seconds": 0.0}
-    report["procedure"] |= {"steps": steps, "outcome": "rolled_back"}
+    report["procedure"] |= {"steps": steps, "outcome": "rolled_back", "fence": None}
+    report["procedure"]["rto"] = {"measured_seconds": None, "objective_seconds": 300.0, "met": None}
     report["verdict"] = {"passed": False, "reasons": ["the failover ended rolled_back", "RTO could not be measured"]}
     return report
 

@@ -112,16 +112,16 @@ def _flags(axis: Axis, marked: Sequence[Milestone]) -> list[Flag]:
 
 
 def staggered(named: Sequence[tuple[str, float, str]]) -> list[Flag]:
-    """Pure: (kind, x, text) from left to right, each text a row below the one before it, so that no line crosses a
-    text and no two texts meet; on top again where there is room. A text that would leave the picture turns left."""
+    """Pure: (kind, x, text) from left to right, each text below those it would touch, so that no line crosses a text
+    and no two texts meet. A text that would leave the picture stands left of its line."""
     flags: list[Flag] = []
-    row, reach = -1, 0.0
+    boxes: list[tuple[float, float, int]] = []
     for kind, x, text in named:
         wide = len(text) * LETTER + 10
         turned = x + wide > WIDTH
         begin, end = (x - wide, x) if turned else (x, x + wide)
-        row = 0 if begin > reach else row + 1
-        reach = max(reach, end + 6)
+        row = 1 + max((below for left, right, below in boxes if begin <= right and left <= end), default=-1)
+        boxes.append((begin, end, row))
         flags.append(Flag(kind, x, 12 + row * ROW, text, "end" if turned else "start"))
     return flags
 

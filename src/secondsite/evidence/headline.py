@@ -70,7 +70,7 @@ def figures(report: Report) -> list[Figure]:
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
     return [
         Figure(
-            "Customers without service", outage(report), _goal("RTO", rto["objective_seconds"]),
+            "Without service", outage(report), _goal("RTO", rto["objective_seconds"]),
             _state(rto["met"]), _share(customer["outage_seconds"], rto["objective_seconds"]),
         ),
         Figure(

@@ -47,7 +47,7 @@ def overview(report: Report, shown: Chart) -> Overview | None:
         column = min(COLUMNS - 1, int((axis.x(one["t"]) - LEFT) / width))
         states.setdefault(column, []).append(one["ok"])
     columns = [
-        Column(round(LEFT + number * width, 2), round(width - 1, 2), _state(found))
+        Column(round(LEFT + number * width, 2), round(width + 0.3, 2), _state(found))
         for number, found in sorted(states.items())
     ]
     later.sort(key=lambda one: one["seconds"])

@@ -166,7 +166,10 @@ _EMPTY: Mapping[str, Any] = {
     "customer": {**dict.fromkeys(Customer.__annotations__), "series": [], "attempts": 0},
     "rto": dict.fromkeys(Rto.__annotations__),
     "rpo": dict.fromkeys(Rpo.__annotations__),
-    "procedure": {"steps": [], "outcome": None, "rto": {}, "rpo": {}, "arguments": {}},
+    "procedure": {
+        "procedure": None, "id": None, "outcome": None, "steps": [], "rto": {}, "rpo": {}, "arguments": {},
+        "journal_head": None,
+    },
     "verdict": {"passed": False, "reasons": []},
 }  # fmt: skip
 

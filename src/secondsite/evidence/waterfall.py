@@ -12,7 +12,7 @@ from secondsite.evidence.milestones import TURNING_STEP, command_at
 from secondsite.evidence.report import Report
 from secondsite.evidence.words import span
 
-LEFT, RIGHT = 392.0, 884.0
+LEFT, RIGHT = 464.0, 948.0
 TOP, ROW = 42.0, 25.0
 CUT_ABOVE = 4.0  # a step that lasts this many times longer than the recovery is cut, and says how long it was
 
@@ -56,8 +56,8 @@ def waterfall(report: Report) -> Waterfall | None:
         return None
     zero = command_at(report)
     zero = min(begin for begin, _ in known) if zero is None else zero
-    served = _served(report, zero)
-    last = max(end for _, end in known) - zero
+    served, served_by = _served(report, zero)
+    last = max([end - zero for _, end in known] + ([served] if served is not None else []))
     limit = last if served is None or last <= CUT_ABOVE * served else served * 1.6
     axis = Axis(0.0, limit or 1.0, LEFT, RIGHT)
     broken = report["scenario"]["site"]
@@ -67,7 +67,7 @@ def waterfall(report: Report) -> Waterfall | None:
     return Waterfall(
         bottom + 28, bottom, axis.ticks(70), bars,
         None if turn is None else axis.x(turn[0] - zero),
-        None if served is None else axis.x(served), span(served),
+        None if served is None else axis.x(served), f"{served_by} {span(served)}",
     )  # fmt: skip
 
 
@@ -93,13 +93,13 @@ def _span(step: Mapping[str, Any]) -> tuple[float, float] | None:
     return (from_text(began).timestamp() if began else end - float(step.get("seconds") or 0.0), end)
 
 
-def _served(report: Report, zero: float) -> float | None:
-    """Seconds from the command to the first customer, else to the end of the steps that serve."""
+def _served(report: Report, zero: float) -> tuple[float | None, str]:
+    """Seconds from the command to the first customer, else to the end of the steps that serve; which of them."""
     first = next((one["at"] for one in report["moments"] if one["kind"] == "customer"), None)
     if first is not None:
-        return from_text(first).timestamp() - zero
+        return from_text(first).timestamp() - zero, "first customer served"
     measured = report["procedure"].get("rto", {}).get("measured_seconds")
-    return None if measured is None else float(measured)
+    return (None if measured is None else float(measured)), "DNS and application there"
 
 
 def _turning(step: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ def write(report: Mapping[str, Any], folder: Path, evidence_files: Mapping[str, 
     written.
     """
     for name in evidence_files:
-        if Path(name).name != name or name.startswith(".") or name in (JSON_NAME, HTML_NAME, SUMS_NAME):
+        if not name or Path(name).name != name or name.startswith(".") or name in (JSON_NAME, HTML_NAME, SUMS_NAME):
             raise ValueError(f"{name!r} is no name for an evidence file")
     for name, content in evidence_files.items():
         atomically(folder / name, content)

@@ -1,0 +1,133 @@
+"""report and journal: lists, words, proofs and exit codes; the end of a game day at 80 columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secondsite.cli import report as command
+from secondsite.cli.main import main
+from secondsite.cli.views.gameday import lines, show
+from secondsite.clock import SystemClock
+from secondsite.evidence.write import write
+from secondsite.recovery.journal import Journal, Kind
+from secondsite.spec import paths
+from tests.unit.evidence_sample import empty, sample
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two reports below the folder of reports; nothing in the working directory."""
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(command, "HERE", tmp_path / "nothing-here")
+    for name, document, day in (("one", empty(), "21"), ("two", sample(), "22")):
+        document |= {"id": f"202611{day}T031200Z-gameday-{name}", "created_at": f"2026-11-{day}T03:13:00.000000Z"}
+        write(document, tmp_path / "reports" / name, {"customer.jsonl": b"{}\n"})
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A failover that was taken back."""
+    monkeypatch.setattr(paths, "JOURNAL", tmp_path / "journal")
+    made = Journal.create(paths.JOURNAL, "20261122T031201Z-failover-77e0", SystemClock())
+    made.append(Kind.OPENED, {"procedure": "failover", "arguments": {"to": "bergen"}, "steps": ["assess", "fence"]})
+    made.append(Kind.INTENT, {"step": "fence", "site": "oslo"})
+    error = {"message": "oslo could not be fenced"}
+    made.append(Kind.RESULT, {"step": "fence", "site": "oslo", "result": "failed", "seconds": 2.01, "error": error})
+    made.append(Kind.UNDONE, {"step": "fence"})
+    made.append(Kind.CLOSED, {"outcome": "rolled_back", "rto_seconds": None})
+    made.close()
+    return made.path
+
+
+def test_reports_are_listed_newest_first(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "✓ passed" in first and "gameday-two" in first and "✗ not passed" in second
+    assert main(["report", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["passed"] for one in told["reports"]] == [True, False]
+
+
+def test_a_report_is_found_by_id_beginning_folder_and_latest(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (
+        "20261122T031200Z-gameday-two",
+        "20261122",
+        str(kept / "two"),
+        str(kept / "two/report.html"),
+        "latest",
+    ):
+        assert main(["report", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["id"] == "20261122T031200Z-gameday-two"
+    assert main(["report", "2026"]) == 2
+    assert "2 reports begin with 2026" in capsys.readouterr().err
+
+
+def test_a_changed_report_is_shown_and_told(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (kept / "two/customer.jsonl").write_bytes(b"[]\n")
+    assert main(["report", "latest"]) == 1
+    shown = capsys.readouterr()
+    assert "customer.jsonl was changed" in shown.err and "PASSED" in shown.out
+
+
+def test_page_and_folder_are_handed_out(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, copy = tmp_path / "page.html", tmp_path / "copy"
+    assert main(["report", "latest", "--html", str(page), "--output", str(copy)]) == 0
+    assert "4.26 s" in page.read_text() and (copy / "SHA256SUMS").is_file()
+    assert main(["report", "latest", "--output", str(copy)]) == 2
+    assert main(["report", "--html", str(page)]) == 2
+
+
+def test_journal_in_words_and_its_proof(journals: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["journal"]) == 0
+    assert "taken back" in capsys.readouterr().out
+    assert main(["journal", "latest"]) == 0
+    told = capsys.readouterr().out
+    assert "oslo could not be fenced" in told and "fence: failed, 2.01 s" in told and "✓ intact, 5 records" in told
+    assert main(["journal", str(journals), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["intact"] and document["outcome"] == "rolled_back"
+    assert document["records"][-1]["hash"] == document["head"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--verify"], ["latest"], ["latest", "--verify"], ["--json"]])
+def test_a_changed_journal_ends_with_1(
+    journals: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    journals.write_bytes(journals.read_bytes().replace(b"2.01", b"0.01"))
+    assert main(["journal", *arguments]) == 1
+    out = capsys.readouterr().out
+    assert "NOT INTACT" in out or '"intact": false' in out
+
+
+def test_unknown_journal(journals: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["journal", "nowhere"]) == 2
+    assert "no journal nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("document", [sample(), empty(), {"report": "gameday"}])
+def test_summary_fits_80_columns(document: dict[str, object]) -> None:
+    assert max(map(len, lines(document))) <= 80
+
+
+def test_summary_says_what_it_cost() -> None:
+    text = "\n".join(lines(sample()))
+    for told in ("PASSED", "4.26 s", "612 ms", "2.75 s", "874 ms", "at most 2.29 s", "of 361", "of 73", "03:12:04.207"):
+        assert told in text
+    assert text.index("Cut the old primary") < text.index("point of no return") < text.index("Promote the standby")
+
+
+def test_summary_invents_nothing() -> None:
+    text = "\n".join(lines(empty()))
+    assert "NOT PASSED" in text and text.count("not measured") >= 6 and "served" not in text.split("What was done")[1]
+
+
+def test_summary_without_a_terminal_holds_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    document = sample()
+    document["checks"][0]["told"] = "[bold]as it is[/bold]"
+    show(document)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "[bold]as it is[/bold]" in out
