@@ -12,6 +12,7 @@ from secondsite_lab.topology import WORLD, Host
 SSH_PORT = 22
 DNS_PORT = 53
 _BOOT_SECONDS = 60
+_SHOWN_LINES = 25
 _LISTEN = "0A"
 # nspawn's own filter forbids fanotify; a site needs it to watch its files.
 _SYSTEM_CALLS = "fanotify_init fanotify_mark open_by_handle_at name_to_handle_at"
@@ -97,6 +98,7 @@ class Boot:
         self._log = self._state / "console.log"
         (self._state / "leader.json").unlink(missing_ok=True)
         cgroups.create(groups)
+        self._groups = groups
         self._supervisor = processes.start(
             nspawn_argv(lab, host, root), record=self._state / "supervisor.json", log=self._log, cgroups=groups
         )
@@ -121,8 +123,23 @@ class Boot:
             time.sleep(0.02)
 
     def _failure(self, what: str) -> LabError:
-        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:]) if self._log.exists() else ""
-        return LabError(f"{self._host.name} {what}\n{tail}")
+        printed = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        tail = [line for line in printed if line.strip()][-_SHOWN_LINES:]
+        return LabError("\n".join((f"{self._host.name} {what}", *tail, *_doing(self._groups))))
+
+
+def _doing(groups: list[Path]) -> list[str]:
+    """What a host's processes are at, for whoever has to find out why it does not come up."""
+    found = []
+    for pid in sorted(cgroups.members(groups[0])):
+        folder = Path("/proc") / str(pid)
+        try:
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            found.append(f"  {pid} {state} {words or (folder / 'comm').read_text().strip()}"[:160])
+        except OSError:
+            continue
+    return found
 
 
 def _listening(process: Process) -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.scenario.ground import (
     recovered_at_bergen,
     shopping,
     until_buys,
+    where_dns_points,
 )
 
 
@@ -91,3 +94,35 @@ def test_a_failover_works_with_nothing_but_the_standby_and_without_its_agent(gro
     document = lab.json("bergen", f"{FAILOVER} {ACCEPT}")
     assert document["outcome"] == "completed", document["errors"]
     recovered_at_bergen(lab)
+
+
+def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_home_without_loss(
+    ground: Ground, tmp_path: Path
+) -> None:
+    lab = ground.fresh()
+    lab.lab("power-off", "oslo")
+    assert lab.json("bergen", f"{FAILOVER} {ACCEPT}")["outcome"] == "completed"
+    lab.lab("power-on", "oslo")
+    wait_for_role(lab, "oslo", ("standby", "stopped"))
+
+    back = lab.json("oslo", "secondsite failover --to oslo --yes --json")
+    assert {error["error"] for error in back["errors"]} == {"former-primary"}, "a former primary is not promoted"
+
+    refused = subprocess.run(lab.operator("apply", "--yes", "--json"), capture_output=True, text=True, timeout=300)
+    assert refused.returncode == 3
+    assert json.loads(refused.stdout)["error"] == "foreign-data-directory"
+    subprocess.run(lab.operator("apply", "--yes", "--replace-standby", "oslo"), check=True, timeout=300)
+    deadline = time.monotonic() + 60
+    while not lab.json("oslo", "secondsite status --json")["ready"]:
+        assert time.monotonic() < deadline, lab.said("oslo", "secondsite status").stdout
+        time.sleep(1)
+    assert "aside" in lab.on("oslo", "ls /var/lib/postgresql/15"), "nothing is deleted"
+
+    with shopping(lab, tmp_path / "customer.jsonl"):
+        time.sleep(4)
+        home = lab.json("oslo", "secondsite failover --to oslo --yes --json")
+        assert home["outcome"] == "completed", home["errors"]
+        until_buys(lab)
+    found = lost(lab, tmp_path / "customer.jsonl")
+    assert found["orders_lost"] == [] and found["files_lost"] == []
+    assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"]

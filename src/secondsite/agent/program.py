@@ -130,7 +130,8 @@ class Agent:
         return BoardKnowledge(self._spec, self.board, self._samples, self._troubles, self._clock)
 
     def _is_standby(self) -> bool:
-        return self.board.database.role is Role.STANDBY
+        """Only a standby pulls files: not a former primary that the guard holds read-only, whose files are unique."""
+        return self.board.database.role is Role.STANDBY and self.board.guard_reason is None
 
     def _summary(self) -> str:
         return f"{self._spec.service.name} at {self._site}: {self.board.database.role}"

@@ -33,8 +33,8 @@ async def run(
 ) -> int:
     """Let the standby take over because the primary is gone. What was not replicated is lost, and is told.
 
-    Run it on the standby's host, or from any machine that reaches that host by SSH. To move a service whose
-    primary still works use switchover: it loses nothing.
+    Run it on the standby's host, or from any machine that reaches that host by SSH. A primary that still answers is
+    stopped first, and everything it had is taken over.
 
     Parameters
     ----------

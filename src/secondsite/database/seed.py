@@ -18,6 +18,7 @@ from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
 from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
+from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
 from secondsite.database.gather import existing, size
 from secondsite.database.job import JobState
@@ -124,7 +125,7 @@ class Standby:
                     slug="standby-not-streaming",
                     host=self.site,
                     step=self.name,
-                    hint="is the tunnel up? A copy that has gone its own way must be replaced: apply --replace",
+                    hint=f"is the tunnel up? If it went its own way: secondsite apply --replace-standby {self.site}",
                 )
             await self.clock.sleep(POLL_SECONDS)
             state = observe(cluster)
@@ -161,7 +162,7 @@ async def _data_folder(cluster: Cluster) -> DataFolder | None:
     return DataFolder(
         control=control,
         version=version.read_text().strip() if version.exists() else None,
-        standby_signal=(folder / SIGNAL).exists(),
+        standby_signal=(folder / SIGNAL).exists() and not marked_by_us(cluster),
         cut=is_cut(folder),
         bytes=0 if (folder / SIGNAL).exists() else size(folder),
         written_at=written,

@@ -94,7 +94,7 @@ def _standby(now: Situation, data: DataFolder) -> Act:
             "this site has cut off its peer, so it will not follow it",
             slug="peer-quarantined",
             step="seed",
-            hint="finish the failover, or bring the peer back: secondsite failback",
+            hint="finish the failover first: secondsite failover --resume",
         )
     flows = now.database.streaming in (Streaming.STREAMING, Streaming.CATCHING_UP, Streaming.PAUSED)
     if now.database.role is Role.STANDBY and flows:
@@ -131,7 +131,7 @@ def _refuse_foreign(now: Situation, data: DataFolder) -> None:
         f"the data folder holds something that is not a standby of this primary: {describe(data, primary)}",
         slug="foreign-data-directory",
         step="seed",
-        hint="a former primary comes back with: secondsite failback; apply --replace moves it aside, deleting nothing",
+        hint="secondsite apply --replace-standby SITE moves it aside, deletes nothing, and copies the primary anew",
     )
 
 

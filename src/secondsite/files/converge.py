@@ -12,24 +12,49 @@ from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
+from secondsite.files.engine import demote
 from secondsite.files.rsync import daemon
-from secondsite.files.store import STORE, mount_of
+from secondsite.files.store import SOURCE, STORE, mount_of
 from secondsite.spec import FileSet, Spec
 from secondsite.spec.paths import RSYNCD_CONF
 
 
-def resources(spec: Spec, site: str) -> list[Resource]:
-    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets."""
+def resources(spec: Spec, site: str, *, demoted: bool = False) -> list[Resource]:
+    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets.
+
+    demoted: a copy that was the original becomes a copy again; what differs is kept aside by its first pull.
+    """
     if not spec.files:
         return []
     unit = UnitFile(daemon.UNIT, daemon.unit(spec.tunnel.interface))
     return [
         Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
+        *(Demoted(fileset) for fileset in spec.files if demoted),
         DaemonConfiguration(spec, site),
         unit,
         Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path)),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Demoted:
+    """The folder here is a copy: it pulls."""
+
+    fileset: FileSet
+    store: Path = STORE
+
+    @property
+    def name(self) -> str:
+        return f"role of the file set {self.fileset.name}"
+
+    async def plan(self) -> Change | None:
+        """Whether it still counts as the original."""
+        role = records.load(self.fileset.name, self.store).role
+        return Change("pull again: the other site has the original") if role == SOURCE else None
+
+    async def apply(self, change: Change, emit: Emit) -> None:
+        await demote(self.fileset, self.store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def _status(
     if not standby:
         return FilesStatus.SOURCE, None
     if record.role == SOURCE:
-        return FilesStatus.BLOCKED, "this site's copy was the original; it pulls again once a failback has demoted it"
+        return FilesStatus.BLOCKED, "it was the original here; apply --replace-standby makes it the copy again"
     if record.outcome == "blocked":
         return FilesStatus.BLOCKED, record.reason
     if record.complete_at is not None and now - record.complete_at <= 2 * max(fileset.interval, 2 * record.seconds):

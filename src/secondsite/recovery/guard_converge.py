@@ -9,7 +9,9 @@ from secondsite.clock import SystemClock
 from secondsite.converge.resource import Change, Resource
 from secondsite.converge.units import UnitFile
 from secondsite.database.cluster import Cluster
+from secondsite.database.fence import marked_by_us
 from secondsite.database.observe import observe
+from secondsite.database.state import Role
 from secondsite.events import Emit
 from secondsite.recovery.admit import open_here
 from secondsite.recovery.fence import note_verdict
@@ -19,11 +21,15 @@ from secondsite.spec import Spec, paths
 DROP_IN = "secondsite-guard.conf"
 
 
-def resources(spec: Spec, site: str) -> Sequence[Resource]:
-    """The drop-ins, and the mark that lets the application start where the database accepts writes now."""
+def resources(spec: Spec, *, rejoined: bool = False) -> Sequence[Resource]:
+    """The drop-ins, and the mark that lets the application start where the database accepts writes now.
+
+    rejoined: this site was made a standby anew, so what the guard and a fence had decided about its old data is over.
+    """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     return (
         OpenWherePrimary(cluster),
+        *([Rejoined(cluster)] if rejoined else []),
         UnitFile(f"{cluster.unit}.d/{DROP_IN}", database_drop_in(spec)),
         *(UnitFile(f"{unit}.d/{DROP_IN}", application_drop_in(cluster)) for unit in spec.service.units),
     )
@@ -50,6 +56,25 @@ def application_drop_in(cluster: Cluster) -> str:
         f"After={cluster.unit}\n"
         f"AssertPathExists={paths.ACTIVE}\n"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """Forget why the old data was held back, once the new data follows the primary."""
+
+    cluster: Cluster
+
+    @property
+    def name(self) -> str:
+        return "guard of the old data"
+
+    async def plan(self) -> Change | None:
+        over = observe(self.cluster).role is Role.STANDBY and not marked_by_us(self.cluster)
+        return Change("let it go") if over and (paths.FENCED.exists() or paths.GUARD_VERDICT.exists()) else None
+
+    async def apply(self, change: Change, emit: Emit) -> None:
+        paths.FENCED.unlink(missing_ok=True)
+        paths.GUARD_VERDICT.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

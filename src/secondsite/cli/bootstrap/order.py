@@ -148,7 +148,7 @@ class Order:
             role="primary" if site == self.primary else "standby",
             peer_key=peer.public_key if peer else None,
             primary=database_facts.to_json(primary.database) if primary else None,
-            replace=site == self.replace_standby,
+            replace=self.replace_standby is not None,
         )
 
     async def _look(self, sites: Sequence[str]) -> None:
@@ -179,8 +179,7 @@ def with_flag(error: SecondsiteError, site: str, primary: str) -> SecondsiteErro
     """A host does not know how it was called; here its refusal gets the exact flag that answers it."""
     if error.slug == "foreign-data-directory":
         error.hint = (
-            f"if nobody needs it: secondsite apply --replace-standby {site}   (moves it aside, deletes nothing, and"
-            f" copies {primary} anew); a former primary comes back with: secondsite failback"
+            f"secondsite apply --replace-standby {site}   (moves it aside, deletes nothing, and copies {primary} anew)"
         )
     return error
 

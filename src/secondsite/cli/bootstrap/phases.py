@@ -20,12 +20,14 @@ from secondsite.recovery import guard_converge as guard
 from secondsite.spec import Spec, paths
 from secondsite.tunnel import converge as tunnel
 from secondsite.tunnel.keys import private_key
+from secondsite.tunnel.let_in import LetIn
 from secondsite.tunnel.secrets import REPLICATION, shared
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What this host is to be, and what it was told of its peer. primary: the facts of the primary's database."""
+    """What this host is to be, and what it was told of its peer. primary: the facts of the primary's database.
+    replace: the standby's data is given up; a person has said so by naming the site."""
 
     spec: Spec
     site: str
@@ -51,11 +53,11 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
         case Phase.DATABASE:
             return _database(now)
         case Phase.FILES:
-            return files.resources(now.spec, now.site)
+            return files.resources(now.spec, now.site, demoted=now.replace and not now.is_primary)
         case Phase.AGENT:
             return agent.resources(now.spec, now.site)
         case Phase.GUARD:
-            return guard.resources(now.spec, now.site)
+            return guard.resources(now.spec, rejoined=now.replace and not now.is_primary)
         case Phase.UNITS:
             return [Application(unit, now.is_primary) for unit in now.spec.service.units]
 
@@ -84,7 +86,8 @@ def _database(now: Situation) -> Sequence[Resource]:
         primary=now.primary,
     )
     if now.is_primary:
-        return database.primary_resources(now.spec, now.site, facts)
+        let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
+        return [*let_in, *database.primary_resources(now.spec, now.site, facts)]
     return database.standby_resources(now.spec, now.site, facts, replace=now.replace)
 
 

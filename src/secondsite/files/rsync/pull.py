@@ -143,7 +143,7 @@ async def pull(
                 f"the file set {fileset.name} is the original here; nothing may be pulled over it",
                 slug="files-are-source",
                 step="pull files",
-                hint="a change of roles demotes it first: secondsite switchover or failback",
+                hint="secondsite apply --replace-standby SITE makes it the copy again",
             )
         started, clock = time.time(), time.monotonic()
         work = _Pull(

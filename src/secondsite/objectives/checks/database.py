@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from secondsite.database.state import DatabaseState, Role, Streaming
+from secondsite.objectives.checks.sites import back
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
@@ -69,7 +70,7 @@ def timeline(judged: Judged) -> Iterator[Problem]:
         return
     if primary.timeline != standby.timeline and not (standby.role is primary.role is Role.PRIMARY):
         message = f"the standby is on timeline {standby.timeline}, the primary on {primary.timeline}"
-        yield Problem(judged.situation.standby, message, "`secondsite failback`")
+        yield Problem(judged.situation.standby, message, back(judged.situation.standby or "SITE"))
 
 
 @registry.check("standby-settings", Severity.CRITICAL, "Does the standby allow as much as the primary?")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 
 registry = Registry()
+REHEARSE = "hold a game day: `secondsite gameday`"
 _REHEARSE_WITHIN_DAYS = 92
 
 
@@ -38,11 +39,9 @@ def rehearsed(judged: Judged) -> Iterator[Problem]:
     """A recovery that nobody has tried is a hope."""
     last = judged.rto.last_at
     if last is None:
-        yield Problem(
-            None, "no recovery has ever been rehearsed here", "`secondsite drill` changes nothing in production"
-        )
+        yield Problem(None, "no recovery has ever been rehearsed here", REHEARSE)
         return
     now = max((state.taken_at for state in judged.situation.here), default=last)
     days = (now - last) / 86400
     if days > _REHEARSE_WITHIN_DAYS:
-        yield Problem(None, f"the last rehearsal was {days:.0f} days ago", "`secondsite drill`")
+        yield Problem(None, f"the last rehearsal was {days:.0f} days ago", REHEARSE)

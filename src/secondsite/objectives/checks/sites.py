@@ -12,6 +12,11 @@ _CLOCKS_APART = 2.0  # seconds
 _LITTLE_DISK = 1_000_000_000
 
 
+def back(site: str) -> str:
+    """How a site that has lost its role becomes the standby of the one that has it now."""
+    return f"`secondsite apply --replace-standby {site}` makes it the standby; its old data is moved aside"
+
+
 @registry.check("two-primaries", Severity.CRITICAL, "Does at most one site accept writes?")
 def two_primaries(judged: Judged) -> Iterator[Problem]:
     """The worst that can be: both accept writes, and what one takes the other will never know."""
@@ -23,7 +28,7 @@ def two_primaries(judged: Judged) -> Iterator[Problem]:
             None,
             f"two sites accept writes at the same time: {shown}",
             f"stop the application and the database at the site that is not to be kept (most likely not {keep}), "
-            "then `secondsite failback`",
+            "then `secondsite apply --replace-standby` with that site",
         )
 
 
@@ -79,7 +84,7 @@ def guard(judged: Judged) -> Iterator[Problem]:
     for state in judged.situation.here:
         if state.guard_reason:
             holding = f"the guard holds it read-only: {state.guard_reason}"
-            yield Problem(state.site, holding, "`secondsite failback` makes it the standby again")
+            yield Problem(state.site, holding, back(state.site))
 
 
 @registry.check("quarantine", Severity.CRITICAL, "Is the peer let in?")
@@ -88,7 +93,7 @@ def quarantine(judged: Judged) -> Iterator[Problem]:
     for state in judged.situation.here:
         if state.quarantining_peer:
             peer = judged.situation.spec.peer_of(state.site)
-            yield Problem(state.site, f"{peer} is quarantined, so nothing is replicated to it", "`secondsite failback`")
+            yield Problem(state.site, f"{peer} is quarantined, so nothing is replicated to it", back(peer))
 
 
 @registry.check("application", Severity.WARNING, "Does the application answer at the primary?", Needs.PRIMARY)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from secondsite.database.fence import marked_by_us
 from secondsite.database.lsn import to_text
 from secondsite.database.observe import observe
 from secondsite.database.state import DatabaseState, Role
@@ -46,13 +48,20 @@ class Assess(Act):
             raise FinalError(
                 f"the database here already accepts writes (timeline {state.timeline})",
                 slug="already-primary",
-                hint=f"secondsite status shows where the service is; to move it from {here} use switchover",
+                hint="secondsite status shows where the service is",
             )
         if state.role is not Role.STANDBY:
             raise FinalError(
                 f"the standby's database is {state.role}: {state.reason}",
                 slug="standby-down",
                 hint=f"systemctl start {cluster.unit} && journalctl -u {cluster.unit} -n 50",
+            )
+        if marked_by_us(cluster):
+            raise FinalError(
+                f"{here} is a former primary that the guard holds read-only: {_first_line(paths.GUARD_VERDICT)}. To "
+                "promote it would bring back what has been decided against",
+                slug="former-primary",
+                hint=f"secondsite apply --replace-standby {here}; if nothing else is left: secondsite guard --allow",
             )
         if state.replay_paused and not self._context.arguments.resume_replay:
             raise FinalError(
@@ -61,6 +70,13 @@ class Assess(Act):
                 slug="replay-paused",
                 hint="see the database's log; if nothing stands against it add --resume-replay",
             )
+
+
+def _first_line(verdict: Path) -> str:
+    try:
+        return str(json.loads(verdict.read_text())["reason"])
+    except (OSError, ValueError, KeyError):
+        return "no reason is known"
 
 
 def estimate(
