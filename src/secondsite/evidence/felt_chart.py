@@ -12,6 +12,7 @@ from secondsite.evidence.words import offset, span
 
 WIDTH, LEFT, RIGHT = 960.0, 62.0, 948.0
 ROW, LANE, LETTER = 18.0, 34.0, 7.9  # LETTER: as wide as in the widest of usual fonts
+APART = 8.0  # of the marks that would lie closer to another of their shape only one is drawn
 _PLURALS = {"order": "orders", "file": "files", "visit": "visits"}
 _RANK = {kind: place for place, kind in enumerate(_PLURALS)}
 
@@ -107,8 +108,12 @@ def _axis(series: Sequence[Felt], marked: Sequence[Milestone], lost: float | Non
 
 
 def _flags(axis: Axis, marked: Sequence[Milestone]) -> list[Flag]:
-    texts = [one.label if one.kind == "fault" else f"{one.label} {offset(one.seconds, 2)}" for one in marked]
+    texts = [one.label if one.kind == "fault" else f"{one.label} {_after(one.seconds)}" for one in marked]
     return staggered([(one.kind, axis.x(one.seconds), text) for one, text in zip(marked, texts, strict=True)])
+
+
+def _after(seconds: float) -> str:
+    return offset(seconds, 2) if abs(seconds) < 60 else f"{'+' if seconds > 0 else '−'}{span(abs(seconds))}"
 
 
 def staggered(named: Sequence[tuple[str, float, str]]) -> list[Flag]:
@@ -127,10 +132,12 @@ def staggered(named: Sequence[tuple[str, float, str]]) -> list[Flag]:
 
 
 def _lane(report: Report, axis: Axis, kind: str, y: float) -> Lane:
-    places: dict[str, dict[float, None]] = {}
+    places: dict[str, list[float]] = {}
     for one in report["customer"]["series"]:
         if one["kind"] == kind and axis.start <= one["t"] <= axis.end:
-            places.setdefault(shape_of(report, one), {})[axis.x(one["t"])] = None
+            drawn = places.setdefault(shape_of(report, one), [])
+            if not drawn or axis.x(one["t"]) - drawn[-1] >= APART:
+                drawn.append(axis.x(one["t"]))
     marks = {shape: "".join(_mark(shape, x, y) for x in xs) for shape, xs in places.items()}
     return Lane(_PLURALS.get(kind, kind), y, marks)
 

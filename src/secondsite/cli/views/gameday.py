@@ -60,7 +60,7 @@ def _felt(report: Report) -> Iterator[Text]:
     else:
         begin, end = (f"{edge:+.1f} s".replace("-", "−") for edge in shown.window)
         cells = felt_cells(report, shown.window, WIDTH - 7 - len(begin) - len(end))
-        strip = Text(f"   {begin}  ", "dim")
+        strip = Text.assemble((f"   {begin}  ", "dim"))
         for cell in cells:
             strip.append(cell, _SHAPES.get(cell, ""))
         yield strip.append(f"  {end}", "dim")
@@ -94,10 +94,10 @@ def _cost(report: Report) -> Iterator[Text]:
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
     yield from _title("What it cost", "measured as a customer")
     yield _against("customers without service", outage(report), "RTO", rto["objective_seconds"], rto["met"])
-    yield Text(f"     {'from the command to the first one served':<40}{span(rto['command_to_served_seconds']):>13}")
+    yield Text(f"     {'from command until one was served':<36}{span(rto['command_to_served_seconds']):>13}")
     yield _against("work lost", span(rpo["measured_seconds"]), "RPO", rpo["objective_seconds"], rpo["met"])
     most = f"   at most {span(rpo['at_most_seconds'])}" if rpo["at_most_seconds"] is not None else ""
-    yield Text(f"     {'estimated when the decision was made':<40}{span(rpo['estimated_seconds']):>13}{most}")
+    yield Text(f"     {'estimated when the decision was made':<36}{span(rpo['estimated_seconds']):>13}{most}")
     yield _count("orders", rpo["orders_lost"], customer["orders_acknowledged"])
     yield _count("files", rpo["files_lost"], customer["files_acknowledged"])
 
@@ -105,15 +105,15 @@ def _cost(report: Report) -> Iterator[Text]:
 def _against(what: str, value: str, name: str, goal: float | None, met: bool | None) -> Text:
     mark, style = {True: ("✓ met", "green"), False: ("✗ missed", "bold red"), None: ("–", "yellow")}[met]
     return Text.assemble(
-        f"   {what:<42}", (f"{value:>13}", "bold"), f"   {name} {objective(goal)}"[:14].ljust(14), (mark, style)
+        f"   {what:<38}", (f"{value:>13}", "bold"), f"   {name} {objective(goal)}"[:14].ljust(14), (mark, style)
     )
 
 
 def _count(what: str, lost: int | None, acknowledged: int | None) -> Text:
     of = "" if acknowledged is None else f"   of {acknowledged} acknowledged"
     if lost is None:
-        return Text.assemble(f"   {what + ' lost':<42}", (f"{'not measured':>13}", "yellow"), of)
-    return Text.assemble(f"   {what + ' lost':<42}", (f"{lost:>13}", "bold red" if lost else "bold green"), of)
+        return Text.assemble(f"   {what + ' lost':<38}", (f"{'not measured':>13}", "yellow"), of)
+    return Text.assemble(f"   {what + ' lost':<38}", (f"{lost:>13}", "bold red" if lost else "bold green"), of)
 
 
 def _done(report: Report) -> Iterator[Text]:
