@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,7 @@ from scripts.reference.pages import REFERENCE, pages
 from secondsite.cli.render import ERRORS_PAGE
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import PAGE
+from secondsite.recovery.failover.plan import STEPS
 from secondsite.spec import Spec
 from secondsite.spec.load import loads
 
@@ -94,6 +96,14 @@ def test_the_address_of_a_finding_leads_to_it() -> None:
     assert REFERENCE.parents[1] / PAGE == REFERENCE / "readiness.md"
     headings = {line.removeprefix("## ") for line in (REFERENCE / "readiness.md").read_text().splitlines()}
     assert {check.name for check in CHECKS} <= headings
+
+
+def test_the_picture_of_a_failover_shows_its_steps() -> None:
+    text = (REFERENCE.parent / "explanation" / "recovery-sequence.md").read_text()
+    picture = text[text.index("```mermaid") : text.index("```\n", text.index("```mermaid"))]
+    drawn = set(re.findall(r"([a-z-]+)(?:{{.*?}})? --> ([a-z-]+)", picture))
+    assert {step.name for step in STEPS} == {name for edge in drawn for name in edge}
+    assert {(need, step.name) for step in STEPS for need in step.needs} <= drawn
 
 
 def test_the_example_is_sound() -> None:
