@@ -12,12 +12,14 @@ READY := .venv/.ready
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo env) PATH="$(CURDIR)/.tools/venv/bin:$$PATH:/usr/sbin:/sbin" \
 	PYTHONDONTWRITEBYTECODE=1 $(if $(CI),CI="$(CI)")
 JUNIT := build/junit
-# $(call pytest,ARGUMENTS): one run; what root wrote is given back, so that `make clean` needs no sudo.
-define pytest
-	@mkdir -p $(JUNIT) .hypothesis .pytest_cache
-	@give_back() { $(if $(filter 0,$(shell id -u)),:,sudo chown -R "$$(id -u):$$(id -g)" build .hypothesis .pytest_cache); }; \
-	trap give_back EXIT; $(ROOT) $(BIN)/python -m pytest $(1)
+WRITTEN := build .hypothesis .pytest_cache
+GIVE_BACK := $(if $(filter 0,$(shell id -u)),:,sudo chown -R "$$(id -u):$$(id -g)" $(WRITTEN))
+# $(call as_root,COMMAND): what root wrote here is given back, so that `make clean` needs no sudo.
+define as_root
+	@mkdir -p $(WRITTEN) $(JUNIT)
+	@trap '$(GIVE_BACK)' EXIT; $(ROOT) $(1)
 endef
+pytest = $(call as_root,$(BIN)/python -m pytest $(1))
 export UV_NO_PROGRESS := 1
 
 .PHONY: help
@@ -42,7 +44,7 @@ $(READY): .tools/system scripts/setup.sh scripts/requirements-uv.txt pyproject.t
 
 .PHONY: demo
 demo: $(READY) ## a disaster at one of two sites, on this machine, as a customer feels it
-	@$(ROOT) $(BIN)/secondsite-lab demo
+	$(call as_root,$(BIN)/secondsite-lab demo)
 
 .PHONY: test
 test: check .tools/tests ## everything that CI runs: check, then every test, the quick ones first
@@ -55,22 +57,20 @@ check: $(READY) ## formatting, lint, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-.PHONY: unit contract docs integration scenario
+.PHONY: unit docs integration scenario
 unit: ## pure code against fakes
-contract: ## the same suite over a fake and over the real thing
 docs: ## documentation against the code
 integration: ## real programs of one host (some need root)
 scenario: ## whole procedures in the lab (needs root)
-contract integration: .tools/tests
-unit contract docs integration scenario: $(READY)
+integration: .tools/tests
+unit docs integration scenario: $(READY)
 	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)
 
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
 .PHONY: bench $(BENCHES)
 bench: $(BENCHES) ## every benchmark, one after the other: build/bench and a table (needs root)
 $(BENCHES): bench-%: $(READY)
-	@mkdir -p build/bench
-	@$(ROOT) $(BIN)/python -m bench.$*
+	$(call as_root,$(BIN)/python -m bench.$*)
 
 .PHONY: reference
 reference: $(READY) ## write docs/reference anew from the code
