@@ -25,8 +25,9 @@ class AppliedLab:
 
     def lab(self, *arguments: str, timeout: float = 300) -> str:
         """``secondsite-lab ARGUMENTS`` for this lab; its standard output."""
-        command, *rest = arguments
-        argv = [str(BIN / "secondsite-lab"), command, "--name", self.name, *rest]
+        words = list(arguments)
+        at = words.index("--") if "--" in words else len(words)
+        argv = [str(BIN / "secondsite-lab"), *words[:at], "--name", self.name, *words[at:]]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=timeout).stdout
 
     def world(self, *argv: str) -> list[str]:

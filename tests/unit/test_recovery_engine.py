@@ -124,7 +124,7 @@ async def test_a_failure_behind_the_turning_point_leaves_the_other_steps_running
 ) -> None:
     world = World()
     world.broken = {"dns"}
-    outcome, steps = await run(world, tmp_path / "j")
+    outcome, _steps = await run(world, tmp_path / "j")
     assert outcome is Outcome.BLOCKED
     assert world.undone == []
     assert "app" in world.done and "tidy" in world.done
