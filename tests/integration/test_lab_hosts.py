@@ -83,7 +83,7 @@ def test_a_file_system_mark_sees_a_change_on_the_data_disk(lab: RunningLab) -> N
 
 
 def test_after_a_loss_of_power_the_disk_is_as_it_was(lab: RunningLab) -> None:
-    lab.inside("bergen", "sh", "-c", "echo kept >/root/note; echo kept >/srv/note; sync")
+    lab.inside("bergen", "sh", "-c", "echo kept >/root/note; echo kept >/srv/note; sync /root/note /srv/note")
     boot = lab.inside("bergen", "cat", "/proc/1/stat")
     started = time.monotonic()
     lab.must("power-off", "bergen")

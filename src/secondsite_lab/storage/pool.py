@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from secondsite_lab import mounts
+from secondsite_lab.errors import CommandFailed, LabError
 from secondsite_lab.lab import cache_directory, runtime_directory
 from secondsite_lab.run import run, succeeds
 
@@ -34,7 +35,10 @@ def open_pool() -> bool:
     if not file().exists():
         _create()
     # Discard gives the space of deleted snapshots back to the machine's own file system.
-    mounts.mount_loop(file(), mount_point(), "noatime,discard=async,user_subvol_rm_allowed")
+    try:
+        mounts.mount_loop(file(), mount_point(), "noatime,discard=async,user_subvol_rm_allowed")
+    except CommandFailed as error:
+        raise LabError(error.message, f"{file()} only holds what can be made again: remove it") from error
     for name in ("images", "labs", "saves"):
         (mount_point() / name).mkdir(exist_ok=True)
     return True
