@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from secondsite.errors import FinalError, SecondsiteError
@@ -65,9 +65,15 @@ class Run:
 class Procedures:
     """At most one procedure at a time on this host. Tasks live in the agent's own group, not in a request."""
 
-    def __init__(self, runner: ProcedureRunner, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        runner: ProcedureRunner,
+        group: asyncio.TaskGroup,
+        afterwards: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._runner = runner
         self._group = group
+        self._afterwards = afterwards
         self.current: Run | None = None
 
     def start(self, kind: str, arguments: Mapping[str, Any]) -> Run:
@@ -93,7 +99,10 @@ class Procedures:
 
     async def _carry_out(self, run: Run, arguments: Mapping[str, Any]) -> None:
         try:
-            run.say(await self._runner.run(run.kind, arguments, run.say))
+            result = await self._runner.run(run.kind, arguments, run.say)
+            if self._afterwards is not None:  # whoever asks right after the end must not hear how it was before
+                await self._afterwards()
+            run.say(result)
         except SecondsiteError as failure:
             run.say(Note(failure.message, failure.host, "error"))
             run.say(Result(failure.as_json(), int(failure.exit)))

@@ -53,7 +53,7 @@ class Agent:
         """Serve and watch until told to stop. Raises FinalError where the socket cannot be had."""
         try:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
-                procedures = Procedures(self._ports.procedures, work)
+                procedures = Procedures(self._ports.procedures, work, self._look_again)
                 api = Api(self._knowledge(), procedures, self._ports.fence, self._ports.unfence)
                 await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
@@ -104,6 +104,12 @@ class Agent:
 
     async def _files(self) -> None:
         await self._ports.files.keep(self._is_standby)
+
+    async def _look_again(self) -> None:
+        """A procedure has changed the world: what is looked at seldom is looked at now."""
+        for name, act in (("dns", self._dns), ("host", self._host), ("history", self._history)):
+            with self._troubles.kept_from(name):
+                await act()
 
     async def _dns(self) -> None:
         self.board.dns = await self._ports.dns()

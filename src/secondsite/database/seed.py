@@ -68,6 +68,8 @@ class Standby:
                     return
                 case Act.SEED | Act.RESEED:
                     basebackup.remove_half(self.node)
+                    if now.database.role is Role.STANDBY:  # it would come for the slot that the copy needs
+                        await self.node.control.stop()
                     await basebackup.start(self.node, self.spec, self.site, self.facts)
                     await basebackup.wait(self.node, self.site, emit, self.clock)
                 case Act.ATTACH:
