@@ -2,21 +2,23 @@
 # What happens on a fresh machine? Make a minimal Debian (or Ubuntu), clone this checkout's last commit into it as an
 # ordinary user who may use sudo, and run `make demo` and `make test` there. Needs root, mmdebstrap and make's machine.
 #
-#   scripts/try-clean-debian.sh [--suite bookworm|trixie|jammy|noble] [--as user|root] [--ci] [--keep] [TARGET ...]
+#   scripts/try-clean-debian.sh [--suite bookworm|trixie] [--as user|root] [--ci] [--keep] [TARGET ...]
+#   scripts/try-clean-debian.sh --suite noble --sources FILE ...    another system, from the sources.list in FILE
 #
 # The system lives in namespaces of its own and shares the network. It uses this machine's package mirrors, proxies and
 # certificate authorities, read when it runs. Nothing stays: mounts, processes, loop devices and files are removed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-suite=bookworm as=user ci='' keep='' targets=()
+suite=bookworm sources='' as=user ci='' keep='' targets=()
 while [ $# -gt 0 ]; do
   case $1 in
     --suite) suite=$2 && shift ;;
+    --sources) sources=$(realpath "$2") && shift ;;
     --as) as=$2 && shift ;;
     --ci) ci=true ;;
     --keep) keep=yes ;;
-    -*) sed -n '2,8s/^# \?//p' "$0" >&2 && exit 2 ;;
+    -*) sed -n '2,9s/^# \?//p' "$0" >&2 && exit 2 ;;
     *) targets+=("$1") ;;
   esac
   shift
@@ -64,13 +66,12 @@ own_groups() {
   done </proc/self/cgroup
 }
 
-sources() { # this machine's mirrors for Debian; mmdebstrap's own defaults for anything else
-  case $suite in
-    bookworm | trixie) PYTHONPATH=src python3 -c "from secondsite_lab import sources; print(*sources.lines('$suite'), sep='\n')" ;;
-    *) for pocket in "$suite" "$suite-updates" "$suite-security"; do
-      echo "deb [trusted=yes] http://archive.ubuntu.com/ubuntu $pocket main universe"
-    done ;;
-  esac
+sources() { # this machine's mirrors, unless others were given
+  if [ -n "$sources" ]; then
+    cat "$sources"
+  else
+    PYTHONPATH=src python3 -c "from secondsite_lab import sources; print(*sources.lines('$suite'), sep='\n')"
+  fi
 }
 
 make_system() {
