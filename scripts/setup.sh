@@ -4,7 +4,7 @@
 #   scripts/setup.sh system    packages of the machine (uses sudo unless run as root; does nothing when all are there)
 #   scripts/setup.sh python    .tools/venv with uv, and .venv as uv.lock says
 #   scripts/setup.sh           both
-#   scripts/setup.sh tests     what only the tests need: PostgreSQL's programs, without a cluster of the machine's own
+#   scripts/setup.sh tests     what only the tests need: curl, and PostgreSQL's programs without a cluster of the machine's own
 #
 # Runs on Debian 12 and 13 and on Ubuntu 22.04 and 24.04. Needs no terminal.
 set -euo pipefail
@@ -147,6 +147,7 @@ setup_python() {
 }
 
 setup_tests() {
+  command -v curl >/dev/null || install_packages curl
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
   local no_cluster=/etc/postgresql-common/createcluster.d/secondsite-setup.conf
   as_root mkdir -p "${no_cluster%/*}"

@@ -27,6 +27,9 @@ def layer_of(path: Path) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["TERM"] = "xterm-256color"  # what is drawn must not depend on who runs the tests
+    for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR"):
+        os.environ.pop(name, None)
     for layer in LAYERS:
         config.addinivalue_line("markers", f"{layer}: set by the folder tests/{layer}")
     config.addinivalue_line("markers", "needs_root: skipped (in CI: failed) without root")
