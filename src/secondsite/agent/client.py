@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -90,6 +90,18 @@ def event_lines(
         yield _lines(response)
     finally:
         connection.close()
+
+
+def answered(line: socket.socket) -> Generator[str, None, None]:
+    """The lines of the answer to a request that the caller has sent on ``line``. Raises as ``get``."""
+    response = HTTPResponse(line, method="POST")
+    try:
+        response.begin()
+    except (OSError, HTTPException) as gone:
+        raise _silent(gone) from gone
+    if response.status != 200:
+        _document(response, response.read())
+    yield from _lines(response)
 
 
 def _lines(response: HTTPResponse) -> Iterator[str]:

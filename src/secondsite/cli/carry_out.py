@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from secondsite.cli.options import Config, find_config
+from secondsite.cli.outcome import until_result
 from secondsite.cli.this_host import site_here, this_host
-from secondsite.errors import Exit, HalfwayError, RetryableError, SecondsiteError
-from secondsite.events import Emit, Note, Result, from_line, to_line
+from secondsite.errors import RetryableError, SecondsiteError
+from secondsite.events import Emit, Note, Result, to_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from secondsite.spec import Spec
 
 
@@ -66,39 +65,6 @@ async def carry_out(
         emit(Note("no agent answers on this host: doing it from here", at, "warning"))
         return await Procedures(spec(), at, SystemClock()).run(kind, arguments, emit)
     try:
-        return _follow(told, kind, emit)
+        return until_result(told, kind, emit)
     finally:
         lines.__exit__(None, None, None)
-
-
-def _follow(lines: Iterator[str], kind: str, emit: Emit) -> Result:
-    """Pass the agent's events on until its result. Raises HalfwayError (``agent-died``) where none comes."""
-    try:
-        for line in lines:
-            event = from_line(line)
-            if isinstance(event, Result):
-                return event
-            emit(event)
-    except RetryableError:
-        pass  # told below: the agent died on the way
-    raise HalfwayError(
-        "the agent went away while it carried the procedure out",
-        slug="agent-died",
-        host=site_here(),
-        hint=f"secondsite {kind} --resume",
-    )
-
-
-def raise_error_of(result: Result) -> Result:
-    """An error document as the error it was; any other result as it is."""
-    document = result.document
-    if "error" not in document:
-        return result
-    raise SecondsiteError(
-        str(document.get("message")),
-        slug=str(document["error"]),
-        host=document.get("host"),
-        step=document.get("step"),
-        hint=document.get("hint"),
-        exit_code=Exit(int(document.get("exit_code") or Exit.UNCHANGED)),
-    )

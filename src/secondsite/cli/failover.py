@@ -51,8 +51,8 @@ async def run(
     overwrite_dns
         Replace a DNS record although somebody else has changed it.
     """
-    from secondsite.cli.carry_out import raise_error_of
-    from secondsite.cli.render import Renderer, confirm, emit_json
+    from secondsite.cli.outcome import tell
+    from secondsite.cli.render import Renderer, confirm
     from secondsite.cli.this_host import site_here
     from secondsite.clock import SystemClock, to_text
 
@@ -82,14 +82,7 @@ async def run(
         confirm(f"Let {site} take over from {spec().peer_of(site)} now?", yes=yes)
         arguments["commanded_at"] = to_text(SystemClock().now())
     result = await _with_consent(spec, site, arguments, Renderer(), interactive=not (yes or json))
-    raise_error_of(result)
-    if json:
-        emit_json(result.document)
-    else:
-        from secondsite.cli.views.procedure import show
-
-        show(result.document)
-    return result.exit_code
+    return tell(result, as_json=json)
 
 
 def _target(spec: Spec, site: str | None) -> str:

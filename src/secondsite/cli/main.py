@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     as_json = wants_json(tokens)
     try:
-        code = run(tokens)
+        code = run_urgent(tokens)
+        if code is None:
+            code = run(tokens)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -82,6 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _explain(known, as_json) if len(known) == len(leaves) else _bug(group, as_json)
     except Exception as mistake:  # noqa: BLE001 - the one place where a mistake of ours is shown as such
         return _bug(mistake, as_json)
+
+
+def run_urgent(tokens: Sequence[str]) -> int | None:
+    """A plain failover takes the short way; None for every other command."""
+    if tokens[:1] != ["failover"]:
+        return None
+    from secondsite.cli.urgent import straight
+
+    return straight(tokens)
 
 
 def run(tokens: Sequence[str]) -> int:

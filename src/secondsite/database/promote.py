@@ -42,8 +42,10 @@ def attach_again(cluster: Cluster) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-async def drain(cluster: Cluster, *, patience_seconds: float, progress: Callable[[int, int], None]) -> int:
-    """Wait until everything received is replayed and the receiver is gone; the position reached, in bytes.
+async def drain(
+    cluster: Cluster, *, patience_seconds: float, progress: Callable[[int, int], None], receiver_gone: bool
+) -> int:
+    """Wait until everything received is replayed (and, if asked, the receiver is gone); the position, in bytes.
 
     progress gets (replayed, received). Raises RetryableError (``replay-slow``) when ``patience_seconds`` pass
     without any progress; promotion would have to replay the rest all the same.
@@ -60,7 +62,7 @@ async def drain(cluster: Cluster, *, patience_seconds: float, progress: Callable
             replayed = to_int(row[1]) if row[1] else 0
             received = max(to_int(row[0]) if row[0] else 0, replayed)
             progress(replayed, received)
-            if not row[2] or (replayed >= received and not row[3]):
+            if not row[2] or (replayed >= received and not (receiver_gone and row[3])):
                 return replayed
             if replayed != last:
                 moved_at, last = loop.time(), replayed

@@ -168,7 +168,8 @@ class Engine:
             return StepResult.ALREADY, already
         self._trip(step.name, "before-intent")
         self._journal.append(Kind.INTENT, {"step": step.name, "site": step.site})
-        await self._journal.sync()
+        if not step.only_looks:
+            await self._journal.sync()
         self._trip(step.name, "intent")
         applied = await step.apply(self._emit)
         self._trip(step.name, "applied")

@@ -29,7 +29,8 @@ class Step(ABC):
 
     needs: names of the steps that must have ended well before; steps that do not need one another run at the
     same time. essential: without it the procedure is not complete; a step that is not essential may fail and is
-    told. The point of no return needs every step listed before it, and every later step needs it.
+    told. only_looks: it changes nothing, so its intent need not be on the disk first. The point of no return needs
+    every step listed before it, and every later step needs it.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class Step(ABC):
     needs: tuple[str, ...] = ()
     essential: ClassVar[bool] = True
     point_of_no_return: ClassVar[bool] = False
+    only_looks: bool = False
     timeout_seconds: ClassVar[float] = 60.0
 
     def __init__(self, site: str) -> None:

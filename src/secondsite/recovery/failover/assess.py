@@ -26,6 +26,7 @@ class Assess(Act):
 
     name = "assess"
     title = "Look at the standby and keep the evidence"
+    only_looks = True
 
     async def apply(self, emit: Emit) -> Details:
         state = observe(self._context.cluster)

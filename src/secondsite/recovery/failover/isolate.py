@@ -11,22 +11,27 @@ from secondsite.recovery.failover.context import Act, Context
 from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
-SHORT_SECONDS = 0.06  # for a peer that has not answered the agent's questions for a while
+SHORT_SECONDS = 0.03  # for a peer that has not answered the agent's questions for a while
 LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
 
 
 class Fence(Act):
-    """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that."""
+    """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that.
+
+    A site that has been silent for a while, and whose silence the operator accepts, is asked while the standby is
+    looked at: whatever that finds, asking a dead site harms nothing.
+    """
 
     name = "fence"
     title = "Fence the old primary"
-    needs = ("assess",)
     timeout_seconds = 240.0
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.site = context.peer.site
+        beside = context.peer_known_silent and context.arguments.accept_unconfirmed_fence
+        self.needs = () if beside else ("assess",)
 
     async def apply(self, emit: Emit) -> Details:
         patience = SHORT_SECONDS if self._context.peer_known_silent else LONG_SECONDS
@@ -68,14 +73,18 @@ class FenceAgain(Act):
 
 
 class Quarantine(Act):
-    """Cut the old site off: from now on it may only ask the guard's question."""
+    """Cut the old site off: from now on it may only ask the guard's question.
+
+    Behind the last pull, which still needs the site. Where that is silent nothing is pulled, and a fence that is
+    answered late still gets through: then it is done while the fence waits for its answer.
+    """
 
     name = "quarantine"
     title = "Cut the old primary off from this site"
-    needs = ("fence", "files")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.needs = ("assess",) if context.peer_known_silent else ("fence", "files")
         self._address = IPv4Address(context.peer.address)
 
     async def check(self) -> Details | None:

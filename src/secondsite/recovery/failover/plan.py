@@ -27,5 +27,5 @@ STEPS: tuple[type[Act], ...] = (
 
 
 def steps(context: Context) -> tuple[Step, ...]:
-    """Drain, last pull and quarantine wait for the fence; everything behind the promotion runs at the same time."""
+    """Drain and last pull wait for the fence of a site that answers; behind the promotion all run at the same time."""
     return tuple(step(context) for step in STEPS)

@@ -18,7 +18,8 @@ class Drain(Act):
     """Stop receiving, and replay everything that was received.
 
     A primary that answers is fenced first, because what it writes until then can still be received. From one that
-    has been silent for a while nothing comes any more: then both happen at the same time.
+    has been silent for a while nothing comes any more: then both happen at the same time, and the connection that is
+    dead anyway is given up after the promotion.
     """
 
     name = "drain"
@@ -28,18 +29,25 @@ class Drain(Act):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.needs = ("assess",) if context.peer_known_silent else ("assess", "fence")
+        self.only_looks = context.peer_known_silent
 
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
         if self._context.arguments.resume_replay:
             database.resume_replay(cluster)
-        database.detach(cluster)
+        if not self._context.peer_known_silent:
+            database.detach(cluster)
 
         def tell(replayed: int, received: int) -> None:
             if received - replayed > 1024 * 1024:
                 emit(Progress("replay", replayed, received, site=self.site))
 
-        reached = await database.drain(cluster, patience_seconds=REPLAY_PATIENCE_SECONDS, progress=tell)
+        reached = await database.drain(
+            cluster,
+            patience_seconds=REPLAY_PATIENCE_SECONDS,
+            progress=tell,
+            receiver_gone=not self._context.peer_known_silent,
+        )
         return {"reached": to_text(reached)}
 
     async def undo(self) -> None:
@@ -81,6 +89,7 @@ class Prove(Act):
         cluster = self._context.cluster
         timeline = int(self._context.result("promote")["timeline"])
         committed = database.prove_writable(cluster, self.site, timeline)
+        database.detach(cluster)
         database.create_slot(cluster, slot_name(self._context.peer.site))
         return {"committed_at": committed, "return_slot": slot_name(self._context.peer.site)}
 
