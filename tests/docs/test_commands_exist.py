@@ -68,7 +68,9 @@ def test_commands_in_pages_exist(page: Path) -> None:
     lines = [code for code in inline_code(text) if re.match(r"secondsite(-lab)? |make ", code)]
     for block in blocks(text):
         if block.language in SHELL:
-            lines += [line for line in block.text.splitlines() if _TYPED.match(line)]
+            shown = block.text.splitlines()
+            typed = [line for line in shown if line.startswith("$ ")] or shown  # else all of it is to be typed
+            lines += [line.partition(" #")[0] for line in typed if _TYPED.match(line)]
     assert [wrong for line in lines for wrong in wrong_with(line)] == []
 
 
