@@ -88,6 +88,7 @@ class UnknownOutcomeError(SecondsiteError):
     """It was sent and no answer came: it may or may not have happened. Look before trying again."""
 
     default_slug = "unknown-outcome"
+    exit_code = Exit.HALFWAY
 
 
 class HalfwayError(SecondsiteError):

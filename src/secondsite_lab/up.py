@@ -16,6 +16,7 @@ from secondsite_lab import (
     limits,
     lock,
     network,
+    pack,
     power,
     provision,
     record,
@@ -88,6 +89,7 @@ def _make(lab: Lab, wanted: Record, tell: Tell) -> None:
         shared.open_for(store)
     store.destroy(lab)
     key = image.ensure(store, wanted.suite, _workshop(lab, wanted, tell))
+    pack.for_hosts_of(wanted.suite, tell)
     tell(f"making the disks, the keys and the network of lab {lab.name!r}")
     identity.create(lab)
     lab.dns_key.touch(mode=0o600)

@@ -30,7 +30,7 @@ from secondsite.objectives.snapshot import UnitState
 from secondsite.spec import Spec
 from secondsite.tunnel.state import TunnelState
 
-VERSION = "15"
+VERSION = max((path.name for path in Path("/usr/lib/postgresql").glob("[0-9][0-9]")), default="15")
 TOKEN = "a-secret-of-the-two-sites"
 _HEARTBEAT = (
     "CREATE SCHEMA secondsite",

@@ -30,7 +30,7 @@ from secondsite.database.password import Password
 from secondsite.events import Event
 from secondsite.spec import Spec
 
-VERSION = "15"
+VERSION = max((path.name for path in Path("/usr/lib/postgresql").glob("[0-9][0-9]")), default="15")
 ADDRESSES = {"oslo": "127.0.0.1", "bergen": "127.0.0.2"}
 
 

@@ -161,7 +161,7 @@ async def test_a_former_primary_is_not_taken_for_a_standby(hosts: Pair) -> None:
         await hosts.standby("oslo")
     assert refused.value.slug == "foreign-data-directory"
     assert "former primary" in refused.value.message
-    assert "failback" in str(refused.value.hint)
+    assert "--replace-standby" in str(refused.value.hint)
 
 
 async def test_what_runs_elsewhere_on_the_port_is_told_before_anything_is_copied(hosts: Pair) -> None:

@@ -29,7 +29,7 @@ def wrong_key(lab: AppliedLab) -> Callable[[], object]:
 
 
 def refusing(lab: AppliedLab) -> Callable[[], object]:
-    lab.lab("exec", "world", "--", "sh", "-c", f"cp {KNOT} {KNOT}.good; sed -i '/^ *acl: /d' {KNOT}; knotc reload")
+    lab.lab("exec", "world", "--", "sh", "-c", f"cp -p {KNOT} {KNOT}.good; sed -i '/^ *acl: /d' {KNOT}; knotc reload")
     return lambda: lab.lab("exec", "world", "--", "sh", "-c", f"mv {KNOT}.good {KNOT}; knotc reload")
 
 

@@ -17,7 +17,7 @@ def test_a_failover_killed_at_a_step_is_finished_by_resume(ground: Ground, place
     lab = ground.fresh()
     lab.lab("power-off", "oslo")
     lab.on("bergen", "systemctl stop secondsite-agent.service")
-    killed = lab.said("bergen", f"SECONDSITE_DIE_AT={place} {FAILOVER} {ACCEPT}")
+    killed = lab.said("bergen", f"SECONDSITE_DIE_AT={place} {FAILOVER} {ACCEPT}; exit $?")
     assert killed.returncode == 137, killed.stdout + killed.stderr
     lab.on("bergen", "systemctl start secondsite-agent.service")
     resumed = lab.json("bergen", "secondsite failover --resume --json")

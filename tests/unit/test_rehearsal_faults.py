@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from secondsite.spec.model import GameDay
 
 
 def test_an_interface_comes_back_with_the_routes_and_addresses_the_kernel_forgets() -> None:
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"dst": "default", "gateway": "192.0.2.1", "dev": "host0", "flags": []},
         {"dst": "192.0.2.0/24", "protocol": "kernel", "dev": "host0", "flags": []},
         {"dst": "10.9.0.0/16", "gateway": "192.0.2.7", "metric": 50, "flags": ["onlink"]},

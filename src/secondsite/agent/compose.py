@@ -19,6 +19,7 @@ from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.dns.state import RecordState
+from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
 from secondsite.recovery import admit
 from secondsite.recovery.fence import fence_here, unfence_here
@@ -78,6 +79,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
 
 def _fence(spec: Spec, site: str, clock: Clock) -> Handler:
     async def fence(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        refuse_late_fence(request, await admit.generation(Cluster.parse(spec.database.cluster, spec.database.port)))
         return await fence_here(spec, site, str(request.get("why", "the other site asked for it")), clock)
 
     return fence
@@ -107,3 +109,17 @@ def _healthy(spec: Spec) -> Callable[[], Awaitable[bool | None]]:
         return await answers(spec.service.health) if spec.service.health else None
 
     return look
+
+
+def refuse_late_fence(request: Mapping[str, Any], own_generation: int) -> None:
+    """A fence comes from a site about to begin a later generation; raises FinalError (``fence-refused``) otherwise.
+
+    A former primary that still holds the token must not stop the site that has taken over from it.
+    """
+    theirs = request.get("generation")
+    if paths.QUARANTINE.exists() or not isinstance(theirs, int) or theirs <= own_generation:
+        raise FinalError(
+            f"this site is in generation {own_generation} and is not fenced for generation {theirs}",
+            slug="fence-refused",
+            hint="secondsite status",
+        )

@@ -7,6 +7,7 @@ commands costs one. This module understands the plain forms only and leaves ever
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ def straight(tokens: Sequence[str]) -> int | None:
     line = _sent(said)
     if line is None:
         return None
+    os.nice(10)  # from here on it is only shown; what is done by the agent goes first
     from secondsite.cli.outcome import follow, tell
     from secondsite.cli.render import Renderer
 

@@ -7,7 +7,9 @@ become the owner for the length of that call, so no superuser role of ours and n
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
 import pwd
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +21,7 @@ from secondsite.database.cluster import OWNER, Cluster
 from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
+_SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewhere the wrapper
 
 
 @contextlib.contextmanager
@@ -74,11 +77,22 @@ def as_user(name: str) -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(pwd.getpwnam(name).pw_uid)
+    _become(pwd.getpwnam(name).pw_uid)
     try:
         yield
     finally:
-        os.seteuid(0)
+        _become(0)
+
+
+def _become(uid: int) -> None:
+    """Change the effective user of this thread only, by the bare system call: glibc's wrapper changes every thread,
+    and another one may be writing a file of root's just then (nptl(7))."""
+    number = _SETRESUID.get(platform.machine())
+    if number is None:
+        os.seteuid(uid)
+    elif ctypes.CDLL(None, use_errno=True).syscall(number, -1, uid, -1) != 0:
+        problem = ctypes.get_errno()
+        raise OSError(problem, os.strerror(problem))
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -23,7 +23,8 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     """Pure: the text of ``show``."""
     out = [f"{document['procedure']} {document['id']}: {_OUTCOMES[document['outcome']]}", ""]
     for step in document["steps"]:
-        mark = _MARKS.get(step["outcome"], "?")
+        open_question = step["details"].get("fence") == "unconfirmed"
+        mark = "!" if open_question else _MARKS.get(step["outcome"], "?")
         out.append(f"  {mark} {step['title']:<44} {step['site']:<10} {step['seconds']:>8.3f} s")
         if step["message"]:
             out.append(f"      {step['message']}")

@@ -11,7 +11,7 @@ from secondsite.recovery.failover.context import Act, Context
 from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
-SHORT_SECONDS = 0.03  # for a peer that has not answered the agent's questions for a while
+SHORT_SECONDS = 0.02  # for a peer that has not answered the agent's questions for a while
 LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
 
