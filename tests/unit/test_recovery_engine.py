@@ -134,6 +134,18 @@ async def test_a_failure_behind_the_turning_point_leaves_the_other_steps_running
     assert world.done.count("turn") == 1
 
 
+async def test_a_step_that_only_follows_waits_for_the_others_and_runs_even_where_they_fail(tmp_path: Path) -> None:
+    class After(Act):
+        name, title, follows = "after", "After", ("dns", "app")
+
+    world = World()
+    world.broken = {"dns"}
+    outcome, _ = await run(world, tmp_path / "j", kinds=(Look, Turn, After, Dns, App))
+    assert outcome is Outcome.BLOCKED
+    assert world.log.index("after begins") > world.log.index("app ends")
+    assert "after" in world.done
+
+
 async def test_a_step_that_is_not_essential_may_fail(tmp_path: Path) -> None:
     world = World()
     world.broken = {"tidy"}

@@ -123,7 +123,7 @@ class Engine:
     async def _when_ready(self, step: Step, done: Mapping[str, asyncio.Event]) -> None:
         needs = self._needs(step)
         try:
-            for name in needs:
+            for name in (*needs, *step.follows):
                 await done[name].wait()
             missing = [name for name in needs if not self._went_well(name)]
             if missing:
@@ -255,7 +255,7 @@ def _turning_point(steps: Sequence[Step]) -> int:
         raise ValueError("a procedure has exactly one point of no return")
     names = [step.name for step in steps]
     for index, step in enumerate(steps):
-        if any(need not in names[:index] for need in step.needs):
+        if any(need not in names for need in step.follows) or any(need not in names[:index] for need in step.needs):
             raise ValueError(f"step {step.name} needs a step that does not come before it")
     return marked[0]
 

@@ -28,14 +28,16 @@ class Step(ABC):
     """One act of a procedure at one site.
 
     needs: names of the steps that must have ended well before; steps that do not need one another run at the
-    same time. essential: without it the procedure is not complete; a step that is not essential may fail and is
-    told. only_looks: it changes nothing, so its intent need not be on the disk first. The point of no return needs
-    every step listed before it, and every later step needs it.
+    same time. follows: steps that must have ended before, well or not: it can wait, and they cannot. essential:
+    without it the procedure is not complete; a step that is not essential may fail and is told. only_looks: it
+    changes nothing, so its intent need not be on the disk first. The point of no return needs every step listed
+    before it, and every later step needs it.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     needs: tuple[str, ...] = ()
+    follows: ClassVar[tuple[str, ...]] = ()
     essential: ClassVar[bool] = True
     point_of_no_return: ClassVar[bool] = False
     only_looks: bool = False

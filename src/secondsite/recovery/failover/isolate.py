@@ -57,7 +57,7 @@ class FenceAgain(Act):
 
     name = "fence-again"
     title = "Ask the old primary once more to stop"
-    needs = ("application", "dns")
+    follows = ("dns", "application")
     essential = False
     timeout_seconds = 240.0
 

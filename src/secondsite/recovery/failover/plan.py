@@ -18,9 +18,9 @@ STEPS: tuple[type[Act], ...] = (
     Quarantine,
     FilesWritable,
     Promote,
-    Prove,
     Redirect,
     Application,
+    Prove,
     Checkpoint,
     FenceAgain,
 )

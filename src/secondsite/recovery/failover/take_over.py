@@ -79,11 +79,15 @@ class Promote(Act):
 
 
 class Prove(Act):
-    """The new primary commits a row, on a timeline of its own, and offers the slot for the way back."""
+    """The new primary commits a row, on a timeline of its own, and offers the slot for the way back.
+
+    Behind the users: it would compete with the start of the application for processor and disk.
+    """
 
     name = "prove"
     title = "Commit a write on the new primary"
     needs = ("promote",)
+    follows = ("dns", "application")
 
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
@@ -99,7 +103,7 @@ class Checkpoint(Act):
 
     name = "checkpoint"
     title = "Checkpoint on the new timeline"
-    needs = ("application", "prove")
+    needs = ("prove",)
     essential = False
     timeout_seconds = 1800.0
 
