@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from secondsite.clock import SystemClock
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, UnknownOutcomeError
 from secondsite.events import Emit, ignore
 from secondsite.recovery.engine import Engine, Outcome, position
-from secondsite.recovery.journal import Journal, Kind, read
+from secondsite.recovery.journal import Journal, Kind, Record, read
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
 
 
@@ -199,3 +199,40 @@ async def test_when_nobody_can_tell_whether_the_turning_point_was_passed_nothing
     outcome, _ = await run(world, tmp_path / "j", kinds=(Look, Fence, Blind, App))
     assert outcome is Outcome.BLOCKED
     assert world.undone == []
+
+
+async def test_a_turning_point_that_was_asked_for_and_not_seen_is_never_taken_back(tmp_path: Path) -> None:
+    class Unseen(Turn):
+        async def apply(self, emit: Emit) -> Details:
+            raise UnknownOutcomeError("still in recovery")
+
+    world = World()
+    outcome, _ = await run(world, tmp_path / "j", kinds=(Look, Fence, Unseen, App))
+    assert outcome is Outcome.BLOCKED
+    assert world.undone == []
+
+
+async def test_what_was_done_before_a_turning_point_that_was_not_reached_is_done_again(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "j"
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:before-intent")
+    world.done.remove("fence")  # somebody has opened the old primary again
+    outcome, _ = await run(world, path)
+    assert outcome is Outcome.COMPLETED
+    assert "fence" in world.done
+
+
+async def test_a_full_disk_behind_the_turning_point_stops_no_other_step(tmp_path: Path) -> None:
+    class Full(Journal):
+        def append(self, kind: Kind, body: Mapping[str, Any]) -> Record:
+            if kind is Kind.RESULT and body["step"] == "turn":
+                raise OSError(28, "No space left on device")
+            return super().append(kind, body)
+
+    world = World()
+    journal = Full(tmp_path / "j", SystemClock())
+    journal.append(Kind.OPENED, {})
+    steps = [kind(world) for kind in ALL]
+    outcome, _ = await Engine(steps, journal, SystemClock(), ignore, {}).run(lambda _: {})
+    assert outcome is Outcome.COMPLETED
+    assert {"dns", "app"} <= set(world.done)

@@ -13,7 +13,9 @@ peers = st.one_of(st.none(), st.builds(PeerAnswer, st.booleans(), st.integers(1,
 
 
 def record(points_to: str | None) -> RecordState:
-    return RecordState("example.test", "shop", (ServerAnswer("203.0.113.53"),), points_to)
+    return RecordState(
+        "example.test", "shop", (ServerAnswer("203.0.113.53"),), points_to, (points_to,) if points_to else ()
+    )
 
 
 def ruling(peer: PeerAnswer | None, dns: str | None, generation: int = 3, policy: str = "wait") -> Ruling:
@@ -53,3 +55,13 @@ def test_the_dns_is_enough_where_the_peer_is_silent() -> None:
 def test_where_nobody_answers_the_policy_decides() -> None:
     assert ruling(None, None) is Ruling.WAIT
     assert ruling(None, None, policy="serve") is Ruling.ALLOW
+
+
+def test_one_server_that_sends_users_to_the_other_site_is_enough_to_hold() -> None:
+    split = RecordState("example.test", "shop", (ServerAnswer("203.0.113.53"),), None, ("oslo", "bergen"))
+    verdict = decide(site="oslo", peer_site="bergen", generation=3, peer=None, dns=(split,), policy="serve")
+    assert verdict.ruling is Ruling.HOLD
+
+
+def test_a_peer_that_may_be_taking_over_at_this_moment_is_waited_for() -> None:
+    assert ruling(PeerAnswer(False, 3, taking_over=True), "oslo") is Ruling.WAIT

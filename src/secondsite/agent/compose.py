@@ -19,7 +19,6 @@ from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.dns.state import RecordState
-from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
 from secondsite.recovery import admit
 from secondsite.recovery.fence import fence_here, unfence_here
@@ -50,15 +49,19 @@ async def serve(loaded: Loaded, site: str, clock: Clock) -> None:
 def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
     """Each port's real counterpart on this host."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    changing = asyncio.Lock()  # opening and closing this site never overlap
 
     async def fence_self(why: str) -> None:
-        await fence_here(spec, site, why, clock)
+        async with changing:
+            await fence_here(spec, site, why, clock)
 
     async def ask_guard_again() -> None:
-        await admit.ask_again(spec, site, clock)
+        async with changing:
+            await admit.ask_again(spec, site, clock)
 
     async def unfence(_: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await unfence_here(spec, site, clock)
+        async with changing:
+            return await unfence_here(spec, site, clock)
 
     return Ports(
         database=LocalDatabase(cluster, site),
@@ -69,7 +72,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         files=Keeper(spec, site, clock=clock),
         history=lambda: past_runs(paths.JOURNAL),
         ask_guard_again=ask_guard_again,
-        fence=_fence(spec, site, clock),
+        fence=_fence(spec, site, clock, changing),
         unfence=unfence,
         fence_self=fence_self,
         procedures=Procedures(spec, site, clock, peer_silent_since=lambda: peer.silent_since),
@@ -77,10 +80,13 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
     )
 
 
-def _fence(spec: Spec, site: str, clock: Clock) -> Handler:
+def _fence(spec: Spec, site: str, clock: Clock, changing: asyncio.Lock) -> Handler:
     async def fence(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        refuse_late_fence(request, await admit.generation(Cluster.parse(spec.database.cluster, spec.database.port)))
-        return await fence_here(spec, site, str(request.get("why", "the other site asked for it")), clock)
+        why = str(request.get("why", "the other site asked for it"))
+        generation = request.get("generation")
+        later = generation if isinstance(generation, int) else 0
+        async with changing:
+            return await fence_here(spec, site, why, clock, generation=later)
 
     return fence
 
@@ -109,17 +115,3 @@ def _healthy(spec: Spec) -> Callable[[], Awaitable[bool | None]]:
         return await answers(spec.service.health) if spec.service.health else None
 
     return look
-
-
-def refuse_late_fence(request: Mapping[str, Any], own_generation: int) -> None:
-    """A fence comes from a site about to begin a later generation; raises FinalError (``fence-refused``) otherwise.
-
-    A former primary that still holds the token must not stop the site that has taken over from it.
-    """
-    theirs = request.get("generation")
-    if paths.QUARANTINE.exists() or not isinstance(theirs, int) or theirs <= own_generation:
-        raise FinalError(
-            f"this site is in generation {own_generation} and is not fenced for generation {theirs}",
-            slug="fence-refused",
-            hint="secondsite status",
-        )

@@ -14,7 +14,7 @@ from secondsite.agent.seen import views_document
 from secondsite.clock import Clock
 from secondsite.objectives.document import document
 from secondsite.objectives.snapshot import to_json_bytes
-from secondsite.spec import Spec
+from secondsite.spec import Spec, paths
 
 
 class BoardKnowledge:
@@ -41,6 +41,7 @@ class BoardKnowledge:
             "writable": database.writable,
             "generation": database.timeline,
             "active": self._board.active,
+            "taking_over": paths.QUARANTINE.exists(),
         }
 
     def health(self) -> Mapping[str, Any]:

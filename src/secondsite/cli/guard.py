@@ -24,7 +24,6 @@ async def run(
     allow: Annotated[bool, Parameter(negative="")] = False,
     starting: Annotated[bool, Hidden] = False,
     fence: Annotated[bool, Hidden] = False,
-    because_stdin: Annotated[bool, Hidden] = False,
     config: Config = None,
     json: Json = False,
     yes: Yes = False,
@@ -52,7 +51,7 @@ async def run(
         return Exit.OK
     if allow:
         confirm(f"Open {site} for writes? If {spec.peer_of(site)} accepts writes too, orders will be lost.", yes=yes)
-        await admit.release(spec, clock, "a person allowed it: secondsite guard --allow")
+        await admit.release_by_person(spec, clock)
         verdict = guard.Verdict(guard.Ruling.ALLOW, "a person allowed it")
     else:
         verdict = admit.fenced() or await guard.ask(spec, site, await admit.generation(_cluster(spec)))
@@ -64,12 +63,15 @@ async def run(
 
 
 async def _fence(spec: Spec, site: str) -> int:
-    """What a peer's failover runs here over SSH; the reason comes on stdin, never in argv."""
+    """What a peer's failover runs here over SSH; reason and generation come on stdin, never in argv."""
+    import json
+
     from secondsite.cli.render import emit_json
     from secondsite.recovery.fence import fence_here
 
-    why = sys.stdin.readline().strip() or "fenced over SSH"
-    emit_json(dict(await fence_here(spec, site, why, SystemClock())))
+    told = json.loads(sys.stdin.readline() or "{}")
+    why, generation = str(told.get("why", "fenced over SSH")), int(told.get("generation", 0))
+    emit_json(dict(await fence_here(spec, site, why, SystemClock(), generation=generation)))
     return Exit.OK
 
 

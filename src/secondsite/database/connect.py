@@ -21,6 +21,7 @@ from secondsite.database.cluster import OWNER, Cluster
 from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
+STATEMENT_SECONDS = 10  # these connections are used where nothing may hang; what takes long sets its own
 _SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewhere the wrapper
 
 
@@ -60,6 +61,7 @@ def connect(
                 application_name="secondsite",
                 connect_timeout=CONNECT_SECONDS,
                 autocommit=True,
+                options=f"-c statement_timeout={STATEMENT_SECONDS}s",
                 **more,
             )
     except psycopg.OperationalError as refused:

@@ -15,8 +15,13 @@ OURS = "secondsite"
 
 
 def mark_standby(cluster: Cluster, why: str) -> None:
-    """Put standby.signal there, durably: from now on a start is read-only (PostgreSQL manual 27.2)."""
+    """Put standby.signal there, durably: from now on a start is read-only (PostgreSQL manual 27.2).
+
+    One that is there already is a standby's own, and stays as it is.
+    """
     signal = cluster.data / "standby.signal"
+    if signal.exists() and not marked_by_us(cluster):
+        return
     owner = pwd.getpwnam(OWNER)
     draft = signal.with_suffix(".secondsite")
     with draft.open("w") as file:

@@ -15,7 +15,7 @@ import psycopg
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.lsn import to_int, to_text
-from secondsite.errors import FinalError, RetryableError, UnknownOutcomeError
+from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 
 POLL_SECONDS = 0.005
 
@@ -74,6 +74,18 @@ async def drain(
                     hint="look at the standby's log; a conflict or a slow disk holds replay up",
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+
+def receiver_heard_at(cluster: Cluster) -> float | None:
+    """When the WAL receiver last heard from the primary (unix seconds); None where nothing is received."""
+    try:
+        with local(cluster) as connection:
+            row = connection.execute(
+                "SELECT extract(epoch FROM last_msg_receipt_time)::float8 FROM pg_stat_wal_receiver"
+            ).fetchone()
+            return row[0] if row else None
+    except SecondsiteError:
+        return None  # the first step will say what is wrong with the database
 
 
 def in_recovery(cluster: Cluster) -> bool:
@@ -177,6 +189,7 @@ async def checkpoint(cluster: Cluster) -> None:
     It may take minutes: it runs in a thread, the connection is made here because making it changes who we are.
     """
     with local(cluster, step="checkpoint") as connection:
+        connection.execute("SET statement_timeout = 0")
         await asyncio.to_thread(connection.execute, "CHECKPOINT")
 
 

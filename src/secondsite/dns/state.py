@@ -18,9 +18,14 @@ class ServerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RecordState:
-    """A record as all its authoritative servers see it. points_to: a site's name where all agree on its address."""
+    """A record as its authoritative servers see it.
+
+    points_to: the site whose address every server that answers gives, where the update server is one of them.
+    mentions: every site to which at least one server sends users.
+    """
 
     zone: str
     name: str
     answers: tuple[ServerAnswer, ...]
     points_to: str | None = None
+    mentions: tuple[str, ...] = ()

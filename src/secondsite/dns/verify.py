@@ -47,7 +47,7 @@ async def servers(record: DnsRecord) -> tuple[Server, ...]:
 async def observe(record: DnsRecord, sites: Mapping[str, Address]) -> RecordState:
     """The record at every authoritative server; a server's silence or refusal is part of the answer.
 
-    Never raises for the network. ``points_to`` is a site only where every server answers exactly its address.
+    Never raises for the network. Servers are in the order of ``servers``: first the one that takes updates.
     """
     try:
         everyone = await servers(record)
@@ -55,15 +55,22 @@ async def observe(record: DnsRecord, sites: Mapping[str, Address]) -> RecordStat
         first = ServerAnswer(record.server, problem=problem.message)
         return RecordState(record.zone, record.name, (first,))
     answers = tuple(await asyncio.gather(*(_one(server, record, sites) for server in everyone)))
-    return RecordState(record.zone, record.name, answers, pointed(answers, sites))
+    mentions = tuple(site for site, address in sites.items() if any(sends(answer, address) for answer in answers))
+    return RecordState(record.zone, record.name, answers, pointed(answers, sites), mentions)
 
 
 def pointed(answers: tuple[ServerAnswer, ...], sites: Mapping[str, Address]) -> str | None:
-    """Pure: the site that every server points to and nothing else, if there is one."""
-    for site, address in sites.items():
-        if answers and all(answer.addresses == (str(address),) for answer in answers):
-            return site
-    return None
+    """Pure: the site that every answering server points to and nothing else. The first one takes the updates and must
+    answer; another that is silent (it may stand at the site that burns) does not count against the rest."""
+    heard = [answer for answer in answers if answer.problem is None]
+    if not heard or answers[0].problem is not None:
+        return None
+    return next((site for site, address in sites.items() if all(sends(answer, address) for answer in heard)), None)
+
+
+def sends(answer: ServerAnswer, address: Address) -> bool:
+    """Pure: this server sends users to ``address`` and nowhere else."""
+    return answer.addresses == (str(address),)
 
 
 async def _one(server: Server, record: DnsRecord, sites: Mapping[str, Address]) -> ServerAnswer:

@@ -23,7 +23,7 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
         return Verdict(Ruling.ALLOW, "it starts as a standby")
-    verdict = fenced() or await ask(spec, site, await generation(cluster))
+    verdict = admitted() or fenced() or await ask(spec, site, await generation(cluster))
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         database.unmark(cluster)
@@ -44,6 +44,8 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
     if not database.marked_by_us(cluster) or last_ruling() is not Ruling.WAIT:
         return None
     verdict = await ask(spec, site, await generation(cluster))
+    if fenced() is not None:  # it came while the others were asked
+        return None
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         await release(spec, clock, verdict.reason)
@@ -51,15 +53,31 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
 
 
 async def release(spec: Spec, clock: Clock, reason: str) -> None:
-    """Open this host for writes: on the guard's word, or a person's."""
+    """Open this host for writes: on the guard's word, or a person's. The start that follows asks nobody again."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    paths.FENCED.unlink(missing_ok=True)
     await database.stop(cluster)
     database.unmark(cluster)
     note_verdict(Ruling.ALLOW, reason, clock)
     open_here()
+    paths.ADMITTED.write_text(f"{reason}\n")
     await database.start(cluster)
     await application.start(spec.service.units)
+
+
+async def release_by_person(spec: Spec, clock: Clock) -> None:
+    """Open this host whatever the guard says, and end a fence: somebody who knows has decided."""
+    paths.FENCED.unlink(missing_ok=True)
+    await release(spec, clock, "a person allowed it: secondsite guard --allow")
+
+
+def admitted() -> Verdict | None:
+    """The decision that led to this very start, used once."""
+    try:
+        reason = paths.ADMITTED.read_text().strip()
+        paths.ADMITTED.unlink()
+    except OSError:
+        return None
+    return Verdict(Ruling.ALLOW, reason)
 
 
 def fenced() -> Verdict | None:

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from secondsite.clock import Clock, to_text
-from secondsite.errors import FinalError, RetryableError, SecondsiteError
-from secondsite.events import Emit, StepEnded, StepStarted
+from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
+from secondsite.events import Emit, Note, StepEnded, StepStarted
 from secondsite.recovery.journal import Journal, Kind, Record
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
 
@@ -40,7 +40,7 @@ class Ended:
 class Position:
     """Where a journal stands. completed: by step name. begun: intents without an end."""
 
-    completed: Mapping[str, Ended]
+    completed: dict[str, Ended]
     begun: frozenset[str]
     outcome: Outcome | None
 
@@ -57,6 +57,7 @@ def position(records: Sequence[Record]) -> Position:
                 begun.add(step)
             case Kind.RESULT:
                 begun.discard(step)
+                completed.pop(step, None)
                 if record.body["result"] in (StepResult.DONE, StepResult.ALREADY):
                     completed[step] = Ended(record.body["details"], record.at, record.body["seconds"])
             case Kind.UNDONE:
@@ -89,6 +90,7 @@ class Engine:
         self._emit = emit
         self._trip = tripwire or (lambda _step, _phase: None)
         self._before = position(journal.records)
+        self._touched: set[str] = set(self._before.begun)
         self._outcomes: dict[str, StepOutcome] = {}
         self._details = details  # shared with the steps: what earlier steps left
         self._details.update({name: ended.details for name, ended in self._before.completed.items()})
@@ -99,6 +101,7 @@ class Engine:
 
         ``closing`` adds what the closing record should keep.
         """
+        await self._settle()
         await self._all()
         failures = [
             one for one in self._outcomes.values() if one.result is StepResult.FAILED and self._is_essential(one)
@@ -110,9 +113,30 @@ class Engine:
         else:
             outcome = await self._roll_back()
         ended = tuple(self._outcomes[step.name] for step in self._steps)
-        self._journal.append(Kind.CLOSED, {"outcome": outcome.value, **closing(ended)})
-        await self._journal.sync()
+        self._write(Kind.CLOSED, {"outcome": outcome.value, **closing(ended)})
+        try:
+            await self._journal.sync()
+        except OSError as full:
+            self._emit(Note(f"the journal could not be made durable: {full}", level="error"))
         return outcome, ended
+
+    async def _settle(self) -> None:
+        """Taken up before the turning point: what was done before it may have been taken back since, by a rollback
+        that died or by a person. Everything up to it is done again; every step begins by looking."""
+        turn = self._steps[self._turn]
+        if not self._journal_is_old() or turn.name in self._before.completed:
+            return
+        details = await turn.check() if turn.name in self._before.begun else None
+        if details is not None:
+            self._before.completed[turn.name] = Ended(details, to_text(self._clock.now()), 0.0)
+            return
+        for step in self._steps[: self._turn]:
+            if self._before.completed.pop(step.name, None) is not None:
+                self._touched.add(step.name)
+            self._details.pop(step.name, None)
+
+    def _journal_is_old(self) -> bool:
+        return bool(self._before.completed or self._before.begun)
 
     async def _all(self) -> None:
         done = {step.name: asyncio.Event() for step in self._steps}
@@ -189,7 +213,7 @@ class Engine:
         if outcome.error is not None:
             body["error"] = outcome.error.as_json()
         # Durable at the latest with the next intent or the closing record: losing a result costs one more look.
-        self._journal.append(Kind.RESULT, body)
+        self._write(Kind.RESULT, body)
         message = outcome.error.message if outcome.error else ""
         self._emit(
             StepEnded(
@@ -198,11 +222,17 @@ class Engine:
             )
         )  # fmt: skip
 
+    def _write(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """A record of what has happened. A full disk must not stop what comes after a promotion: it is told instead."""
+        try:
+            self._journal.append(kind, body)
+        except OSError as full:
+            self._emit(Note(f"the journal could not be written: {full}", level="error"))
+
     async def _roll_back(self) -> Outcome:
         touched = [
             step for step in self._steps[: self._turn + 1]
-            if step.name in self._before.begun
-            or step.name in self._before.completed
+            if step.name in self._touched
             or self._outcomes[step.name].result in (StepResult.DONE, StepResult.FAILED)
         ]  # fmt: skip
         clean = True
@@ -210,14 +240,16 @@ class Engine:
             try:
                 async with asyncio.timeout(step.timeout_seconds):
                     await step.undo()
-            except (SecondsiteError, TimeoutError) as failure:
+            except Exception as failure:  # noqa: BLE001 - the other steps must be taken back all the same
                 clean = False
-                self._journal.append(Kind.RESULT, {"step": step.name, "result": "undo-failed", "details": str(failure)})
+                self._write(
+                    Kind.RESULT, {"step": step.name, "result": "undo-failed", "details": {}, "why": str(failure)}
+                )
                 self._emit(
                     StepEnded(step.name, step.site, "undo-failed", to_text(self._clock.now()), 0.0, str(failure))
                 )
             else:
-                self._journal.append(Kind.UNDONE, {"step": step.name})
+                self._write(Kind.UNDONE, {"step": step.name})
         return Outcome.ROLLED_BACK if clean else Outcome.FAILED
 
     def _needs(self, step: Step) -> tuple[str, ...]:
@@ -239,9 +271,11 @@ class Engine:
     async def _beyond(self) -> bool:
         """Was the point of no return passed? Asks the world where the step's own answer is not enough."""
         turn = self._steps[self._turn]
-        result = self._outcomes[turn.name].result
-        if result is not StepResult.FAILED:
-            return result in (StepResult.DONE, StepResult.ALREADY)
+        outcome = self._outcomes[turn.name]
+        if outcome.result is not StepResult.FAILED:
+            return outcome.result in (StepResult.DONE, StepResult.ALREADY)
+        if isinstance(outcome.error, UnknownOutcomeError) or (outcome.error and outcome.error.slug == "step-timeout"):
+            return True  # it was asked for and not seen: it may still happen
         try:
             async with asyncio.timeout(turn.timeout_seconds):
                 return await turn.check() is not None

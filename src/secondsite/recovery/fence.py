@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from secondsite.clock import Clock, to_text
+from secondsite.converge.write import atomically
 from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
-from secondsite.errors import SecondsiteError
+from secondsite.database.controldata import read as read_control
+from secondsite.errors import FinalError, SecondsiteError, UnknownOutcomeError
 from secondsite.process import run
 from secondsite.recovery import application
 from secondsite.recovery.peer import Peer
@@ -25,28 +26,59 @@ SSH_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way of fencing that was tried. confirmed: it was observed that no write is accepted any more."""
+    """One way of fencing that was tried. confirmed: it was observed that no write is accepted any more. unknown: it
+    was sent, and may have had an effect."""
 
     method: str
     confirmed: bool
     told: str
+    unknown: bool = False
 
 
-async def fence_here(spec: Spec, site: str, why: str, clock: Clock) -> Mapping[str, Any]:
+async def fence_here(
+    spec: Spec, site: str, why: str, clock: Clock, *, generation: int | None = None
+) -> Mapping[str, Any]:
     """Accept no more writes at this site: application down, database down, and neither comes back by itself.
 
-    Raises FinalError ``database-still-runs`` where the database cannot be stopped.
+    generation: the one the other site is about to begin; None where this site fences itself. Whatever fails on the
+    way, the database is stopped. Raises FinalError: ``fence-refused`` for a generation that is not later than this
+    site's, ``database-still-runs`` where the database cannot be stopped, ``fence-incomplete`` for anything else.
     """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    paths.STATE.mkdir(parents=True, exist_ok=True)
-    paths.FENCED.write_text(f"{why}\n")
-    paths.ACTIVE.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        database.mark_standby(cluster, why)
-    note_verdict("hold", why, clock)
-    await application.stop(spec.service.units)
+    if generation is not None:
+        _refuse_late(generation, (await read_control(cluster)).timeline)
+    troubles: list[str] = []
+    acts: tuple[Callable[[], None], ...] = (
+        lambda: atomically(paths.FENCED, f"{why}\n".encode(), mode=0o600),
+        lambda: paths.ACTIVE.unlink(missing_ok=True),
+        lambda: database.mark_standby(cluster, why),
+        lambda: note_verdict("hold", why, clock),
+    )
+    for act in acts:
+        try:
+            act()
+        except OSError as failed:
+            troubles.append(str(failed))
+    try:
+        await application.stop(spec.service.units)
+    except SecondsiteError as failed:
+        troubles.append(failed.message)
     await database.stop(cluster)
+    if troubles:
+        raise FinalError(
+            f"the database is stopped, but: {'; '.join(troubles)}", slug="fence-incomplete", host=site, step="fence"
+        )
     return {"site": site, "fenced": True, "database": "stopped", "units": "stopped", "at": to_text(clock.now())}
+
+
+def _refuse_late(theirs: int, own: int) -> None:
+    """A former primary that still holds the token must not stop the site that has taken over from it."""
+    if paths.QUARANTINE.exists() or theirs <= own:
+        raise FinalError(
+            f"this site is in generation {own} and is not fenced for generation {theirs}",
+            slug="fence-refused",
+            hint="secondsite status",
+        )
 
 
 async def unfence_here(spec: Spec, site: str, clock: Clock) -> Mapping[str, Any]:
@@ -55,9 +87,10 @@ async def unfence_here(spec: Spec, site: str, clock: Clock) -> Mapping[str, Any]
     paths.FENCED.unlink(missing_ok=True)
     database.unmark(cluster)
     note_verdict("allow", "the failover that fenced this site was rolled back", clock)
-    await database.start(cluster)
     paths.RUN.mkdir(exist_ok=True)
     paths.ACTIVE.touch()
+    paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
+    await database.start(cluster)
     await application.start(spec.service.units)
     return {"site": site, "fenced": False, "at": to_text(clock.now())}
 
@@ -79,7 +112,8 @@ async def fence_peer(
     burning site does not, and each second of waiting is a second without service.
     """
     why = f"fenced by procedure {procedure_id} at {spec.peer_of(peer.site)}"
-    ways = [_by_agent(peer, why, generation, connect_seconds), _by_ssh(spec, peer.site, why, connect_seconds)]
+    document = {"why": why, "generation": generation}
+    ways = [_by_agent(peer, document, connect_seconds), _by_ssh(spec, peer.site, document, connect_seconds)]
     ways += [_by_command(command) for command in spec.sites[peer.site].fence]
     return tuple(await asyncio.gather(*ways))
 
@@ -97,16 +131,15 @@ def as_details(attempts: Sequence[Attempt]) -> dict[str, Any]:
     }
 
 
-async def _by_agent(peer: Peer, why: str, generation: int, connect_seconds: float) -> Attempt:
-    document = {"why": why, "generation": generation}
+async def _by_agent(peer: Peer, document: Mapping[str, Any], connect_seconds: float) -> Attempt:
     try:
         answer = await peer.post("/v1/fence", document, connect_seconds=connect_seconds, answer_seconds=ANSWER_SECONDS)
     except SecondsiteError as failure:
-        return Attempt("agent over the tunnel", False, failure.message)
+        return Attempt("agent over the tunnel", False, failure.message, isinstance(failure, UnknownOutcomeError))
     return Attempt("agent over the tunnel", bool(answer.get("fenced")), json.dumps(dict(answer)))
 
 
-async def _by_ssh(spec: Spec, site: str, why: str, connect_seconds: float) -> Attempt:
+async def _by_ssh(spec: Spec, site: str, document: Mapping[str, Any], connect_seconds: float) -> Attempt:
     user, _, target = spec.sites[site].ssh.rpartition("@")
     host, _, port = target.partition(":")
     if not await _listens(str(spec.sites[site].public), int(port or 22), connect_seconds):
@@ -122,12 +155,14 @@ async def _by_ssh(spec: Spec, site: str, why: str, connect_seconds: float) -> At
         "-p",
         port or "22",
     ]
-    argv += [f"{user}@{host}" if user else host, "secondsite", "guard", "--fence", "--because-stdin"]
+    argv += [f"{user}@{host}" if user else host, "secondsite", "guard", "--fence"]
     try:
-        done = await run(argv, timeout=SSH_SECONDS, stdin=why.encode(), check=False, step="fence")
+        done = await run(
+            argv, timeout=SSH_SECONDS, stdin=json.dumps(document).encode() + b"\n", check=False, step="fence"
+        )
     except SecondsiteError as failure:
-        return Attempt("ssh", False, failure.message)
-    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why())
+        return Attempt("ssh", False, failure.message, unknown=True)
+    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why(), unknown=done.code == 1)
 
 
 async def _by_command(argv: Sequence[str]) -> Attempt:

@@ -32,10 +32,11 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """What the peer says of itself: does it accept writes, and in which generation (timeline)?"""
+    """What the peer says of itself: does it accept writes, in which generation (timeline), and is it taking over?"""
 
     writable: bool
     generation: int
+    taking_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,15 @@ def decide(
     policy: str,
 ) -> Verdict:
     """Pure: may ``site``, whose disk says ``generation``, accept writes?"""
-    pointed = [record.points_to for record in dns]
+    pointed = {site for record in dns for site in record.mentions}
     if peer is not None and peer.generation > generation:
         return Verdict(Ruling.HOLD, f"{peer_site} is in generation {peer.generation}, this site only in {generation}")
     if peer is not None and peer.writable and peer.generation == generation:
         return Verdict(Ruling.HOLD, f"{peer_site} accepts writes in the same generation {generation}")
+    if peer is not None and peer.taking_over:
+        return Verdict(Ruling.WAIT, f"{peer_site} has shut this site out and may be taking over at this moment")
     if peer_site in pointed:
-        name = next(f"{record.name}.{record.zone}" for record in dns if record.points_to == peer_site)
+        name = next(f"{record.name}.{record.zone}" for record in dns if peer_site in record.mentions)
         return Verdict(Ruling.HOLD, f"the authoritative DNS sends users of {name} to {peer_site}")
     if peer is not None:
         return Verdict(Ruling.ALLOW, f"{peer_site} answers, is in generation {peer.generation} and not ahead")
@@ -103,7 +106,7 @@ def peer_answer(document: Mapping[str, Any]) -> PeerAnswer | None:
     generation = document.get("generation")
     if not isinstance(generation, int) or not isinstance(document.get("writable"), bool):
         return None
-    return PeerAnswer(document["writable"], generation)
+    return PeerAnswer(document["writable"], generation, bool(document.get("taking_over")))
 
 
 async def _peer(peer: Peer) -> PeerAnswer | None:

@@ -7,6 +7,7 @@ it, so a change, a gap or a missing tail shows. A record counts once it is on th
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -107,7 +108,11 @@ class Journal:
         prev = self.records[-1].hash if self.records else GENESIS
         draft = Record(len(self.records), to_text(self._clock.now()), kind, json.loads(_dump(body)), prev, "")
         record = Record(draft.seq, draft.at, draft.kind, draft.body, prev, _digest(draft))
-        os.write(self._file, record.line())
+        line = record.line()
+        before = os.fstat(self._file).st_size
+        if os.write(self._file, line) != len(line):
+            os.ftruncate(self._file, before)  # half a record would hide all that follow it
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self.records.append(record)
         return record
 

@@ -24,6 +24,7 @@ ASIDE = STATE / "aside"  # what was moved out of the way, never deleted
 RUN = Path("/run/secondsite")
 SOCKET = RUN / "agent.sock"
 ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
+ADMITTED = RUN / "admitted"  # the next start of the database was allowed already: the guard asks nobody
 LOCK = RUN / "procedure.lock"
 
 PROGRAM = Path("/opt/secondsite")  # releases/<id>/ and current -> releases/<id>

@@ -13,7 +13,7 @@ from secondsite.converge.write import atomically, sync_directory
 from secondsite.errors import FinalError
 from secondsite.process import run
 from secondsite.spec import paths
-from secondsite.tunnel.nftables import SET, TABLE
+from secondsite.tunnel.nftables import CONF, SET, TABLE
 
 STEP_SECONDS = 5.0
 
@@ -71,12 +71,16 @@ def _write(addresses: set[IPv4Address]) -> None:
 
 
 async def _nft(command: str) -> None:
+    """Run an nft command on our table. Where somebody has flushed it, it is loaded again first: it must not be a
+    missing firewall that stops a failover."""
     known = await run(["nft", "list", "table", "inet", TABLE], timeout=STEP_SECONDS, check=False, step="quarantine")
     if not known.ok:
-        raise FinalError(
-            "the firewall table of secondsite is not loaded, so nothing can be quarantined now",
-            slug="firewall-missing",
-            step="quarantine",
-            hint="systemctl restart secondsite-firewall.service",
-        )
+        loaded = await run(["nft", "-f", str(CONF)], timeout=STEP_SECONDS, check=False, step="quarantine")
+        if not loaded.ok:
+            raise FinalError(
+                f"the firewall table of secondsite is not there and cannot be loaded: {loaded.why()}",
+                slug="firewall-missing",
+                step="quarantine",
+                hint="secondsite apply writes it anew",
+            )
     await run(["nft", command], timeout=STEP_SECONDS, step="quarantine")

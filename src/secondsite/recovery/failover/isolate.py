@@ -19,23 +19,22 @@ LATER_SECONDS = 5.0
 class Fence(Act):
     """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that.
 
-    A site that has been silent for a while, and whose silence the operator accepts, is asked while the standby is
-    looked at: whatever that finds, asking a dead site harms nothing.
+    Nothing is stopped before it is known that the standby can take over.
     """
 
     name = "fence"
     title = "Fence the old primary"
+    needs = ("assess",)
     timeout_seconds = 240.0
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.site = context.peer.site
-        beside = context.peer_known_silent and context.arguments.accept_unconfirmed_fence
-        self.needs = () if beside else ("assess",)
+        self._attempts: tuple[fence.Attempt, ...] | None = None
 
     async def apply(self, emit: Emit) -> Details:
         patience = SHORT_SECONDS if self._context.peer_known_silent else LONG_SECONDS
-        attempts = await fence_now(self._context, patience)
+        self._attempts = attempts = await fence_now(self._context, patience)
         if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
             told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
             raise FinalError(
@@ -47,9 +46,10 @@ class Fence(Act):
         return fence.as_details(attempts)
 
     async def undo(self) -> None:
-        answered = self._context.result("fence").get("fence") == "confirmed"
-        if answered:
-            await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=120)
+        """Open the old primary again where anything may have stopped it; a process that does not know assumes so."""
+        if self._attempts is not None and not any(one.confirmed or one.unknown for one in self._attempts):
+            return
+        await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=150)
 
 
 class FenceAgain(Act):

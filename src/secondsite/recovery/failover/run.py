@@ -10,12 +10,13 @@ from pathlib import Path
 from secondsite import __version__
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
+from secondsite.database.promote import receiver_heard_at
 from secondsite.errors import FinalError, UsageError
 from secondsite.events import Emit, Note, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
-from secondsite.recovery.failover.context import Context, FailoverArguments
+from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, Context, FailoverArguments
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.peer import Peer
@@ -48,12 +49,26 @@ async def failover(
             slug="wrong-host",
             hint=f"run it on {arguments.to}, or from a machine that reaches it by SSH",
         )
+    arguments = replace(arguments, peer_silent_since=_silent_since(spec, arguments, clock))
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
         journal, arguments = _journal(directory, arguments, resume, emit, clock, spec)
         try:
             return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire)
         finally:
             journal.close()
+
+
+def _silent_since(spec: Spec, arguments: FailoverArguments, clock: Clock) -> float | None:
+    """Since when the old site is silent as far as it matters: its agent, its database, and the operator says so too.
+
+    An agent alone may have died on a healthy site, which can be fenced and still has something to send.
+    """
+    if not arguments.accept_unconfirmed_fence or arguments.peer_silent_since is None:
+        return None
+    heard = receiver_heard_at(Cluster.parse(spec.database.cluster, spec.database.port))
+    if heard is not None and clock.now().timestamp() - heard < KNOWN_SILENT_SECONDS:
+        return None
+    return arguments.peer_silent_since
 
 
 def _journal(
@@ -75,6 +90,7 @@ def _journal(
             accept_unconfirmed_fence=before.accept_unconfirmed_fence or arguments.accept_unconfirmed_fence,
             resume_replay=before.resume_replay or arguments.resume_replay,
             overwrite_dns=arguments.overwrite_dns,
+            peer_silent_since=arguments.peer_silent_since,
         )
         journal.append(Kind.RESUMED, {"arguments": asdict(merged)})
         return journal, merged

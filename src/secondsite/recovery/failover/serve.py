@@ -43,8 +43,8 @@ class Redirect(Act):
             if refusal.slug != "dns-changed-by-others":
                 raise
             state = await self._look(record)
-            if state.points_to == self.site:
-                return
+            if current(state) == (str(new),):
+                return  # it was our own update whose answer was lost
             if not arguments.overwrite_dns:
                 raise
             await swap(record, current(state), new)
@@ -88,8 +88,8 @@ class Application(Act):
 
 
 def current(state: RecordState) -> tuple[str, ...]:
-    """Pure: the addresses the first answering server gives now."""
-    return next((answer.addresses for answer in state.answers if answer.problem is None), ())
+    """Pure: the addresses that the server which takes updates gives now; none where it does not answer."""
+    return state.answers[0].addresses if state.answers else ()
 
 
 def told(state: RecordState) -> str:
