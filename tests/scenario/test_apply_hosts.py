@@ -43,6 +43,7 @@ def test_from_nothing_and_once_more(fresh: Lab) -> None:
 def test_it_holds_after_a_reboot(applied: Lab) -> None:
     applied.lab("power-off", "oslo")
     applied.lab("power-on", "oslo")
+    applied.on("oslo", "until systemctl is-active --quiet postgresql@15-main shop; do sleep 0.3; done", timeout=60)
     again = applied.run("apply", "--json", "--yes").expect(0)
     assert again.document["changes"] == []
 

@@ -12,6 +12,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import dns.tsig
 
 from secondsite.errors import FinalError, RetryableError
 
@@ -81,6 +82,12 @@ async def exchange(server: Server, message: dns.message.Message) -> dns.message.
             raise RetryableError(
                 f"DNS server {server} cannot be reached: {unreachable.strerror or unreachable}", slug="dns-silent"
             ) from unreachable
+        except dns.tsig.PeerError as no:
+            raise FinalError(
+                f"DNS server {server} refuses our TSIG key: {no}",
+                slug="dns-refused",
+                hint="compare key name, algorithm, secret and clock on both ends, and the server's update policy",
+            ) from no
         except dns.exception.DNSException as strange:
             raise FinalError(
                 f"DNS server {server} sent an answer that cannot be trusted: {strange}",
