@@ -42,7 +42,7 @@ def test_an_outage_never_reaches_beyond_what_was_acknowledged(moments: list[tupl
         assert not any(found.last_good_before < at < found.first_good_after for at in acknowledged)
 
 
-def test_lost_work_is_measured_from_the_oldest_lost_order_to_the_last_good_moment() -> None:
+def test_lost_work_is_measured_from_where_everything_is_still_there_to_the_last_good_moment() -> None:
     attempts = [good(1, "a"), good(2, "b"), good(3, "c"), bad(3.5), good(9, "d")]
-    assert lost_seconds(attempts, ["b", "c"], outage(attempts)) == 1
+    assert lost_seconds(attempts, ["b", "c"], outage(attempts)) == 2, "everything up to a is still there"
     assert lost_seconds(attempts, [], outage(attempts)) == 0

@@ -60,10 +60,14 @@ def outage(attempts: Iterable[Attempt]) -> Outage | None:
 
 
 def lost_seconds(attempts: Iterable[Attempt], lost: Sequence[str], found: Outage | None) -> float | None:
-    """The work that was lost, as time: from the oldest lost acknowledgement to the last one before the outage."""
+    """The work that was lost, as time: up to the last acknowledgement before the outage, from the moment up to which
+    everything acknowledged is still there."""
     gone = set(lost)
-    moments = [one.acknowledged_at for one in attempts if one.id in gone and one.acknowledged_at is not None]
+    good = [(one.acknowledged_at, one.id) for one in attempts if one.acknowledged_at is not None]
+    moments = [at for at, name in good if name in gone]
     if not moments:
         return 0.0
+    oldest = min(moments)
+    whole_until = max((at for at, name in good if at < oldest and name not in gone), default=oldest)
     end = found.last_good_before if found is not None else max(moments)
-    return max(0.0, end - min(moments))
+    return max(0.0, end - whole_until)
