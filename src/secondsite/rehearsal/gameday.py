@@ -95,6 +95,7 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
         await _served(customer, result, diary, new)
         await _heal(spec, plan, old, diary, stack)
         after = await observers[new].status()
+        await customer.end()  # what is counted and what is asked for must be the same list
         lost = await _verify(customer, diary)
         journal = await _journal(observers[new], result)
         return account(

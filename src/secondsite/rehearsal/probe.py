@@ -33,6 +33,18 @@ class Probe:
 
     argv: tuple[str, ...]
     log: Path
+    child: asyncio.subprocess.Process
+
+    async def end(self) -> None:
+        """Stop the customer, so that its list is complete; doing it twice changes nothing."""
+        with contextlib.suppress(ProcessLookupError):
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.child.wait()
+        except TimeoutError:
+            self.child.kill()
+            await self.child.wait()
 
     def attempts(self) -> list[Attempt]:
         """Everything attempted so far; a line that is still being written is left out."""
@@ -76,14 +88,8 @@ async def customer(argv: Sequence[str], log: Path) -> AsyncIterator[Probe]:
         )
     except OSError as missing:
         raise FinalError(f"the probe {argv[0]} does not start: {missing.strerror}", slug="probe-failed") from missing
+    probe = Probe(tuple(argv), log, child)
     try:
-        yield Probe(tuple(argv), log)
+        yield probe
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await child.wait()
-        except TimeoutError:
-            child.kill()
-            await child.wait()
+        await probe.end()
