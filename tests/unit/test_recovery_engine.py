@@ -236,3 +236,22 @@ async def test_a_full_disk_behind_the_turning_point_stops_no_other_step(tmp_path
     outcome, _ = await Engine(steps, journal, SystemClock(), ignore, {}).run(lambda _: {})
     assert outcome is Outcome.COMPLETED
     assert {"dns", "app"} <= set(world.done)
+
+
+async def test_taken_up_while_nobody_can_tell_how_far_it_came_it_stops_in_words(tmp_path: Path) -> None:
+    class Silent(Turn):
+        async def check(self) -> Details | None:
+            if "silent" in self.world.broken:
+                raise FinalError("the database does not answer")
+            return await super().check()
+
+    world, path = World(), tmp_path / "j"
+    kinds = (Look, Fence, Silent, App)
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:intent", kinds=kinds)
+    world.broken = {"silent"}
+    outcome, steps = await run(world, path, kinds=kinds)
+    assert outcome is Outcome.BLOCKED
+    assert [step.error.message for step in steps if step.error] == ["the database does not answer"]
+    world.broken = set()
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
