@@ -78,7 +78,9 @@ async def run(
     if dry_run:
         return await _preview(spec, site, as_json=json)
     if not (yes or resume):
-        await _preview(spec, site, as_json=False)
+        refused = await _preview(spec, site, as_json=False)
+        if refused:
+            return refused
         confirm(f"Let {site} take over from {spec().peer_of(site)} now?", yes=yes)
         arguments["commanded_at"] = to_text(SystemClock().now())
     result = await _with_consent(spec, site, arguments, Renderer(), interactive=not (yes or json))

@@ -50,7 +50,7 @@ async def run(
         print(f"secondsite guard: {_words(verdict, site)}", file=sys.stderr, flush=True)
         return Exit.OK
     if allow:
-        confirm(f"Open {site} for writes? If {spec.peer_of(site)} accepts writes too, orders will be lost.", yes=yes)
+        confirm(f"Open {site} for writes? If {spec.peer_of(site)} accepts writes too, work will be lost.", yes=yes)
         await admit.release_by_person(spec, clock)
         verdict = guard.Verdict(guard.Ruling.ALLOW, "a person allowed it")
     else:

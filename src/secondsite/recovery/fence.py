@@ -106,16 +106,23 @@ def note_verdict(verdict: str, reason: str, clock: Clock) -> None:
 async def fence_peer(
     spec: Spec, peer: Peer, *, procedure_id: str, generation: int, connect_seconds: float
 ) -> tuple[Attempt, ...]:
-    """Try everything that can fence the peer, side by side; every attempt with what it was told.
+    """Try what can fence the peer, gentle ways first; every attempt with what it was told.
 
-    The agent over the tunnel and SSH are only waited for where something answers within ``connect_seconds``: a
-    burning site does not, and each second of waiting is a second without service.
+    Its agent and SSH are asked side by side: they stop it in good order, and everything it had gets through. Commands
+    (the provider, the power) come only where neither could confirm. Agent and SSH are only waited for where
+    something answers within ``connect_seconds``: a burning site does not, and each second of waiting is a second
+    without service.
     """
     why = f"fenced by procedure {procedure_id} at {spec.peer_of(peer.site)}"
     document = {"why": why, "generation": generation}
-    ways = [_by_agent(peer, document, connect_seconds), _by_ssh(spec, peer.site, document, connect_seconds)]
-    ways += [_by_command(command) for command in spec.sites[peer.site].fence]
-    return tuple(await asyncio.gather(*ways))
+    gentle = await asyncio.gather(
+        _by_agent(peer, document, connect_seconds), _by_ssh(spec, peer.site, document, connect_seconds)
+    )
+    if confirmed(gentle):
+        return tuple(gentle)
+    site = spec.sites[peer.site]
+    commands = [command for command in (*site.fence, site.power.off) if command]
+    return (*gentle, *await asyncio.gather(*(_by_command(command) for command in commands)))
 
 
 def confirmed(attempts: Sequence[Attempt]) -> bool:

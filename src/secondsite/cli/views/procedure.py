@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from secondsite.cli.render import ERRORS_PAGE
+
 _MARKS = {"done": "✓", "already": "✓", "failed": "✗", "skipped": "·", "undone": "↶"}
 _OUTCOMES = {
     "completed": "done",
@@ -40,6 +42,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     if document["outcome"] in ("blocked", "failed"):
         out += ["", f"  next: mend the cause, then: secondsite {document['procedure']} --resume"]
     out.append(f"  journal         {document['journal']}")
+    out += [f"  see: {ERRORS_PAGE}#{error['error']}" for error in document["errors"]]
     return out
 
 
@@ -64,6 +67,9 @@ def show_preview(document: Mapping[str, Any]) -> None:
 
 def preview_lines(document: Mapping[str, Any]) -> list[str]:
     """Pure: the text of ``show_preview``."""
+    refused = document.get("would_be_refused")
+    if refused:
+        return [f"failover to {document['to']} would be refused: {refused['message']}", f"  next: {refused['hint']}"]
     silent = document.get("peer_silent_seconds")
     heard = "state unknown" if silent is None else f"not heard for {silent:g} s" if silent > 0 else "answers"
     out = [

@@ -30,7 +30,7 @@ class Assess(Act):
 
     async def apply(self, emit: Emit) -> Details:
         state = observe(self._context.cluster)
-        self._refuse_unless_ready(state)
+        self.refuse_unless_ready(state)
         last = last_primary()
         return {
             "database": {**asdict(state), "settings": None},
@@ -43,7 +43,8 @@ class Assess(Act):
             ),
         }
 
-    def _refuse_unless_ready(self, state: DatabaseState) -> None:
+    def refuse_unless_ready(self, state: DatabaseState) -> None:
+        """Raises FinalError where this site cannot take over as it is."""
         here, cluster = self._context.site, self._context.cluster
         if state.role is Role.PRIMARY:
             raise FinalError(

@@ -39,7 +39,7 @@ class Fence(Act):
             told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
             raise FinalError(
                 f"{self.site} could not be fenced ({told}). If it is still running and users reach it, it goes on "
-                "accepting orders that will be lost",
+                "accepting work that will be lost",
                 slug="fence-unconfirmed",
                 hint="make sure that it is off, then repeat with --accept-unconfirmed-fence",
             )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
+from secondsite.errors import FinalError
 from secondsite.events import Result
 from secondsite.files.engine import last_complete
-from secondsite.recovery.failover.assess import estimate, last_primary
+from secondsite.recovery.failover.assess import Assess, estimate, last_primary
 from secondsite.recovery.failover.context import Context, FailoverArguments
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
@@ -21,11 +22,17 @@ def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | N
     peer = Peer.of(spec, site)
     context = Context(spec, site, peer, cluster, clock, "preview", arguments, results=dict)
     state, now = observe(cluster), clock.now().timestamp()
+    refused: FinalError | None = None
+    try:
+        Assess(context).refuse_unless_ready(state)
+    except FinalError as why:
+        refused = why
     return Result(
         {
             "procedure": "failover",
             "dry_run": True,
             "to": site,
+            "would_be_refused": None if refused is None else refused.as_json(),
             "from": peer.site,
             "steps": [
                 {
@@ -44,5 +51,6 @@ def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | N
             },
             "rto": {"objective_seconds": spec.objectives.rto},
             "peer_silent_seconds": None if peer_silent_since is None else round(now - peer_silent_since, 1),
-        }
+        },
+        int(refused.exit) if refused is not None else 0,
     )
