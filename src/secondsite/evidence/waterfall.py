@@ -78,7 +78,7 @@ def _bar(
     x = None if begin is None else axis.x(begin)
     width = 0.0 if x is None or end is None else round(max(2.5, axis.x(end) - x), 1)
     return Bar(
-        step.get("title") or step["name"], step["site"], step["outcome"], y, x, width,
+        step.get("title") or step["name"], step["site"], _outcome(step), y, x, width,
         "not begun" if when is None else span(when[1] - when[0]),
         end is not None and end > axis.end + 1e-6, step["site"] != broken, _turning(step), step.get("message"),
     )  # fmt: skip
@@ -104,3 +104,9 @@ def _served(report: Report, zero: float) -> tuple[float | None, str]:
 
 def _turning(step: Mapping[str, Any]) -> bool:
     return bool(step.get("point_of_no_return", step["name"] == TURNING_STEP))
+
+
+def _outcome(step: Mapping[str, Any]) -> str:
+    """A fence that nobody confirmed was carried out, and is not what an auditor may read as fenced."""
+    unconfirmed = (step.get("details") or {}).get("fence") == "unconfirmed" and step["outcome"] == "done"
+    return "unconfirmed" if unconfirmed else str(step["outcome"])

@@ -19,7 +19,13 @@ from secondsite.evidence.waterfall import Bar, waterfall
 from secondsite.evidence.words import clock, listed, objective, offset, span
 
 WIDTH, TITLE = 78, 41
-_MARKS = {"done": ("✓", "green"), "already": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("·", "dim")}
+_MARKS = {
+    "done": ("✓", "green"),
+    "already": ("✓", "green"),
+    "unconfirmed": ("!", "yellow"),
+    "failed": ("✗", "bold red"),
+    "skipped": ("·", "dim"),
+}
 _SEVERITIES = {"critical": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "dim")}
 _SHAPES = {"●": "blue", "×": "bold red", "◆": "green"}
 _ASCII = str.maketrans("●×◆✓✗·━↶−…", "oxv+x.=~-.")
