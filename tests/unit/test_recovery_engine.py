@@ -255,3 +255,20 @@ async def test_taken_up_while_nobody_can_tell_how_far_it_came_it_stops_in_words(
     assert [step.error.message for step in steps if step.error] == ["the database does not answer"]
     world.broken = set()
     assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
+
+
+async def test_what_a_turning_point_left_is_known_to_later_steps_even_when_its_result_was_lost(tmp_path: Path) -> None:
+    class Told(Turn):
+        async def check(self) -> Details | None:
+            return {"timeline": 2} if self.name in self.world.done else None
+
+    world, path = World(), tmp_path / "j"
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:applied", kinds=(Look, Told, App))
+    details: dict[str, Details] = {}
+    journal = Journal.reopen(path, SystemClock())
+    steps = [kind(world) for kind in (Look, Told, App)]
+    outcome, _ = await Engine(steps, journal, SystemClock(), ignore, details).run(lambda _: {})
+    assert outcome is Outcome.COMPLETED
+    assert details["turn"] == {"timeline": 2}
+    assert world.done.count("turn") == 1

@@ -132,6 +132,7 @@ class Engine:
             return  # nobody can tell: the steps themselves will say why
         if details is not None:
             self._before.completed[turn.name] = Ended(details, to_text(self._clock.now()), 0.0)
+            self._details[turn.name] = details
             return
         for step in self._steps[: self._turn]:
             if self._before.completed.pop(step.name, None) is not None:
