@@ -59,7 +59,10 @@ async def test_the_tunnel_tells_state_and_guard_and_fences_with_the_token(both: 
     async with agent(both, "oslo", calls):
         status, guard = await asyncio.to_thread(asked, "GET", "/v1/guard", TOKEN)
         assert status == 200
-        assert guard == {"site": "oslo", "role": "primary", "writable": True, "generation": 1, "active": False}
+        assert guard == {
+            **{"site": "oslo", "role": "primary", "writable": True, "generation": 1, "active": False},
+            "taking_over": False,
+        }
         assert (await asyncio.to_thread(asked, "GET", "/v1/state", TOKEN))[1]["database"]["role"] == "primary"
         body = json.dumps({"why": "a test"}).encode()
         assert (await asyncio.to_thread(asked, "POST", "/v1/fence", TOKEN, body))[1]["fenced"] is True
