@@ -60,7 +60,11 @@ async def test_the_tunnel_tells_state_and_guard_and_fences_with_the_token(both: 
         status, guard = await asyncio.to_thread(asked, "GET", "/v1/guard", TOKEN)
         assert status == 200
         assert guard == {
-            **{"site": "oslo", "role": "primary", "writable": True, "generation": 1, "active": False},
+            "site": "oslo",
+            "role": "primary",
+            "writable": True,
+            "generation": 1,
+            "active": False,
             "taking_over": False,
         }
         assert (await asyncio.to_thread(asked, "GET", "/v1/state", TOKEN))[1]["database"]["role"] == "primary"
