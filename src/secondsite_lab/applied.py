@@ -96,6 +96,7 @@ def applied(name: str, *options: str) -> Iterator[AppliedLab]:
         subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=600, stderr=subprocess.DEVNULL)
         lab.until_ready()
         lab.lab("save", SAVED)
+        lab.until_ready()  # saving has booted the hosts again
         yield lab
     finally:
         subprocess.run([program, "down", "--name", name], check=True, timeout=300)
