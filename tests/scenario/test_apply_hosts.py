@@ -124,6 +124,16 @@ def test_a_package_that_cannot_be_installed(fresh: Lab) -> None:
     fresh.run("apply", "--yes", "--json").expect(0)
 
 
+def test_a_standby_that_has_only_another_major_version(fresh: Lab) -> None:
+    pin = "Package: postgresql-15\\nPin: version *\\nPin-Priority: -1\\n"
+    fresh.on("bergen", f"dpkg --purge postgresql postgresql-15; printf '{pin}' > /etc/apt/preferences.d/no-15")
+    refusal = fresh.run("apply", "--yes", "--json").expect(3).document
+    assert refusal["error"] == "postgresql-version" and refusal["host"] == "bergen"
+    assert "same major version" in refusal["message"] and refusal["hint"]
+    assert "changes made" not in refusal["message"], "it is found before anything is touched"
+    assert fresh.on("oslo", "systemctl is-active postgresql@15-main").strip() == "active"
+
+
 def test_the_firewall_and_quarantine(applied: Lab) -> None:
     world = ["ip", "netns", "exec", applied.info["world"]["netns"]]
     for port in (5432, 7433, 7434):

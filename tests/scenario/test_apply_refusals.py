@@ -120,7 +120,10 @@ def test_a_login_that_may_not_become_root(untouched: Lab, tmp_path: Path) -> Non
     assert document["primary"] == "oslo"
 
 
-@pytest.mark.parametrize(("port", "key"), [(7433, "api_port"), (7434, "files_port"), (51820, "port")])
+@pytest.mark.parametrize(
+    ("port", "key"),
+    [(7433, "tunnel.api_port"), (7434, "tunnel.files_port"), (51820, "tunnel.port"), (5432, "database.port")],
+)
 def test_a_port_that_somebody_else_has(untouched: Lab, port: int, key: str) -> None:
     kind = "SOCK_DGRAM" if port == 51820 else "SOCK_STREAM"
     listen = f"import socket,time; s=socket.socket(type=socket.{kind}); s.bind(('', {port}))"
@@ -128,7 +131,7 @@ def test_a_port_that_somebody_else_has(untouched: Lab, port: int, key: str) -> N
     start = f'systemd-run -q --unit=squatter python3 -c "{listen}"; sleep 0.5'
     with while_(untouched, "bergen", start, "systemctl stop squatter"):
         document = refused(untouched.run("plan", "--json"), "port-taken", sites={"bergen"})
-    assert "squatter.service" in document["message"] and f"tunnel.{key}" in document["hint"]
+    assert "squatter.service" in document["message"] and key in document["hint"]
 
 
 def test_a_tunnel_of_somebody_else(untouched: Lab) -> None:

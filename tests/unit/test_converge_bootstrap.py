@@ -119,15 +119,26 @@ nonsense
 
 
 def test_listeners_are_read() -> None:
-    assert parse(SS) == [("udp", 51820, "nc", 41), ("udp", 51820, None, None), ("tcp", 7433, "python3", 42)]
+    assert parse(SS) == [
+        ("udp", "0.0.0.0", 51820, "nc", 41),
+        ("udp", "[::]", 51820, None, None),
+        ("tcp", "127.0.0.1", 7433, "python3", 42),
+    ]
 
 
 def test_our_own_listeners_are_no_strangers() -> None:
     agent = Listener("tcp", 7433, "python3", "secondsite-agent.service")
     tunnel = Listener("udp", 51820, "wireguard-go", "wg-quick@wg0.service")
     other = Listener("tcp", 7434, "rsync", "rsync.service")
-    assert strangers((agent, tunnel, other), SPEC, tunnel_is_ours=True) == [other]
-    assert strangers((tunnel,), SPEC, tunnel_is_ours=False) == [tunnel]
+    assert strangers((agent, tunnel, other), SPEC, tunnel_is_ours=True, cluster_runs=True) == [other]
+    assert strangers((tunnel,), SPEC, tunnel_is_ours=False, cluster_runs=True) == [tunnel]
+
+
+def test_the_port_of_a_cluster_that_does_not_run_is_free_or_taken() -> None:
+    taken = Listener("tcp", 5432, "postgres", "postgresql@17-main.service", "127.0.0.1")
+    beside = Listener("tcp", 5432, "pgbouncer", "pgbouncer.service", "192.0.2.12")
+    assert strangers((taken, beside), SPEC, tunnel_is_ours=True, cluster_runs=False) == [taken]
+    assert strangers((taken, beside), SPEC, tunnel_is_ours=True, cluster_runs=True) == []
 
 
 def test_requests_are_read_back() -> None:

@@ -24,6 +24,7 @@ async def run(
     allow: Annotated[bool, Parameter(negative="")] = False,
     starting: Annotated[bool, Hidden] = False,
     fence: Annotated[bool, Hidden] = False,
+    unfence: Annotated[bool, Hidden] = False,
     config: Config = None,
     json: Json = False,
     yes: Yes = False,
@@ -40,11 +41,15 @@ async def run(
     from secondsite.cli.render import confirm, emit_json
     from secondsite.cli.this_host import this_host
     from secondsite.recovery import admit, guard
+    from secondsite.recovery.fence import unfence_here
 
     spec, site = this_host(find_config(config))
     clock = SystemClock()
     if fence:
         return await _fence(spec, site)
+    if unfence:
+        emit_json(dict(await unfence_here(spec, site, clock)))
+        return Exit.OK
     if starting:
         verdict = await admit.at_start(spec, site, clock)
         print(f"secondsite guard: {_words(verdict, site)}", file=sys.stderr, flush=True)

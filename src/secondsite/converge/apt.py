@@ -13,6 +13,8 @@ LOCK_SECONDS = 120  # how long to wait for another apt or dpkg
 UPDATE_SECONDS = 300.0
 INSTALL_SECONDS = 1200.0
 LOOK_SECONDS = 30.0
+_ALWAYS_THERE = "postgresql-common"  # in every release; where apt has no candidate for it, it has no lists
+_SERVER = re.compile(r"postgresql-\d+")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_SUSPEND": "1"}
 _OPTIONS = (
     "-y", "-q", "--no-install-recommends",
@@ -29,6 +31,17 @@ async def missing(names: Sequence[str]) -> tuple[str, ...]:
     done = await run(argv, timeout=LOOK_SECONDS, check=False, step="look at packages")
     there = {row.split()[0] for row in done.stdout.splitlines() if row.endswith(" installed")}
     return tuple(name for name in names if name not in there)
+
+
+async def without_candidate(names: Sequence[str]) -> tuple[str, ...]:
+    """Those that apt knows it cannot install; empty where it has no package lists to know from."""
+    if not names:
+        return ()
+    done = await run(["apt-cache", "policy", *names, _ALWAYS_THERE], timeout=LOOK_SECONDS, check=False)
+    candidates = dict(re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (.+)$", done.stdout, re.MULTILINE))
+    if candidates.get(_ALWAYS_THERE, "(none)") == "(none)":
+        return ()
+    return tuple(name for name in names if candidates.get(name, "(none)") == "(none)")
 
 
 async def half_installed() -> tuple[str, ...]:
@@ -78,18 +91,23 @@ def stale(stderr: str) -> bool:
     return "404 " in stderr or "apt-get update" in stderr
 
 
+def no_server(unknown: Sequence[str]) -> SecondsiteError:
+    """The error where this host's release has no PostgreSQL of the version that the other site runs."""
+    server = next(name for name in unknown if _SERVER.fullmatch(name))
+    return FinalError(
+        f"apt has no package {server} on this host; both sites need the same major version of PostgreSQL",
+        slug="postgresql-version",
+        step=f"install {server}",
+        hint="use the same release of Debian at both sites, or add the package source of apt.postgresql.org",
+    )
+
+
 def failure(done: Completed, names: Sequence[str]) -> SecondsiteError:
     """The error that a failed apt-get means."""
     wanted = " ".join(names) or "packages"
     unknown = not_found(done.stderr)
-    servers = [name for name in unknown if re.fullmatch(r"postgresql-\d+", name)]
-    if servers:
-        return FinalError(
-            f"apt has no package {servers[0]} on this host; both sites need the same major version of PostgreSQL",
-            slug="postgresql-version",
-            step=f"install {wanted}",
-            hint="use the same release of Debian at both sites, or add the package source of apt.postgresql.org",
-        )
+    if any(_SERVER.fullmatch(name) for name in unknown):
+        return no_server(unknown)
     if unknown:
         return FinalError(
             f"apt has no package {', '.join(unknown)} on this host",

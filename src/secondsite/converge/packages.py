@@ -30,8 +30,14 @@ class Packages:
         return "packages"
 
     async def plan(self) -> Change | None:
-        """Which are missing, or that an interrupted installation has to be finished."""
+        """Which are missing, or that an interrupted installation has to be finished.
+
+        Raises FinalError (``postgresql-version``) where apt knows now that it has no such server.
+        """
         missing = await apt.missing(self.names)
+        nowhere = await apt.without_candidate([name for name in missing if re.fullmatch(r"postgresql-\d+", name)])
+        if nowhere:
+            raise apt.no_server(nowhere)
         if missing:
             return Change(f"install {' '.join(missing)}", "\n".join(f"+{name}" for name in missing))
         broken = await apt.half_installed()

@@ -14,10 +14,22 @@ import psycopg
 
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
+from secondsite.database.fence import postmaster_runs
+from secondsite.database.follow import forget_overrides
 from secondsite.database.lsn import to_int, to_text
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 
 POLL_SECONDS = 0.005
+HELD_UP_SECONDS = 1.0
+
+# Sessions at a standby only read; yet one of them can hold replay up, without end where max_standby_streaming_delay is
+# -1 (manual 27.4.2). The startup process waits for a lock, a buffer pin or a snapshot then.
+_END_READERS = """
+SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+   AND EXISTS (SELECT FROM pg_stat_activity startup WHERE startup.backend_type = 'startup'
+                  AND (startup.wait_event_type IN ('Lock', 'BufferPin') OR startup.wait_event LIKE 'RecoveryConflict%'))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +48,10 @@ def detach(cluster: Cluster) -> None:
 
 
 def attach_again(cluster: Cluster) -> None:
-    """Undo ``detach``: what the configuration files say counts again."""
+    """Undo ``detach``: what the configuration files say counts again, now or when a stopped cluster starts."""
+    if not postmaster_runs(cluster):
+        forget_overrides(cluster.data)
+        return
     with local(cluster, step="attach again") as connection:
         connection.execute("ALTER SYSTEM RESET primary_conninfo")
         connection.execute("SELECT pg_reload_conf()")
@@ -47,8 +62,9 @@ async def drain(
 ) -> int:
     """Wait until everything received is replayed (and, if asked, the receiver is gone); the position, in bytes.
 
-    progress gets (replayed, received). Raises RetryableError (``replay-slow``) when ``patience_seconds`` pass
-    without any progress; promotion would have to replay the rest all the same.
+    progress gets (replayed, received). Where replay stands still because sessions hold it up, they are ended: they
+    only read, and what they block would be lost or delay the service. Raises RetryableError (``replay-slow``) when
+    ``patience_seconds`` pass without any progress; promotion would have to replay the rest all the same.
     """
     loop = asyncio.get_running_loop()
     moved_at, last = loop.time(), -1
@@ -66,6 +82,8 @@ async def drain(
                 return replayed
             if replayed != last:
                 moved_at, last = loop.time(), replayed
+            if loop.time() - moved_at > HELD_UP_SECONDS:
+                connection.execute(_END_READERS)
             if loop.time() - moved_at > patience_seconds:
                 raise RetryableError(
                     f"replay stands at {to_text(replayed)} and {received - replayed} received bytes wait",

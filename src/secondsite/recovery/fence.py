@@ -13,8 +13,8 @@ from secondsite.converge.write import atomically
 from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import read as read_control
-from secondsite.errors import FinalError, SecondsiteError, UnknownOutcomeError
-from secondsite.process import run
+from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
+from secondsite.process import Completed, run
 from secondsite.recovery import application
 from secondsite.recovery.peer import Peer
 from secondsite.spec import Spec, paths
@@ -125,6 +125,42 @@ async def fence_peer(
     return (*gentle, *await asyncio.gather(*(_by_command(command) for command in commands)))
 
 
+async def unfence_peer(spec: Spec, peer: Peer, attempts: Sequence[Attempt] | None) -> None:
+    """Take back what ``fence_peer`` did, by the first way that answers: its agent, else SSH.
+
+    attempts: what fencing was told; None where the process that fenced has died, so anything may have been done. Where
+    a command has cut the power, the site's own command restores it, and its guard asks before it opens.
+    Raises SecondsiteError where no way worked.
+    """
+    by_command = [one for one in attempts or () if one.confirmed and one.method.startswith("command ")]
+    if by_command:
+        await _power_on(spec, peer.site)
+        return
+    try:
+        await peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=ANSWER_SECONDS)
+    except RetryableError as silent:
+        done = await _guard_over_ssh(spec, peer.site, "--unfence", {}, connect_seconds=5)
+        if not done.ok:
+            raise FinalError(
+                f"{silent.message}, and over SSH: {done.why()}",
+                slug="unfence-failed",
+                host=peer.site,
+                hint=f"on {peer.site}: secondsite guard --allow",
+            ) from silent
+
+
+async def _power_on(spec: Spec, site: str) -> None:
+    command = spec.sites[site].power.on
+    if not command:
+        raise FinalError(
+            f"a command has cut {site} off, and the file names none that takes this back",
+            slug="unfence-failed",
+            host=site,
+            hint=f"power {site} on again; sites.{site}.power.on in the file does it by itself next time",
+        )
+    await run(list(command), timeout=COMMAND_SECONDS, step="power on")
+
+
 def confirmed(attempts: Sequence[Attempt]) -> bool:
     """Pure: did any way confirm?"""
     return any(attempt.confirmed for attempt in attempts)
@@ -147,29 +183,31 @@ async def _by_agent(peer: Peer, document: Mapping[str, Any], connect_seconds: fl
 
 
 async def _by_ssh(spec: Spec, site: str, document: Mapping[str, Any], connect_seconds: float) -> Attempt:
+    try:
+        done = await _guard_over_ssh(spec, site, "--fence", document, connect_seconds)
+    except UnknownOutcomeError as failure:
+        return Attempt("ssh", False, failure.message, unknown=True)
+    except SecondsiteError as failure:
+        return Attempt("ssh", False, failure.message)
+    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why(), unknown=done.code == 1)
+
+
+async def _guard_over_ssh(
+    spec: Spec, site: str, option: str, document: Mapping[str, Any], connect_seconds: float
+) -> Completed:
+    """Run ``secondsite guard OPTION`` there. Raises RetryableError where nothing listens, UnknownOutcomeError after."""
     user, _, target = spec.sites[site].ssh.rpartition("@")
     host, _, port = target.partition(":")
     if not await _listens(str(spec.sites[site].public), int(port or 22), connect_seconds):
-        return Attempt("ssh", False, f"{spec.sites[site].public} does not answer on port {port or 22}")
-    argv = [
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=5",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-p",
-        port or "22",
-    ]
-    argv += [f"{user}@{host}" if user else host, "secondsite", "guard", "--fence"]
-    try:
-        done = await run(
-            argv, timeout=SSH_SECONDS, stdin=json.dumps(document).encode() + b"\n", check=False, step="fence"
+        raise RetryableError(
+            f"{spec.sites[site].public} does not answer on port {port or 22}", slug="peer-silent", host=site
         )
+    argv = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=yes"]
+    argv += ["-p", port or "22", f"{user}@{host}" if user else host, "secondsite", "guard", option]
+    try:
+        return await run(argv, timeout=SSH_SECONDS, stdin=json.dumps(document).encode() + b"\n", check=False)
     except SecondsiteError as failure:
-        return Attempt("ssh", False, failure.message, unknown=True)
-    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why(), unknown=done.code == 1)
+        raise UnknownOutcomeError(failure.message, slug="peer-unanswered", host=site) from failure
 
 
 async def _by_command(argv: Sequence[str]) -> Attempt:

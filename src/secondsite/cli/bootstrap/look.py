@@ -14,6 +14,7 @@ from secondsite.converge import manifest
 from secondsite.database import facts as database_facts
 from secondsite.database.facts import HostFacts
 from secondsite.database.gather import gather
+from secondsite.database.state import Role
 from secondsite.errors import SecondsiteError
 from secondsite.process import run
 from secondsite.spec import Spec
@@ -68,7 +69,14 @@ async def look(spec: Spec, site: str) -> HostLook:
         site=site,
         public_key=_public_key(spec.tunnel.interface),
         database=database,
-        taken_ports=tuple(strangers(found, spec, tunnel_is_ours=ours and there)),
+        taken_ports=tuple(
+            strangers(
+                found,
+                spec,
+                tunnel_is_ours=ours and there,
+                cluster_runs=database.role not in (Role.ABSENT, Role.STOPPED),
+            )
+        ),
         addresses=tuple(pair for pair in links if pair[0] != spec.tunnel.interface),
         foreign_tunnel=None if ours else _foreign(spec.tunnel.interface, there),
     )

@@ -29,7 +29,12 @@ def problems(spec: Spec, seen: Mapping[str, HostLook], primary: str) -> Iterator
 
 
 def _ports(spec: Spec, look: HostLook) -> Iterator[SecondsiteError]:
-    keys = {spec.tunnel.api_port: "api_port", spec.tunnel.files_port: "files_port", spec.tunnel.port: "port"}
+    keys = {
+        spec.tunnel.api_port: "tunnel.api_port",
+        spec.tunnel.files_port: "tunnel.files_port",
+        spec.tunnel.port: "tunnel.port",
+        spec.database.port: "database.port",
+    }
     told = {(taken.protocol, taken.port): taken for taken in look.taken_ports}
     for taken in told.values():
         holder = " of ".join(part for part in (taken.process, taken.unit) if part) or "the kernel (another interface)"
@@ -38,7 +43,7 @@ def _ports(spec: Spec, look: HostLook) -> Iterator[SecondsiteError]:
             slug="port-taken",
             host=look.site,
             step=STEP,
-            hint=f"stop it, or choose another port: tunnel.{keys.get(taken.port, 'port')} in the file",
+            hint=f"stop it, or choose another port: {keys[taken.port]} in the file",
         )
 
 

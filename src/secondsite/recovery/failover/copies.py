@@ -14,6 +14,7 @@ from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details
 
 PULL_SECONDS = 600.0
+AFTER_SILENCE_SECONDS = 0.5
 
 
 class LastPull(Act):
@@ -44,11 +45,13 @@ class LastPull(Act):
         return {"sets": sets}
 
     async def _reachable(self) -> bool:
-        """Does the old site's file daemon answer? Not asked again of a site that was silent a moment ago."""
-        if self._context.result("fence").get("fence") != "confirmed" and self._context.peer_known_silent:
+        """Does the old site's file daemon answer? Not asked again of a site that was silent a moment ago; where only
+        the fence was not answered, not for long: a tunnel that works has had its handshake by then."""
+        confirmed = self._context.result("fence").get("fence") == "confirmed"
+        if not confirmed and self._context.peer_known_silent:
             return False
         try:
-            async with asyncio.timeout(LONG_SECONDS):
+            async with asyncio.timeout(LONG_SECONDS if confirmed else AFTER_SILENCE_SECONDS):
                 _, writer = await asyncio.open_connection(
                     self._context.peer.address, self._context.spec.tunnel.files_port
                 )

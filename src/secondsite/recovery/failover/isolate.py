@@ -49,7 +49,7 @@ class Fence(Act):
         """Open the old primary again where anything may have stopped it; a process that does not know assumes so."""
         if self._attempts is not None and not any(one.confirmed or one.unknown for one in self._attempts):
             return
-        await self._context.peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=150)
+        await fence.unfence_peer(self._context.spec, self._context.peer, self._attempts)
 
 
 class FenceAgain(Act):
@@ -76,11 +76,13 @@ class Quarantine(Act):
     """Cut the old site off: from now on it may only ask the guard's question.
 
     Behind the last pull, which still needs the site. Where that is silent nothing is pulled, and a fence that is
-    answered late still gets through: then it is done while the fence waits for its answer.
+    answered late still gets through: then it is done while the fence waits for its answer. What it guards against is
+    not writes (the fence and the old site's own guard do that), so a broken firewall does not keep the service down.
     """
 
     name = "quarantine"
     title = "Cut the old primary off from this site"
+    essential = False
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
