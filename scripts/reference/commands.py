@@ -16,7 +16,8 @@ Every command explains itself with `--help`. This page says the same.
 
 ## What all commands of secondsite share
 
-- `--config`, `--json`, `--yes` and `--dry-run` may stand before the command or after it.
+- `--config`, `--json`, `--yes` and `--dry-run` may stand before the command or after it. Its table below says which of
+  them a command takes.
 - With `--json` there is one document on standard output. Progress goes to standard error.
   `secondsite schema NAME` prints the document's JSON Schema. Later versions only add keys.
 - Long work shows its progress. Without a terminal it prints plain lines.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,14 @@ from secondsite.cli import report as command
 from secondsite.cli.main import main
 from secondsite.cli.views.gameday import lines, show
 from secondsite.clock import SystemClock
+from secondsite.errors import RetryableError
 from secondsite.evidence.write import write
 from secondsite.recovery.journal import Journal, Kind
+from secondsite.remote.journals import unpack
 from secondsite.spec import paths
 from tests.unit.evidence_sample import empty, sample
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
 
 
 @pytest.fixture
@@ -131,3 +138,75 @@ def test_summary_without_a_terminal_holds_no_escapes(capsys: pytest.CaptureFixtu
     show(document)
     out = capsys.readouterr().out
     assert "\x1b" not in out and "[bold]as it is[/bold]" in out
+
+
+def test_reports_of_another_service_are_left_out_where_a_file_is_named(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example and the samples are of the service "shop"."""
+    write(sample() | {"id": "mail-gameday", "service": "mail"}, kept / "mail", {})
+    assert main(["--config", str(EXAMPLE), "report", "--json"]) == 0
+    assert {one["service"] for one in json.loads(capsys.readouterr().out)["reports"]} == {"shop"}
+    assert main(["report", "mail", "--json"]) == 0
+    assert main(["report", "mail", "--config", str(EXAMPLE)]) == 2
+    assert "no report mail" in capsys.readouterr().err
+
+
+@pytest.fixture
+def elsewhere(journals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine that is no site: bergen has a journal, oslo does not answer. What was asked is listed."""
+    asked: list[str] = []
+    content = journals.read_bytes()
+    monkeypatch.setattr(paths, "JOURNAL", tmp_path / "not-here")
+    monkeypatch.setattr(paths, "SITE", tmp_path / "no-site")
+
+    async def fetch(_: object, site: str, into: Path) -> None:
+        asked.append(site)
+        if site == "oslo":
+            raise RetryableError("192.0.2.11 does not answer on port 22", host=site)
+        into.mkdir()
+        (into / journals.name).write_bytes(content)
+
+    monkeypatch.setattr("secondsite.remote.journals.fetch", fetch)
+    return asked
+
+
+def test_elsewhere_the_journals_of_both_sites_are_fetched_and_a_silent_one_is_told(
+    elsewhere: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["journal", "--config", str(EXAMPLE)]) == 1
+    shown = capsys.readouterr()
+    assert sorted(elsewhere) == ["bergen", "oslo"]
+    assert shown.out.startswith("bergen:\n20261122T031201Z-failover-77e0") and "✓ intact" in shown.out
+    assert "oslo could not be asked" in shown.err and "does not answer on port 22" in shown.err
+    assert main(["journal", "latest", "--json", "--config", str(EXAMPLE)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["site"], told["path"]) == (
+        "bergen",
+        str(tmp_path / "not-here" / "20261122T031201Z-failover-77e0.jsonl"),
+    )
+    assert told["intact"] and told["records"][-1]["hash"] == told["head"]
+
+
+def test_elsewhere_without_a_file_nobody_knows_where_the_sites_are(
+    elsewhere: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "CONFIG", tmp_path / "no-file")
+    assert main(["journal"]) == 2
+    assert "--config" in capsys.readouterr().err
+    assert elsewhere == []
+
+
+def test_a_journal_that_was_fetched_stays_in_its_folder(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in ("./good.jsonl", "../evil.jsonl", "./notes.txt"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 3
+            archive.addfile(entry, io.BytesIO(b"{}\n"))
+    unpack(base64.encodebytes(packed.getvalue()).decode(), tmp_path / "in")
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["evil.jsonl", "good.jsonl"]
+    assert not (tmp_path / "evil.jsonl").exists()
+    unpack("", tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []

@@ -1,25 +1,33 @@
-"""``secondsite journal``: the procedures of this host, record by record, and the proof that no record was changed."""
+"""``secondsite journal``: the procedures of a host, record by record, and the proof that no record was changed."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from secondsite.cli.options import Json
+from secondsite.cli.options import Config, Json
 from secondsite.spec import paths
 
 if TYPE_CHECKING:
-    from secondsite.recovery.history import Entry
+    from secondsite.cli.journals import Journals, Kept
 
 
 def run(
-    which: str | None = None, /, *, verify: Annotated[bool, Parameter(negative="")] = False, json: Json = False
+    which: str | None = None,
+    /,
+    *,
+    verify: Annotated[bool, Parameter(negative="")] = False,
+    config: Config = None,
+    json: Json = False,
 ) -> int:
     """List the procedures that ran on this host, or show one's journal.
 
-    Every record carries the hash of the one before it. Exit code 1: a journal is not intact.
+    On a machine that is no site's host the journals of both sites are fetched by SSH, and proven here. Every record
+    carries the hash of the one before it. Exit code 1: a journal is not intact, or a site could not be asked.
 
     Parameters
     ----------
@@ -28,63 +36,76 @@ def run(
     verify
         Show only what can be proven: how many records, whether the chain is whole, and its head.
     """
+    from secondsite.cli.journals import journals, of_file
     from secondsite.cli.render import emit_json
-    from secondsite.cli.views.journal import listing, proof, told
+    from secondsite.cli.views.journal import proof, told
     from secondsite.errors import Exit
 
-    if which is None:
-        found = list(reversed(everything()))
-        if json:
-            emit_json({"folder": str(paths.JOURNAL), "journals": [summary(entry) for entry in found]})
-        else:
-            print("\n".join([line for entry in found for line in proof(entry)] if verify else listing(found)))
-        return Exit.OK if all(entry.intact for entry in found) else Exit.OBJECTIVE_MISSED
-    entry = find(which)
+    if which is not None and Path(which).is_file():
+        kept, silent = of_file(Path(which)), {}
+    else:
+        known = journals(config)
+        silent = known.silent
+        if which is None:
+            _listed(known, verify=verify, as_json=json)
+            _tell(silent)
+            whole = all(one.entry.intact for one in known.kept) and not silent
+            return Exit.OK if whole else Exit.OBJECTIVE_MISSED
+        kept = find(which, known)
+    entry = kept.entry
     if json:
-        emit_json({**summary(entry), **({} if verify else {"records": records(entry)})})
+        emit_json({**summary(kept), **({} if verify else {"records": records(kept)})})
     else:
         print("\n".join(proof(entry) if verify else told(entry)))
+    _tell(silent)
     return Exit.OK if entry.intact and entry.records else Exit.OBJECTIVE_MISSED
 
 
-def everything() -> tuple[Entry, ...]:
-    """Every journal of this host, oldest first. Raises UsageError where they may not be read."""
-    import os
+def _listed(known: Journals, *, verify: bool, as_json: bool) -> None:
+    from secondsite.cli.render import emit_json
+    from secondsite.cli.views.journal import listing, proof
 
-    from secondsite.errors import UsageError
-    from secondsite.recovery.history import entries
+    newest_first = list(reversed(known.kept))
+    if as_json:
+        journals = [summary(one) for one in newest_first]
+        emit_json({"folder": str(paths.JOURNAL), "journals": journals, "silent": known.silent})
+        return
+    for site in known.sites:
+        entries = [one.entry for one in newest_first if one.site == site]
+        if site is not None:
+            print(f"{site}:")
+        print("\n".join([line for entry in entries for line in proof(entry)] if verify else listing(entries)))
 
-    if paths.JOURNAL.exists() and not os.access(paths.JOURNAL, os.R_OK | os.X_OK):
-        raise UsageError(f"{paths.JOURNAL} may be read by root only", hint="run it with sudo")
-    return entries(paths.JOURNAL)
+
+def _tell(silent: dict[str, str]) -> None:
+    for site, why in silent.items():
+        print(f"warning: {site} could not be asked, so its journals are not shown: {why}", file=sys.stderr)
 
 
-def find(which: str) -> Entry:
+def find(which: str, known: Journals) -> Kept:
     """The journal that is meant. Raises UsageError where none or more than one is."""
     from secondsite.errors import UsageError
-    from secondsite.recovery.engine import position
-    from secondsite.recovery.history import Entry
-    from secondsite.recovery.journal import read
 
-    if (path := Path(which)).is_file():
-        recovered = read(path)
-        return Entry(path, recovered.records, position(recovered.records), not recovered.torn)
-    known = everything()
-    if which == "latest" and known:
-        return known[-1]
-    found = [entry for entry in known if entry.id == which] or [one for one in known if one.id.startswith(which)]
+    everything: Sequence[Kept] = known.kept
+    if which == "latest" and everything:
+        return everything[-1]
+    found = [one for one in everything if one.entry.id == which]
+    found = found or [one for one in everything if one.entry.id.startswith(which)]
     if len(found) != 1:
-        told = f"{len(found)} journals begin with {which}" if found else f"there is no journal {which} on this host"
+        where = "on this host" if known.sites == (None,) else "at any site that answers"
+        told = f"{len(found)} journals begin with {which}" if found else f"there is no journal {which} {where}"
         raise UsageError(told, hint="`secondsite journal` lists them; a file works as well")
     return found[0]
 
 
-def summary(entry: Entry) -> dict[str, Any]:
-    """{id, path, procedure, outcome, began_at, ended_at, records_count, intact, head}."""
+def summary(kept: Kept) -> dict[str, Any]:
+    """{id, site, path, procedure, outcome, began_at, ended_at, records_count, intact, head}."""
+    entry = kept.entry
     records = entry.records
     return {
         "id": entry.id,
-        "path": str(entry.path),
+        "site": kept.site,
+        "path": str(kept.path),
         "procedure": entry.opened.get("procedure"),
         "outcome": entry.position.outcome,
         "began_at": records[0].at if records else None,
@@ -95,9 +116,9 @@ def summary(entry: Entry) -> dict[str, Any]:
     }
 
 
-def records(entry: Entry) -> list[dict[str, Any]]:
+def records(kept: Kept) -> list[dict[str, Any]]:
     """Every proven record as it stands in the file."""
     return [
         {"seq": one.seq, "at": one.at, "kind": one.kind, "body": dict(one.body), "prev": one.prev, "hash": one.hash}
-        for one in entry.records
+        for one in kept.entry.records
     ]

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from secondsite.cli.options import Json
+from secondsite.cli.options import Config, Json
 from secondsite.spec import paths
 
 HERE = Path("secondsite-report")  # where a game day writes if nothing else is said
 
 
 def run(
-    which: str | None = None, /, *, html: Path | None = None, output: Path | None = None, json: Json = False
+    which: str | None = None,
+    /,
+    *,
+    html: Path | None = None,
+    output: Path | None = None,
+    config: Config = None,
+    json: Json = False,
 ) -> int:
     """List the reports here, or show one and check that nothing of it was changed.
 
-    Exit code 1: something of the report or its evidence is missing or was changed after it was written.
+    A report is kept where the game day was held, so run it there. With ``--config`` only reports of that file's
+    service are meant. Exit code 1: something of the report or its evidence is missing or was changed after it was
+    written.
 
     Parameters
     ----------
@@ -36,13 +45,13 @@ def run(
     if which is None:
         if html is not None or output is not None:
             raise UsageError("which report is meant?", hint="secondsite report latest")
-        found = [summary(folder) for folder in folders()]
+        found = [summary(folder) for folder in _of_service(folders(), config)]
         if json:
             emit_json({"folder": str(paths.REPORTS), "reports": found})
         else:
             print("\n".join(listing(found)))
         return Exit.OK
-    folder = find(which)
+    folder = find(which, config)
     document, problems = read(folder), altered(folder)
     _hand_out(document, folder, html, output)
     if json:
@@ -74,7 +83,18 @@ def summary(folder: Path) -> dict[str, Any]:
     return {**told, "passed": (document.get("verdict") or {}).get("passed"), "folder": str(folder)}
 
 
-def find(which: str) -> Path:
+def _of_service(folders: Sequence[Path], config: Path | None) -> list[Path]:
+    """Those of the service that ``config`` describes; all where no file is named."""
+    if config is None:
+        return list(folders)
+    from secondsite.cli.options import find_config
+    from secondsite.spec.load import load
+
+    service = load(find_config(config)).spec.service.name
+    return [folder for folder in folders if summary(folder)["service"] == service]
+
+
+def find(which: str, config: Path | None = None) -> Path:
     """The folder of a report. Raises UsageError (``no-report``) where none or more than one is meant."""
     from secondsite.errors import UsageError
 
@@ -82,14 +102,17 @@ def find(which: str) -> Path:
     for candidate in (path, path.parent):
         if (candidate / "report.json").is_file() and (candidate == path or path.name.startswith("report.")):
             return candidate
-    known = [(str(summary(folder)["id"]), folder) for folder in folders()]
+    known = [(str(summary(folder)["id"]), folder) for folder in _of_service(folders(), config)]
     if which == "latest" and known:
         return known[0][1]
     exact = [folder for name, folder in known if which in (name, folder.name)]
     begins = exact or [folder for name, folder in known if name.startswith(which)]
     if len(begins) != 1:
         told = f"{len(begins)} reports begin with {which}" if begins else f"there is no report {which} here"
-        raise UsageError(told, slug="no-report", hint="`secondsite report` lists them; a folder works as well")
+        hint = (
+            "`secondsite report` lists those of this machine; on the machine that held the game day there may be more"
+        )
+        raise UsageError(told, slug="no-report", hint=hint)
     return begins[0]
 
 

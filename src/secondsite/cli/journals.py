@@ -1,0 +1,88 @@
+"""Where journals are: in this host's own folder, or on both sites' hosts, fetched from there by SSH."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from secondsite.cli.options import find_config
+from secondsite.cli.this_host import site_here
+from secondsite.errors import SecondsiteError, UsageError
+from secondsite.recovery.engine import position
+from secondsite.recovery.history import Entry, entries
+from secondsite.recovery.journal import read
+from secondsite.spec import Spec, paths
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A journal, and where it is kept. site: None where that is this host."""
+
+    entry: Entry
+    site: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it stands on its host."""
+        return self.entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class Journals:
+    """What was found, the oldest first. sites: who was asked (None is this host); silent: who did not answer, why."""
+
+    kept: tuple[Kept, ...]
+    sites: tuple[str | None, ...] = (None,)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+def journals(config: Path | None) -> Journals:
+    """Every journal that belongs to the service, as far as it can be reached from here.
+
+    Raises UsageError where this host's may not be read, or where this is no site's host and no file says where the
+    sites are; the SSH error where neither site answers.
+    """
+    if site_here() is not None or paths.JOURNAL.is_dir():
+        if paths.JOURNAL.exists() and not os.access(paths.JOURNAL, os.R_OK | os.X_OK):
+            raise UsageError(f"{paths.JOURNAL} may be read by root only", hint="run it with sudo")
+        return Journals(tuple(Kept(entry) for entry in entries(paths.JOURNAL)))
+    from secondsite.spec.load import load
+
+    return asyncio.run(_of_sites(load(find_config(config)).spec))
+
+
+def of_file(path: Path) -> Kept:
+    """One journal, from a file that somebody has named."""
+    recovered = read(path)
+    return Kept(Entry(path, recovered.records, position(recovered.records), not recovered.torn))
+
+
+async def _of_sites(spec: Spec) -> Journals:
+    from secondsite.remote.journals import fetch
+
+    with tempfile.TemporaryDirectory(prefix="secondsite-journals-") as work:
+
+        async def one(site: str) -> Sequence[Kept] | SecondsiteError:
+            try:
+                await fetch(spec, site, Path(work) / site)
+            except SecondsiteError as silent:
+                return silent
+            # Its own place is told, not the copy's: the copy is gone in a moment.
+            return [
+                Kept(replace(entry, path=paths.JOURNAL / entry.path.name), site) for entry in entries(Path(work) / site)
+            ]
+
+        answers = dict(zip(spec.site_names, await asyncio.gather(*map(one, spec.site_names)), strict=True))
+    silent = {site: answer for site, answer in answers.items() if isinstance(answer, SecondsiteError)}
+    if len(silent) == len(answers):
+        raise next(iter(silent.values()))
+    found = [kept for answer in answers.values() if not isinstance(answer, SecondsiteError) for kept in answer]
+    return Journals(
+        tuple(sorted(found, key=lambda kept: kept.entry.id)),
+        tuple(site for site in spec.site_names if site not in silent),
+        {site: problem.message for site, problem in silent.items()},
+    )
