@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from secondsite.events import Event, Note
+from secondsite.process import Completed
 from secondsite.remote import archive, closure
-from secondsite.remote.bundle import Part, Python, launcher
-from secondsite.remote.upload import Installed, unpack_script
+from secondsite.remote.bundle import Bundle, Part, Python, launcher
+from secondsite.remote.host import Host
+from secondsite.remote.survey import Survey
+from secondsite.remote.upload import Installed, borrow, unpack_script
 
 
 @pytest.mark.parametrize(
@@ -117,6 +124,37 @@ def test_a_borrowed_program_goes_away_with_its_session(tmp_path: Path) -> None:
     told = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
     assert told == "session --read-only\n"
     assert not (tmp_path / "plan").exists()
+
+
+async def test_a_plan_that_lends_the_program_says_so_and_one_that_finds_it_there_is_silent(tmp_path: Path) -> None:
+    packed = tmp_path / "x.tar.gz"
+    archive.build(files(tmp_path), packed, home="/x")
+    made = Bundle(
+        Python("3.11", "x86_64", sys.executable),
+        Part("libraries", "l", packed, True),
+        Part("releases", "r", packed, True),
+    )
+    there = Survey("x86_64", True, True, "debian", "Debian", (("3.11", sys.executable),), ("r",), ("l",), None)
+    said: list[Event] = []
+    assert not (await borrow(cast(Host, HereAsHost()), there, made, said.append)).temporary
+    assert said == []
+    lent = await borrow(cast(Host, HereAsHost()), replace(there, releases=(), libraries=()), made, said.append)
+    try:
+        assert lent.temporary and (Path(lent.root) / "releases" / "r").is_dir()
+        (note,) = said
+        assert isinstance(note, Note) and lent.root in note.text and "removed at its end" in note.text
+    finally:
+        shutil.rmtree(lent.root)
+
+
+class HereAsHost:
+    """A host whose shell is this machine's."""
+
+    site = "oslo"
+
+    async def run(self, script: str, *, stdin: bytes = b"", **_: object) -> Completed:
+        done = subprocess.run(["sh", "-c", script], input=stdin, capture_output=True, check=True)
+        return Completed(("sh",), 0, done.stdout.decode(), "")
 
 
 def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:

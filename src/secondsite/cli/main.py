@@ -32,7 +32,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("init", "secondsite.cli.init:run", "Write a first file, from answers or from flags."),
     Command("validate", "secondsite.cli.validate:run", "Check the file and tell everything that is wrong with it."),
-    Command("plan", "secondsite.cli.plan:run", "Show what apply would change on both hosts; touches nothing."),
+    Command("plan", "secondsite.cli.plan:run", "Show what apply would change on both hosts; changes nothing."),
     Command("apply", "secondsite.cli.apply:run", "Bring both hosts to what the file says."),
     Command("status", "secondsite.cli.status:run", "Show what is, and what a disaster would cost right now."),
     Command("readiness", "secondsite.cli.readiness:run", "Say whether a failover now would work, check by check."),

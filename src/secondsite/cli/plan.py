@@ -1,4 +1,4 @@
-"""``secondsite plan``: what apply would change, as a diff; nothing is touched."""
+"""``secondsite plan``: what apply would change, as a diff; nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ async def run(
     config: Config = None,
     json: Json = False,
 ) -> int:
-    """Show what apply would change on both hosts, and what of it users would notice. Touches nothing.
+    """Show what apply would change on both hosts, and what of it users would notice. Changes nothing.
+
+    To look, the program runs on the hosts. A host that lacks this version gets it lent: it is uploaded to a folder below
+    /var/tmp, which is removed when the plan ends.
 
     Values that only apply will know (a key that is not made yet) are shown as such.
 

@@ -6,7 +6,7 @@ import shlex
 import time
 from dataclasses import dataclass
 
-from secondsite.events import Emit, Progress
+from secondsite.events import Emit, Note, Progress
 from secondsite.remote.bundle import LAUNCHER, Bundle, Part
 from secondsite.remote.host import Host
 from secondsite.remote.survey import Survey
@@ -55,6 +55,7 @@ async def borrow(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Inst
         return Installed(str(paths.PROGRAM), bundle.release.id, temporary=False)
     made = await host.run(_TEMPORARY, timeout=60, step="make a temporary folder")
     root = made.stdout.strip()
+    emit(Note(f"lends this version of secondsite room in {root} while the plan is made; removed at its end", host.site))
     if bundle.libraries.id in survey.libraries:
         link = (
             f"mkdir {root}/libraries && ln -s {paths.PROGRAM}/{bundle.libraries.place} {root}/{bundle.libraries.place}"

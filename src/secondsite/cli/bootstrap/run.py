@@ -18,7 +18,7 @@ from secondsite.spec.load import load
 
 
 async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only: bool = True) -> dict[str, Any]:
-    """The document of a plan; both hosts are looked at and nothing is touched. Raises SecondsiteError."""
+    """The document of a plan; both hosts are looked at and nothing is changed. Raises SecondsiteError."""
     loaded = load(path)
     _known_site(loaded.spec, replace_standby)
     async with connected(loaded.spec, emit, read_only=read_only) as sessions:
