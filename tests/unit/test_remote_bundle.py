@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from secondsite.events import Event, Note
-from secondsite.process import Completed
+from secondsite.process import Completed, run
 from secondsite.remote import archive, closure
 from secondsite.remote.bundle import Bundle, Part, Python, launcher
 from secondsite.remote.host import Host
@@ -153,8 +153,7 @@ class HereAsHost:
     site = "oslo"
 
     async def run(self, script: str, *, stdin: bytes = b"", **_: object) -> Completed:
-        done = subprocess.run(["sh", "-c", script], input=stdin, capture_output=True, check=True)
-        return Completed(("sh",), 0, done.stdout.decode(), "")
+        return await run(["sh", "-c", script], stdin=stdin, timeout=60)
 
 
 def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:

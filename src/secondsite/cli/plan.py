@@ -17,8 +17,8 @@ async def run(
 ) -> int:
     """Show what apply would change on both hosts, and what of it users would notice. Changes nothing.
 
-    To look, the program runs on the hosts. A host that lacks this version gets it lent: it is uploaded to a folder below
-    /var/tmp, which is removed when the plan ends.
+    To look, the program runs on the hosts. A host that lacks this version gets it lent: it is uploaded to a folder
+    below /var/tmp, which is removed when the plan ends.
 
     Values that only apply will know (a key that is not made yet) are shown as such.
 

@@ -11,13 +11,15 @@ from typing import Any
 
 from secondsite.agent.judge import status_from
 from secondsite.clock import SystemClock
-from secondsite.errors import SecondsiteError
+from secondsite.errors import FinalError, SecondsiteError
 from secondsite.remote.host import Host, reach
 from secondsite.remote.target import target_of
 from secondsite.spec import Spec, paths
 
+NOTHING_THERE = "its host answers, but secondsite is not installed there: secondsite apply"
 CONNECT_SECONDS = 3.0
 LOOK_SECONDS = 8.0
+NOT_THERE = 127  # what a shell ends with where there is no such program
 COMMAND = f"exec {shlex.quote(str(paths.COMMAND))} state --json"
 
 
@@ -36,9 +38,16 @@ class Hosts:
             await self._hang_up(site)
 
     async def look(self) -> dict[str, Any]:
-        """The status document."""
+        """The status document. Raises FinalError (``not-applied``) where nothing has been set up at either site."""
         sites = self._spec.site_names
         answers = await asyncio.gather(*(self._ask(site) for site in sites))
+        if all(answer is NOTHING_THERE for answer in answers):
+            raise FinalError(
+                f"nothing is set up yet: both hosts answer, and secondsite is installed at neither {sites[0]} nor "
+                f"{sites[1]}, so nothing is protected",
+                slug="not-applied",
+                hint="secondsite plan shows what would be done; secondsite apply does it",
+            )
         seen = [answer for answer in answers if isinstance(answer, dict)]
         silent = {site: answer for site, answer in zip(sites, answers, strict=True) if isinstance(answer, str)}
         return status_from(self._spec, seen, silent, SystemClock().now())
@@ -47,7 +56,11 @@ class Hosts:
         """What a site knows, or why it could not be asked."""
         try:
             host = await self._reach(site)
-            done = await host.run(COMMAND, timeout=LOOK_SECONDS, step="look at the site")
+            done = await host.run(COMMAND, timeout=LOOK_SECONDS, step="look at the site", check=False)
+            if done.code == NOT_THERE:
+                return NOTHING_THERE
+            if not done.ok:
+                return f"secondsite fails there: {done.why()}"
             document = json.loads(done.stdout)
         except SecondsiteError as problem:
             await self._hang_up(site)
