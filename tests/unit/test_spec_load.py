@@ -238,3 +238,17 @@ def test_ssh_destinations_are_split_into_user_host_and_port(text: str, parts: tu
 def test_what_is_no_ssh_destination_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no SSH destination"):
         split_destination(text)
+
+
+@pytest.mark.parametrize("bare", ["10s", "1h30m", "500MB", "20GiB", "5MB/s", "20%", "1.5h  # a comment"])
+def test_a_quantity_without_quotes_is_shown_with_them(bare: str) -> None:
+    with pytest.raises(SpecFaults) as caught:
+        loads(f"[files]\nmuch = {bare}\n".encode(), Path("x"))
+    (fault,) = caught.value.faults
+    assert fault.line == 2 and (fault.hint or "").endswith(f'much = "{bare.split()[0]}"')
+
+
+def test_other_faults_keep_their_own_hint() -> None:
+    with pytest.raises(SpecFaults) as caught:
+        loads(b"name = shop\n", Path("x"))
+    assert 'name = "shop"' in (caught.value.faults[0].hint or "") and "durations" not in str(caught.value)

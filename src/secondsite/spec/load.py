@@ -76,6 +76,8 @@ def _decoded(raw: bytes, path: Path) -> str:
         raise SpecFaults(path, (fault,)) from None
 
 
+# A quantity without quotes: TOML reads the number and stumbles over the unit.
+_BARE_QUANTITY = re.compile(r"^\s*(?P<key>[\w.-]+)\s*=\s*(?P<value>\d[\w.]*(?:%|[A-Za-z]+(?:/[a-z]+)?))\s*(?:#.*)?$")
 _SYNTAX_HINTS = {
     "Cannot overwrite a value": "the same key stands twice in one table",
     "Cannot declare": "the same table stands twice; merge the two",
@@ -94,5 +96,16 @@ def _syntax(message: str, text: str) -> Fault:
     column = f" (column {place[2]})" if place and place[2] else ""
     if place and not place[1] and bare == "Invalid value":
         bare = "Unclosed bracket"  # a value was still expected when the text ended
-    hint = next((hint for start, hint in _SYNTAX_HINTS.items() if bare.startswith(start)), None)
+    hint = _quantity_hint(text, line) or next(
+        (hint for start, hint in _SYNTAX_HINTS.items() if bare.startswith(start)), None
+    )
     return Fault("", line, f"not TOML: {bare[:1].lower()}{bare[1:]}{column}", hint)
+
+
+def _quantity_hint(text: str, line: int) -> str | None:
+    """What to write where a duration, a size, a rate or a share stands without quotes."""
+    rows = text.splitlines()
+    bare = _BARE_QUANTITY.match(rows[line - 1]) if line <= len(rows) else None
+    if bare is None:
+        return None
+    return f'durations, sizes, rates and shares are text in quotes: {bare["key"]} = "{bare["value"]}"'
