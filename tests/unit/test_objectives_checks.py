@@ -136,6 +136,15 @@ def test_without_a_rehearsal_nothing_is_predicted_and_the_basis_says_so() -> Non
     assert status.rto.predicted_seconds is None and "no rehearsal yet" in status.rto.basis
 
 
+def test_nothing_promises_a_rewind_that_nobody_carries_out() -> None:
+    check = next(check for check in CHECKS if check.name == "rewindable")
+    assert "somebody" in check.question and "copies an old primary anew" in (check.look.__doc__ or "")
+    settings = (("wal_log_hints", "off"), ("data_checksums", "off"), ("full_page_writes", "off"))
+    found = judged(on_primary(settings=settings)).findings
+    messages = [finding.message for finding in found if finding.check == "rewindable"]
+    assert len(messages) == 2 and all("pg_rewind would refuse" in message for message in messages)
+
+
 def test_the_worst_comes_first() -> None:
     found = judged(bergen(agent_running=False, version="2")).findings
     ranks = [list(Severity).index(finding.severity) for finding in found]

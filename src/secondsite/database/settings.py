@@ -77,7 +77,7 @@ def wanted(
         "primary_slot_name": slot_name(site),
     }
     if not observed.data_checksums:
-        fixed["wal_log_hints"] = "on"  # else the way back could not rewind
+        fixed["wal_log_hints"] = "on"  # else nobody could ever pg_rewind this cluster
     if _megabytes(observed.beneath.get("wal_keep_size", "0")) < WAL_KEEP_MB:
         fixed["wal_keep_size"] = f"{WAL_KEEP_MB}MB"
     return fixed | _minimums(observed)

@@ -86,9 +86,10 @@ def standby_settings(judged: Judged) -> Iterator[Problem]:
             yield Problem(judged.situation.standby, message, "`secondsite apply`, then restart the standby's database")
 
 
-@registry.check("rewindable", Severity.WARNING, "Could the old primary be taken back without copying everything?")
+@registry.check("rewindable", Severity.WARNING, "Could somebody use pg_rewind on an old primary?")
 def rewindable(judged: Judged) -> Iterator[Problem]:
-    """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster."""
+    """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster. secondsite itself
+    copies an old primary anew; this keeps the way open for a person who would rather rewind it by hand."""
     situation = judged.situation
     for state in situation.here:
         settings = dict(state.database.settings)
@@ -96,10 +97,14 @@ def rewindable(judged: Judged) -> Iterator[Problem]:
             continue
         if "on" not in (settings.get("wal_log_hints"), settings.get("data_checksums")):
             yield Problem(
-                state.site, "neither wal_log_hints nor data checksums are on: no rewind", "`secondsite apply`"
+                state.site,
+                "neither wal_log_hints nor data checksums are on: pg_rewind would refuse",
+                "`secondsite apply`",
             )
         if settings.get("full_page_writes", "on") != "on":
-            yield Problem(state.site, "full_page_writes is off: no rewind, and no safe crash recovery", "turn it on")
+            yield Problem(
+                state.site, "full_page_writes is off: pg_rewind would refuse, and a crash may damage data", "turn it on"
+            )
 
 
 @registry.check("commit-mode", Severity.WARNING, "Do commits wait for the standby as the file says?", Needs.PRIMARY)
