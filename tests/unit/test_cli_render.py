@@ -145,6 +145,7 @@ def test_a_flag_answers_and_a_no_changes_nothing(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(FinalError, match="nothing was changed") as caught:
         confirm("Go on?")
     assert caught.value.slug == "declined"
+    assert "run the same command again" in (caught.value.hint or "")
 
 
 def test_the_file_is_the_named_one_else_the_one_here_else_the_installed_one(

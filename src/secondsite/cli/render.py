@@ -10,7 +10,7 @@ from typing import Any
 from secondsite.cli.live import Renderer
 from secondsite.errors import FinalError, SecondsiteError, UsageError
 
-__all__ = ["Renderer", "ask", "confirm", "emit_json", "error_text"]
+__all__ = ["Renderer", "ask", "confirm", "declined", "emit_json", "error_text"]
 
 ERRORS_PAGE = "docs/reference/errors.md"
 
@@ -47,4 +47,13 @@ def ask(question: str, *, yes: bool = False) -> bool:
 def confirm(question: str, *, yes: bool = False) -> None:
     """Go on only if a person (or ``yes``) agrees; else raises FinalError, and nothing was changed."""
     if not ask(question, yes=yes):
-        raise FinalError("not confirmed, so nothing was changed", slug="declined")
+        raise declined()
+
+
+def declined() -> FinalError:
+    """The error for an answer of no."""
+    return FinalError(
+        "not confirmed, so nothing was changed",
+        slug="declined",
+        hint="to go on, run the same command again and answer y; secondsite status says how things stand",
+    )

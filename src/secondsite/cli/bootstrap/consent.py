@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from secondsite.cli.render import confirm
-from secondsite.errors import FinalError
+from secondsite.cli.render import confirm, declined
 
 
 async def agree(question: str, *, yes: bool) -> None:
@@ -20,7 +19,7 @@ async def agree(question: str, *, yes: bool) -> None:
         if answer in ("y", "yes"):
             return
         if answer in ("", "n", "no"):
-            raise FinalError("not confirmed, so nothing was changed", slug="declined")
+            raise declined()
 
 
 async def _line() -> str:

@@ -27,7 +27,9 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     for step in document["steps"]:
         open_question = step["details"].get("fence") == "unconfirmed"
         mark = "!" if open_question else _MARKS.get(step["outcome"], "?")
-        out.append(f"  {mark} {step['title']:<44} {step['site']:<10} {step['seconds']:>8.3f} s")
+        # A step that was never begun took no time: 0.000 s would read as one that was quick.
+        took = "skipped" if step["outcome"] == "skipped" else f"{step['seconds']:.3f} s"
+        out.append(f"  {mark} {step['title']:<44} {step['site']:<10} {took:>10}")
         if step["message"]:
             out.append(f"      {step['message']}")
         if step["message"] and step["hint"]:
