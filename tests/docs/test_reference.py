@@ -106,6 +106,13 @@ def test_the_picture_of_a_failover_shows_its_steps() -> None:
     assert {(need, step.name) for step in STEPS for need in step.needs} <= drawn
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-demo.md"])
+def test_a_shown_failover_has_its_steps_in_their_order(page: str) -> None:
+    shown = (REFERENCE.parents[1] / page).read_text().partition("What was done")[2].partition("```")[0]
+    titles = [step.title for step in STEPS]
+    assert re.findall("|".join(map(re.escape, titles)), shown) == titles
+
+
 def test_the_example_is_sound() -> None:
     path = REFERENCE / "example.toml"
     assert loads(path.read_bytes(), Path("secondsite.toml")).warnings == ()
