@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         print(f"{'not as the code says' if check else 'written'}: {', '.join(differing)}")
     missing = unexplained()
     if missing:
-        print(f"docs/reference/errors.toml does not explain: {', '.join(missing)}", file=sys.stderr)
+        print(f"src/secondsite/errors.toml does not explain: {', '.join(missing)}", file=sys.stderr)
     return 1 if missing or (check and differing) else 0
 
 

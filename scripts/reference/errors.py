@@ -8,16 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scripts.reference.pages import REFERENCE, ROOT
+from scripts.reference.pages import ROOT
 
 SOURCE = ROOT / "src" / "secondsite"
-EXPLANATIONS = REFERENCE / "errors.toml"
+EXPLANATIONS = SOURCE / "errors.toml"  # inside the package: `secondsite explain` reads it on any host
 
 _INTRODUCTION = """# Errors
 
-Every error has a name. It ends the message of a command (`see: docs/reference/errors.md#NAME`), and it is the value of
+Every error has a name. It ends the message of a command (`see: secondsite explain NAME`), and it is the value of
 `"error"` in a command's JSON. A name never changes its meaning. The message itself says where and what; this page says
-what the error means in general and what to do.
+what the error means in general and what to do. `secondsite explain NAME` says the same on any host.
 
 Exit codes: 1 done, but an objective was missed · 2 the command line or the file is wrong · 3 failed, and everything is
 as it was · 4 stopped half-way, a person is needed.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scripts.reference.pages import ROOT
 from secondsite.objectives.checks import CHECKS
+from secondsite.residency.about import ABOUT
 
 _INTRODUCTION = """# Readiness
 
@@ -41,18 +42,6 @@ def page() -> str:
     return "".join(parts)
 
 
-_ABOUT = {
-    "country-allowed": "**Does each site stand in a country that the file allows?**",
-    "distance-allowed": "**Are the sites no farther apart than the file allows?**",
-    "location-plausible": "**Can the declared places be true?** Light itself needs longer than a wrong one allows.",
-    "sites-apart": "**Do the sites stand in different buildings?** What destroys one would destroy both.",
-    "subnets-apart": "**Are the sites in different networks?** A small network often lies in one building.",
-    "places-apart": "**Are the sites in different towns, or run by different operators?**",
-    "declared": "**What does the file say about each site?** Shown beside what is proven.",
-    "distance-bound": "**What does the measured round-trip time prove?** A greatest distance, nothing else.",
-}
-
-
 def residency_rules() -> Iterator[tuple[str, str, str]]:
     """Name, severity and question of each rule that the code has."""
     seen: set[str] = set()
@@ -63,4 +52,4 @@ def residency_rules() -> Iterator[tuple[str, str, str]]:
         name, severity = (argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant))
         if name not in seen:
             seen.add(str(name))
-            yield str(name), str(severity), _ABOUT[str(name)]
+            yield str(name), str(severity), ABOUT[str(name)]

@@ -1,7 +1,7 @@
 """One tree of errors. Each says where, what was observed, what it means and what to do next.
 
 Third-party exceptions end at the adapter that talks to the third party; above it only these travel. The
-``slug`` is stable: it names the page section in ``docs/reference/errors.md`` and never changes meaning.
+``slug`` is stable and never changes meaning: ``errors.toml`` explains it, for the reference and ``secondsite explain``.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from scripts.reference import commands, errors
+from scripts.reference import commands, errors, readiness
 from scripts.reference.pages import REFERENCE, pages
-from secondsite.cli.render import ERRORS_PAGE
+from secondsite.cli.explanations import everything
+from secondsite.cli.render import see
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import PAGE
 from secondsite.recovery.failover.plan import STEPS
@@ -70,7 +71,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def test_every_error_is_explained() -> None:
-    assert errors.unexplained() == [], "explain them in docs/reference/errors.toml, then: make reference"
+    assert errors.unexplained() == [], "explain them in src/secondsite/errors.toml, then: make reference"
 
 
 def test_no_explanation_is_left_over() -> None:
@@ -86,16 +87,23 @@ def test_every_error_has_an_exit_code_and_words() -> None:
 
 
 def test_the_printed_address_leads_to_the_error() -> None:
-    root = REFERENCE.parents[1]
-    assert root / ERRORS_PAGE == REFERENCE / "errors.md"
-    headings = {line.removeprefix("## ") for line in (REFERENCE / "errors.md").read_text().splitlines()}
-    assert {raised.slug for raised in errors.raised_in_code()} <= headings
+    """What a message ends with can be typed, and says for each error what the page says."""
+    page = (REFERENCE / "errors.md").read_text()
+    told = {one.name: one for one in everything() if one.kind == "error"}
+    for slug in {raised.slug for raised in errors.raised_in_code()}:
+        *_, command, name = see(slug).split()
+        assert (command, name) == ("explain", slug)
+        assert f"\n## {slug}\n\n{told[slug].meaning}\n\n**What to do:** {told[slug].do}\n" in page
+    assert not (REFERENCE / "errors.toml").exists(), "errors are explained in src/secondsite/errors.toml"
 
 
 def test_the_address_of_a_finding_leads_to_it() -> None:
     assert REFERENCE.parents[1] / PAGE == REFERENCE / "readiness.md"
     headings = {line.removeprefix("## ") for line in (REFERENCE / "readiness.md").read_text().splitlines()}
     assert {check.name for check in CHECKS} <= headings
+    explained = {one.name for one in everything() if one.kind != "error"}
+    assert explained <= headings
+    assert {check.name for check in CHECKS} | {name for name, *_ in readiness.residency_rules()} == explained
 
 
 def test_the_picture_of_a_failover_shows_its_steps() -> None:

@@ -114,7 +114,7 @@ def test_a_person_reads_where_what_next_and_where_it_is_explained(run: Run, caps
     assert err.splitlines() == [
         "error: oslo (fence): no answer",
         "  next: secondsite status",
-        "  see: docs/reference/errors.md#no-answer-yet",
+        "  see: secondsite explain no-answer-yet",
     ]
 
 

@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("journal", "secondsite.cli.journal:run", "Show what procedures did here, and prove the record of it."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),
     Command("residency", "secondsite.cli.residency:run", "Say where data is declared to be, and what is proven."),
+    Command("explain", "secondsite.cli.explain:run", "Say what the name of an error or of a check means."),
     Command("schema", "secondsite.cli.schema:run", "Print the JSON Schema of the file or of a command's document."),
     Command("fault", "secondsite.cli.fault:run", "Break this host on purpose, with the end armed first.", show=False),
     Command(

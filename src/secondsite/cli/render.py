@@ -10,9 +10,7 @@ from typing import Any
 from secondsite.cli.live import Renderer
 from secondsite.errors import FinalError, SecondsiteError, UsageError
 
-__all__ = ["Renderer", "ask", "confirm", "declined", "emit_json", "error_text"]
-
-ERRORS_PAGE = "docs/reference/errors.md"
+__all__ = ["Renderer", "ask", "confirm", "declined", "emit_json", "error_text", "see"]
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
@@ -22,7 +20,12 @@ def emit_json(document: Mapping[str, Any]) -> None:
 
 def error_text(error: SecondsiteError) -> str:
     """An error for a person: where, what, what to do next, and where it is explained."""
-    return f"error: {error}\n  see: {ERRORS_PAGE}#{error.slug}"
+    return f"error: {error}\n  {see(error.slug)}"
+
+
+def see(slug: str) -> str:
+    """Where an error is explained: a command, because a host has no pages."""
+    return f"see: secondsite explain {slug}"
 
 
 def ask(question: str, *, yes: bool = False) -> bool:

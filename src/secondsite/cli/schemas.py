@@ -29,7 +29,7 @@ class FaultDocument(TypedDict):
 class ErrorDocument(TypedDict):
     """What every command prints with --json when it does not reach its own document."""
 
-    error: Annotated[str, Field(description="stable slug, explained in docs/reference/errors.md")]
+    error: Annotated[str, Field(description="stable slug; `secondsite explain SLUG` says what it means")]
     message: str
     host: Said
     step: Said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secondsite.cli.render import ERRORS_PAGE
+from secondsite.cli.render import see
 
 _MARKS = {"done": "✓", "already": "✓", "failed": "✗", "skipped": "·", "undone": "↶"}
 _OUTCOMES = {
@@ -44,7 +44,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     if document["outcome"] in ("blocked", "failed"):
         out += ["", f"  next: mend the cause, then: secondsite {document['procedure']} --resume"]
     out.append(f"  journal         {document['journal']}")
-    out += [f"  see: {ERRORS_PAGE}#{error['error']}" for error in document["errors"]]
+    out += [f"  {see(error['error'])}" for error in document["errors"]]
     return out
 
 

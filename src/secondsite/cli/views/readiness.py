@@ -11,8 +11,6 @@ from rich.text import Text
 
 from secondsite.cli.views.status import WIDEST, finding_lines, headline
 
-PAGE = "docs/reference/readiness.md"
-
 
 def printed(status: Mapping[str, Any]) -> None:
     """On standard output."""
@@ -29,7 +27,7 @@ def shown(status: Mapping[str, Any], width: int) -> RenderableType:
         table.add_row(mark, Text(check["question"]), Text(check["check"], "dim"))
     parts: list[RenderableType] = [headline(status, width), *finding_lines(status, width), Text(), table]
     if status["findings"]:
-        parts += [Text(), Text(f"Each check is explained in {PAGE}", "dim")]
+        parts += [Text(), Text("secondsite explain CHECK says what a check asks, and why", "dim")]
     return Group(*parts)
 
 
