@@ -15,6 +15,7 @@ import pytest
 
 from secondsite import __version__
 from secondsite.cli import main as entry
+from secondsite.cli.help import explanation, worth_showing
 from secondsite.cli.options import Json
 from secondsite.cli.schemas import conforms
 from secondsite.errors import Exit, FinalError, HalfwayError, RetryableError, UsageError
@@ -72,6 +73,31 @@ def test_every_command_of_the_table_exists_and_explains_itself(
 ) -> None:
     assert entry.main([command.name, "--help"]) == 0
     assert f"secondsite {command.name}" in capsys.readouterr().out
+
+
+SHOWN = [command for command in entry.COMMANDS if command.show]
+
+
+@pytest.mark.parametrize("command", SHOWN, ids=[command.name for command in SHOWN])
+def test_help_teaches(command: entry.Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """Purpose, an example, exit codes and what to read next, as the reference has it; and no default that says no."""
+    assert entry.main([command.name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Example: `secondsite {command.name}" in text
+    assert "Exit code 0: " in text and "See also: " in text
+    assert not any(noise in text for noise in ("[default: False]", '[default: ""]', "[default: ()]", "``"))
+
+
+def test_a_default_that_says_something_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["gameday", "--help"]) == 0
+    assert "[default: 60.0]" in capsys.readouterr().out
+    assert worth_showing(0) == "0" and worth_showing(True) == "True" and worth_showing(None) is None
+
+
+def test_a_paragraph_is_one_line_and_parameters_are_told_elsewhere() -> None:
+    assert (
+        explanation("Do it.\n\nSay ``x``\nand y.\n\nParameters\n----------\na\n    An a.") == "Do it.\n\nSay `x` and y."
+    )
 
 
 def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

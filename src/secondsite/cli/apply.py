@@ -24,6 +24,13 @@ async def run(
     Looks first, shows what will change, and asks before changes that users would notice. Running it again
     changes nothing; running it after an interruption finishes the work.
 
+    Example: ``secondsite apply``, and after a failover ``secondsite apply --replace-standby oslo``.
+
+    Exit code 0: both hosts are as the file says, and everything works. 3: nothing was changed. 4: stopped half-way; the
+    same command goes on.
+
+    See also: plan, status, readiness.
+
     Parameters
     ----------
     replace_standby

@@ -9,7 +9,11 @@ from typing import Literal
 def run(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print the completion script of a shell.
 
-    Bash: ``secondsite completion bash > /etc/bash_completion.d/secondsite``.
+    Example: ``secondsite completion bash > /etc/bash_completion.d/secondsite``
+
+    Exit code 0: printed. 2: the shell is none of these.
+
+    See also: ``secondsite --help``.
 
     Parameters
     ----------

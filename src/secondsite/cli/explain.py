@@ -11,6 +11,12 @@ def run(name: str | None = None, /, *, json: Json = False) -> int:
     Every error message ends with its name, and ``readiness`` shows each check with its own. The same texts make the
     pages errors and readiness of the reference.
 
+    Example: ``secondsite explain fence-unconfirmed``
+
+    Exit code 0: explained. 2: nothing has that name.
+
+    See also: readiness.
+
     Parameters
     ----------
     name

@@ -36,6 +36,13 @@ async def run(
     Run it on the standby's host, or from any machine that reaches that host by SSH. A primary that still answers is
     stopped first, and everything it had is taken over.
 
+    Example: ``secondsite failover --to bergen --reason "oslo has no power"``, and first with ``--dry-run``.
+
+    Exit code 0: done, within the objectives. 1: done, and an objective was missed. 3: not done, and everything is as it
+    was. 4: stopped half-way; ``--resume`` goes on.
+
+    See also: status, guard, journal; the way back is ``secondsite apply --replace-standby``.
+
     Parameters
     ----------
     to

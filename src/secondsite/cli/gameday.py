@@ -27,7 +27,13 @@ async def run(
 
     This is a real failover: afterwards the other site is primary. Run it from a machine that reaches both hosts by
     SSH and the service by its DNS name. It refuses while a failover would not work, or outside the agreed window.
-    The end of a fault is armed on the host before the fault is injected. Exit code 0: objectives met. 1: missed.
+    The end of a fault is armed on the host before the fault is injected.
+
+    Example: ``secondsite gameday --fault interface-down --reason "first game day"``
+
+    Exit code 0: passed. 1: done, and not passed. 3: refused; nothing was broken. 4: the failover stopped half-way.
+
+    See also: readiness, report, journal.
 
     Parameters
     ----------

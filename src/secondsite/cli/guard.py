@@ -31,7 +31,13 @@ async def run(
 ) -> int:
     """Ask what a returning host must ask: may it accept writes, or is the other site active?
 
-    Without options it only asks and tells; nothing changes. Exit code 0: it may. 1: it is held back.
+    Without options it only asks and tells; nothing changes. Run it on the host that came back.
+
+    Example: ``secondsite guard``
+
+    Exit code 0: it may. 1: it is held back.
+
+    See also: status; ``secondsite apply --replace-standby`` makes a held host the standby.
 
     Parameters
     ----------

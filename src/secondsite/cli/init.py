@@ -46,6 +46,12 @@ def run(
 
     What is told about a site is written NAME=VALUE, or just VALUE where it holds for both.
 
+    Example: ``secondsite init --output shop.toml`` asks for everything, and writes shop.toml.
+
+    Exit code 0: written. 2: an answer does not fit, or the file is there already.
+
+    See also: validate, plan.
+
     Parameters
     ----------
     service

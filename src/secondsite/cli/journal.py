@@ -27,7 +27,13 @@ def run(
     """List the procedures that ran on this host, or show one's journal.
 
     On a machine that is no site's host the journals of both sites are fetched by SSH, and proven here. Every record
-    carries the hash of the one before it. Exit code 1: a journal is not intact, or a site could not be asked.
+    carries the hash of the one before it.
+
+    Example: ``secondsite journal latest --verify``
+
+    Exit code 0: every journal is intact. 1: one is not, or a site could not be asked.
+
+    See also: report, failover.
 
     Parameters
     ----------

@@ -100,9 +100,13 @@ def run(tokens: Sequence[str]) -> int:
     """Parse and run, async commands included. Raises UsageError on a command line that cannot be parsed."""
     from cyclopts import CycloptsError
 
-    app = build_app()
+    app, tokens = build_app(), hoisted(tokens)
+    if {"--help", "-h"} & set(_before_dashes(tokens)):
+        from secondsite.cli.help import teach
+
+        teach(app, tokens)
     try:
-        result = app(hoisted(tokens))
+        result = app(tokens)
     except CycloptsError as misuse:
         chain = " ".join(["secondsite", *(misuse.command_chain or ())])
         raise UsageError(str(misuse).strip(), hint=f"{chain} --help") from misuse
@@ -111,9 +115,10 @@ def run(tokens: Sequence[str]) -> int:
 
 def build_app() -> App:
     """The command line as cyclopts knows it; no command's module is imported here."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     from secondsite import __version__
+    from secondsite.cli.help import worth_showing
 
     app = App(
         name="secondsite",
@@ -124,6 +129,7 @@ def build_app() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
         result_action="return_value",
+        default_parameter=Parameter(show_default=worth_showing),
     )
     for place, command in enumerate(COMMANDS):
         app.command(command.target, name=command.name, help=command.help, show=command.show, sort_key=place)

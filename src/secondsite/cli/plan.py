@@ -22,6 +22,12 @@ async def run(
 
     Values that only apply will know (a key that is not made yet) are shown as such.
 
+    Example: ``secondsite plan``
+
+    Exit code 0: planned. 2: the file is wrong. 3: a host could not be looked at, or apply would refuse.
+
+    See also: apply, validate.
+
     Parameters
     ----------
     replace_standby

@@ -8,7 +8,13 @@ from secondsite.cli.options import Config, Json
 def run(*, config: Config = None, json: Json = False) -> int:
     """Ask every check whether a failover now would work, and say what stands in the way.
 
+    Each check has a name; explain says what it asks and why. Put this command into your monitoring.
+
+    Example: ``secondsite readiness --json``
+
     Exit code 0: ready. 1: something critical stands in the way.
+
+    See also: status, explain.
     """
     from secondsite.cli.sight import begin
 

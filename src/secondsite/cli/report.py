@@ -24,8 +24,13 @@ def run(
     """List the reports here, or show one and check that nothing of it was changed.
 
     A report is kept where the game day was held, so run it there. With ``--config`` only reports of that file's
-    service are meant. Exit code 1: something of the report or its evidence is missing or was changed after it was
-    written.
+    service are meant.
+
+    Example: ``secondsite report latest --html report.html``
+
+    Exit code 0: as it was written. 1: something of the report or its evidence is missing or was changed since.
+
+    See also: gameday, journal.
 
     Parameters
     ----------

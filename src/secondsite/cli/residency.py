@@ -29,7 +29,12 @@ def run(
 
     Countries, operators and places are declared, not verified. A round trip through the tunnel bounds how far away
     the holder of the other site's key can be, and proves neither a country nor the absence of copies elsewhere.
-    Exit code 1: something is critical.
+
+    Example: ``secondsite residency --declared-only``
+
+    Exit code 0: nothing speaks against it. 1: something is critical.
+
+    See also: readiness, explain.
 
     Parameters
     ----------

@@ -9,6 +9,12 @@ from secondsite.cli.schemas import names, schema_of
 def run(name: str | None = None, /) -> int:
     """Print the JSON Schema of the file, or of the document a command prints with --json.
 
+    Example: ``secondsite schema status``
+
+    Exit code 0: printed. 2: nothing has that name.
+
+    See also: validate.
+
     Parameters
     ----------
     name

@@ -17,8 +17,13 @@ def run(
 ) -> int:
     """Show both sites, how far each replica is behind, and what a disaster would cost right now.
 
-    On a site's host it asks the agent there; elsewhere it asks both hosts by SSH. Exit code 0: a failover now
-    would work and keep what was agreed. 1: something critical stands in the way.
+    On a site's host it asks the agent there; elsewhere it asks both hosts by SSH.
+
+    Example: ``secondsite status --watch``
+
+    Exit code 0: a failover now would work and keep what was agreed. 1: something critical stands in the way.
+
+    See also: readiness, explain.
 
     Parameters
     ----------

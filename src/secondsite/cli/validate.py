@@ -16,8 +16,13 @@ from secondsite.spec.quantities import duration_text
 def run(*, config: Config = None, json: Json = False) -> int:
     """Check the file and tell everything that is wrong with it.
 
-    Each fault is told with its line and what to do. Warnings are allowed and still worth reading. Exit code 0:
-    sound, 2: not.
+    Each fault is told with its line and what to do. Warnings are allowed and still worth reading.
+
+    Example: ``secondsite validate --config shop.toml``
+
+    Exit code 0: sound. 2: not.
+
+    See also: schema (``secondsite schema file``), plan.
     """
     path = find_config(config)
     try:
