@@ -39,7 +39,7 @@ class Procedures:
 
     async def _run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         if kind == "preview-failover":
-            return preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
+            return await preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
         if kind != "failover":
             raise UsageError(f"there is no procedure {kind}", slug="no-such-procedure")
         given = dict(arguments)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secondsite.cli.views.procedure import lines
+from secondsite.cli.views.procedure import lines, preview_lines
 
 
 def step(title: str, outcome: str, seconds: float) -> dict[str, Any]:
@@ -28,3 +28,17 @@ def ended(**more: object) -> dict[str, Any]:
 def test_a_step_that_never_began_shows_no_time(outcome: str, took: str) -> None:
     (row,) = (line for line in lines(ended(steps=[step("Promote", outcome, 0.0)])) if "Promote" in line)
     assert row.endswith(f" {took}")
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"peer_answers": True, "peer_silent_seconds": None}, "it answers, and is stopped first"),
+        ({"peer_answers": False, "peer_silent_seconds": None}, "it does not answer"),
+        ({"peer_answers": False, "peer_silent_seconds": 8.9}, "not heard for 8.9 s"),
+    ],
+)
+def test_a_preview_says_what_is_known_of_the_old_primary(known: dict[str, Any], told: str) -> None:
+    document = {"to": "bergen", "from": "oslo", "steps": [], "database": {"role": "standby", "streaming": "streaming"}}
+    first, *_ = preview_lines({**document, **known, "rpo": {"estimated_seconds": None}})
+    assert first == f"failover: bergen takes over from oslo ({told})"

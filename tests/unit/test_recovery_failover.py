@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,7 @@ from secondsite.database.cluster import Cluster
 from secondsite.database.promote import switch_point
 from secondsite.database.state import DatabaseState, Role
 from secondsite.objectives.snapshot import LastPrimary
+from secondsite.recovery.failover import preview
 from secondsite.recovery.failover.assess import estimate
 from secondsite.recovery.failover.context import Context, FailoverArguments
 from secondsite.recovery.failover.plan import steps
@@ -88,3 +92,23 @@ def test_the_file_set_that_is_farthest_behind_decides_what_is_lost() -> None:
 def test_a_file_set_that_was_never_pulled_makes_the_loss_unknown() -> None:
     found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": None}, now=110)
     assert (found["worst"], found["estimated_seconds"]) == ("uploads", None)
+
+
+async def agent(answer: bytes) -> tuple[asyncio.Server, Peer]:
+    """Something that listens where the peer's agent should, and says ``answer``."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    return server, Peer("oslo", "127.0.0.1", server.sockets[0].getsockname()[1], "t")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\n{}", b"HTTP/1.1 401 Unauthorized\r\n\r\n{}"])
+async def test_a_peer_that_answers_is_there_even_where_it_refuses(answer: bytes) -> None:
+    server, peer = await agent(answer)
+    async with server:
+        assert await preview._answers(peer)
+    assert not await preview._answers(peer)

@@ -72,10 +72,8 @@ def preview_lines(document: Mapping[str, Any]) -> list[str]:
     refused = document.get("would_be_refused")
     if refused:
         return [f"failover to {document['to']} would be refused: {refused['message']}", f"  next: {refused['hint']}"]
-    silent = document.get("peer_silent_seconds")
-    heard = "state unknown" if silent is None else f"not heard for {silent:g} s" if silent > 0 else "answers"
     out = [
-        f"failover: {document['to']} takes over from {document['from']} ({heard})",
+        f"failover: {document['to']} takes over from {document['from']} ({_heard(document)})",
         f"  standby         {document['database']['role']}, {document['database']['streaming']}",
         *loss(document["rpo"]),
         "",
@@ -85,3 +83,13 @@ def preview_lines(document: Mapping[str, Any]) -> list[str]:
         turn = "   <- point of no return" if step["point_of_no_return"] else ""
         out.append(f"    {step['title']:<44} {step['site']}{turn}")
     return out
+
+
+def _heard(document: Mapping[str, Any]) -> str:
+    """What is known of the old primary at this moment."""
+    silent = document.get("peer_silent_seconds")
+    if silent is not None:
+        return f"not heard for {silent:g} s"
+    if document.get("peer_answers") is None:
+        return "state unknown"
+    return "it answers, and is stopped first" if document["peer_answers"] else "it does not answer"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Result
 from secondsite.files.engine import last_complete
 from secondsite.recovery.failover.assess import Assess, estimate, last_primary
@@ -14,14 +14,18 @@ from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
 from secondsite.spec import Spec
 
+ASK_SECONDS = 2.0
 
-def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | None) -> Result:
-    """A document {procedure, to, from, steps, rpo, peer_silent_seconds, database} of a failover that has not begun."""
+
+async def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | None) -> Result:
+    """A document {procedure, to, from, steps, rpo, peer_answers, peer_silent_seconds, database} of a failover that has
+    not begun. peer_answers: whether the old primary's agent answers at this moment."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     arguments = FailoverArguments(to=site, commanded_at=to_text(clock.now()))
     peer = Peer.of(spec, site)
     context = Context(spec, site, peer, cluster, clock, "preview", arguments, results=dict)
     state, now = observe(cluster), clock.now().timestamp()
+    answers = peer_silent_since is None and await _answers(peer)
     refused: FinalError | None = None
     try:
         Assess(context).refuse_unless_ready(state)
@@ -50,7 +54,19 @@ def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: float | N
                 "objective_seconds": spec.objectives.rpo,
             },
             "rto": {"objective_seconds": spec.objectives.rto},
+            "peer_answers": answers,
             "peer_silent_seconds": None if peer_silent_since is None else round(now - peer_silent_since, 1),
         },
         int(refused.exit) if refused is not None else 0,
     )
+
+
+async def _answers(peer: Peer) -> bool:
+    """Is the other site's agent there? Asked now: nobody may have asked before, where no agent runs here."""
+    try:
+        await peer.get("/v1/guard", connect_seconds=ASK_SECONDS, answer_seconds=ASK_SECONDS)
+    except FinalError:
+        return True  # it refuses us, so it is there
+    except SecondsiteError:
+        return False
+    return True
