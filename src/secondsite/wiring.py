@@ -10,6 +10,7 @@ from typing import Any
 from secondsite.clock import Clock, to_text
 from secondsite.errors import SecondsiteError, UsageError
 from secondsite.events import Emit, Result
+from secondsite.files.engine import allow_deletions
 from secondsite.recovery.engine import Tripwire
 from secondsite.recovery.failover.context import FailoverArguments
 from secondsite.recovery.failover.preview import preview
@@ -40,6 +41,8 @@ class Procedures:
     async def _run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         if kind == "preview-failover":
             return await preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
+        if kind == "allow-deletions":
+            return await self._allow_deletions(str(arguments.get("set")))
         if kind != "failover":
             raise UsageError(f"there is no procedure {kind}", slug="no-such-procedure")
         given = dict(arguments)
@@ -54,6 +57,12 @@ class Procedures:
         return await failover(
             self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
         )
+
+    async def _allow_deletions(self, name: str) -> Result:
+        fileset = next((one for one in self._spec.files if one.name == name), None)
+        if fileset is None:
+            raise UsageError(f"there is no file set {name} in the file that {self._site} has", slug="no-such-set")
+        return Result({"set": name, "site": self._site, "allowed": await allow_deletions(fileset)})
 
 
 def tripwire() -> Tripwire | None:

@@ -17,7 +17,19 @@ SHELL = ("console", "sh", "bash", "shell")
 # What a hint may mean as a command; any other word after "secondsite" there is a sentence.
 VERBS = {
     *("init", "validate", "plan", "apply", "status", "readiness", "failover", "switchover", "failback", "drill"),
-    *("gameday", "verify", "report", "journal", "residency", "agent", "guard", "schema", "completion", "explain"),
+    *(
+        "gameday",
+        "verify",
+        "report",
+        "journal",
+        "residency",
+        "agent",
+        "guard",
+        "schema",
+        "completion",
+        "explain",
+        "files",
+    ),
 }
 _TYPED = re.compile(r"\$? ?(sudo )?(\.venv/bin/)?(secondsite|secondsite-lab|make) ")
 _PROGRAM = re.compile(r"\b(secondsite(?:-lab)?|make) ((?:[\w:./={}<>*-]+ ?)+)")

@@ -84,8 +84,23 @@ async def test_deletions_beyond_the_budget_stop_before_anything_is_deleted(uploa
     assert (result.complete, result.blocked, result.deleted) == (False, True, 0)
     assert "10 of 21" in str(result.reason)
     assert uploads.tree(uploads.target) == before
-    engine.allow_deletions(uploads.fileset, uploads.store)
+    assert await engine.allow_deletions(uploads.fileset, uploads.store) == 10
     assert (await uploads.pull()).deleted == 10
+    assert not store.load("uploads", uploads.store).allow_deletions
+    with pytest.raises(FinalError, match="nothing to allow"):
+        await engine.allow_deletions(uploads.fileset, uploads.store)
+
+
+async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror) -> None:
+    fill(uploads.source, 20)
+    await uploads.pull()
+    for number in range(10):
+        (uploads.source / f"file-{number}").unlink()
+    await uploads.pull()
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    (uploads.source / "file-10").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 11)
     assert not store.load("uploads", uploads.store).allow_deletions
 
 

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondsite.files import store
+from secondsite.errors import FinalError, RetryableError
+from secondsite.files import engine, keeper, store
 from secondsite.files.budget import Counted, limit, refusal
 from secondsite.files.keeper import pause
 from secondsite.files.observe import state_of
 from secondsite.files.rsync import command, daemon, output
+from secondsite.files.rsync.pull import PullResult
 from secondsite.files.state import FilesStatus
 from secondsite.files.store import Record
 from secondsite.spec import FileSet
+from tests.unit.objectives_worlds import SPEC
 
 UPLOADS = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
 STATS = """
@@ -122,3 +125,71 @@ def test_a_record_survives_and_a_torn_one_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "uploads.json").write_text('{"role": "pul')
     assert store.load("uploads", tmp_path) == Record()
     assert store.load("never", tmp_path) == Record()
+
+
+async def test_what_ends_a_pull_before_its_record_can_tell_reaches_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rsync on the host: nothing is ever written down, and status said that the set was never pulled."""
+    spec, answers = (
+        SPEC.model_copy(update={"files": (UPLOADS,)}),
+        iter([FinalError("there is no rsync"), OSError(28, "full")]),
+    )
+
+    async def pull(*_: object, **__: object) -> PullResult:
+        problem = next(answers, None)
+        if problem is not None:
+            raise problem
+        return PullResult(0, 0, 0, 0.1, 1.0, False, "refused")
+
+    monkeypatch.setattr(keeper, "pull", pull)
+    kept = keeper.Keeper(spec, "bergen", store=tmp_path)
+    kept._standby = True
+    for told in ("there is no rsync", "full", "never pulled"):
+        assert not await kept._pull(UPLOADS)
+        (state,) = kept.states()
+        assert told in (state.reason or "")
+        assert (state.status is FilesStatus.FAILED) == (told != "never pulled")
+
+
+def test_a_problem_never_hides_what_is_known_to_be_well() -> None:
+    record = Record(role="pulled", complete_at=97.0, outcome="complete")
+    state = state_of(UPLOADS, record, now=100.0, standby=True, problem="busy")
+    assert state.status is FilesStatus.CURRENT
+
+
+def test_what_a_site_pulled_before_it_became_the_original_is_no_lag() -> None:
+    """It would be shown as the lag of the next standby: "174 s behind", right after a way home."""
+    record = Record(role="source", complete_at=10.0)
+    assert [state_of(UPLOADS, record, now=184.0, standby=standby).complete_at for standby in (True, False)] == [
+        None
+    ] * 2
+    stopped = Record(role="pulled", complete_at=10.0, outcome="complete")
+    assert state_of(UPLOADS, stopped, now=184.0, standby=False).complete_at == 10.0
+
+
+async def test_a_person_allows_only_what_the_budget_has_stopped(tmp_path: Path) -> None:
+    for record in (Record(), Record(outcome="blocked", reason="/srv is not mounted"), Record(outcome="complete")):
+        store.save("uploads", record, tmp_path)
+        with pytest.raises(FinalError) as caught:
+            await engine.allow_deletions(UPLOADS, tmp_path)
+        assert caught.value.slug == "nothing-held-back"
+        assert not store.load("uploads", tmp_path).allow_deletions
+    store.save("uploads", Record(role="pulled", outcome="blocked", held_back=40), tmp_path)
+    assert await engine.allow_deletions(UPLOADS, tmp_path) == 40
+    assert store.load("uploads", tmp_path).allow_deletions
+
+
+async def test_a_person_waits_for_a_pull_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would write the record that it has read back, and the word would be lost."""
+    monkeypatch.setattr(engine, "LOCK_SECONDS", 0.1)
+    store.save("uploads", Record(outcome="blocked", held_back=40), tmp_path)
+    async with store.locked("uploads", seconds=1, store=tmp_path):
+        with pytest.raises(RetryableError):
+            await engine.allow_deletions(UPLOADS, tmp_path)
+
+
+async def test_a_word_does_not_outlive_a_change_of_roles(tmp_path: Path) -> None:
+    store.save("uploads", Record(role="source", outcome="blocked", held_back=40, allow_deletions=True), tmp_path)
+    await engine.demote(UPLOADS, tmp_path)
+    assert store.load("uploads", tmp_path) == Record(role="pulled")

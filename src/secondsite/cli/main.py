@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("readiness", "secondsite.cli.readiness:run", "Say whether a failover now would work, check by check."),
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
+    Command("files", "secondsite.cli.files:app", "Decide what only a person can decide about the file sets."),
     Command("report", "secondsite.cli.report:run", "List the reports of game days, or show one and check it."),
     Command("journal", "secondsite.cli.journal:run", "Show what procedures did here, and prove the record of it."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),

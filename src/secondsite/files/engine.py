@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from secondsite.errors import FinalError
 from secondsite.events import Emit, ignore
 from secondsite.files import store as records
 from secondsite.files.observe import state_of
@@ -84,7 +85,8 @@ class Rsync:
         name, store = self.fileset.name, self.store
         record = records.load(name, store)
         if record.role == SOURCE:
-            records.save(name, replace(record, role=PULLED, settled=False, complete_at=None, outcome=None), store)
+            fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
+            records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
 
 
 def engine_for(fileset: FileSet, store: Path = STORE) -> Engine:
@@ -107,7 +109,21 @@ async def demote(fileset: FileSet, store: Path = STORE) -> None:
     await engine_for(fileset, store).demote()
 
 
-def allow_deletions(fileset: FileSet, store: Path = STORE) -> None:
-    """A person has looked: the next pull may delete beyond the budget, once."""
-    record = records.load(fileset.name, store)
-    records.save(fileset.name, replace(record, allow_deletions=True), store)
+async def allow_deletions(fileset: FileSet, store: Path = STORE) -> int:
+    """A person has looked: the next pull may delete what the budget has held back, once; how many that are.
+
+    Raises FinalError (``nothing-held-back``) where the budget has stopped nothing: an agreement in advance would be an
+    agreement to anything. RetryableError (``files-busy``) where a pull does not end.
+    """
+    name = fileset.name
+    async with locked(name, seconds=LOCK_SECONDS, store=store):  # a pull that runs would write its older record back
+        record = records.load(name, store)
+        if record.outcome != "blocked" or not record.held_back:
+            raise FinalError(
+                f"the deletion budget has stopped no pull of {name}, so there is nothing to allow",
+                slug="nothing-held-back",
+                step="allow deletions",
+                hint="secondsite status says how the file set is",
+            )
+        records.save(name, replace(record, allow_deletions=True), store)
+        return record.held_back

@@ -37,6 +37,7 @@ class Keeper:
         self._store = store
         self._clock = clock or SystemClock()
         self._pulling: set[str] = set()
+        self._problems: dict[str, str] = {}  # what kept a pull from leaving a record, by set
         self._standby = False
 
     def states(self) -> tuple[FileSetState, ...]:
@@ -49,6 +50,7 @@ class Keeper:
                 now=now,
                 standby=self._standby,
                 pulling=each.name in self._pulling,
+                problem=self._problems.get(each.name),
             )
             for each in self._sets
         )
@@ -72,10 +74,16 @@ class Keeper:
             await self._clock.sleep(pause(fileset.interval, took, failures))
 
     async def _pull(self, fileset: FileSet) -> bool:
-        self._pulling.add(fileset.name)
+        """Whether it was complete. What ends a pull before its record can tell (no rsync, no folder, a full disk) is
+        kept here, because status must say it; the set is tried again."""
+        name = fileset.name
+        self._pulling.add(name)
         try:
-            return (await pull(fileset, self._source, self._port, emit=ignore, store=self._store)).complete
-        except (SecondsiteError, OSError):
-            return False  # the record tells; a set that cannot be pulled now is tried again
+            result = await pull(fileset, self._source, self._port, emit=ignore, store=self._store)
+        except (SecondsiteError, OSError) as problem:
+            self._problems[name] = problem.message if isinstance(problem, SecondsiteError) else str(problem)
+            return False
         finally:
-            self._pulling.discard(fileset.name)
+            self._pulling.discard(name)
+        self._problems.pop(name, None)
+        return result.complete

@@ -7,15 +7,26 @@ from secondsite.files.store import SOURCE, Record
 from secondsite.spec import FileSet
 
 
-def state_of(fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool = False) -> FileSetState:
-    """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current."""
+def state_of(
+    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool = False, problem: str | None = None
+) -> FileSetState:
+    """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
+
+    problem: what ended the last pull before the record could tell.
+    """
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling)
+    if problem is not None and status not in (FilesStatus.SOURCE, FilesStatus.CURRENT, FilesStatus.BLOCKED):
+        status, reason = FilesStatus.FAILED, problem
+    # What a site pulled before it became the original says nothing: its age only grows, and when the site is the
+    # standby again it would be shown as its lag.
+    original = record.role == SOURCE
     return FileSetState(
         name=fileset.name,
         status=status,
-        complete_at=record.complete_at,
+        complete_at=None if original else record.complete_at,
         last_attempt_at=record.last_attempt_at,
         reason=reason,
+        held_back=record.held_back if status is FilesStatus.BLOCKED else None,
     )
 
 

@@ -23,7 +23,8 @@ class FileSetState:
     """A file set here. Times are unix seconds.
 
     complete_at: the *source's* moment up to which everything is known to be here (start of the last complete pull).
-    pending_files, pending_bytes: known to be missing here; None where that cannot be known.
+    pending_files, pending_bytes: known to be missing here; None where that cannot be known. held_back: deletions that
+    the budget stopped and that wait for a person.
     """
 
     name: str
@@ -33,3 +34,4 @@ class FileSetState:
     pending_files: int | None = None
     pending_bytes: int | None = None
     reason: str | None = None
+    held_back: int | None = None

@@ -30,7 +30,8 @@ class Record:
     moment is here. entries: files and folders at the source then. seconds: how long that pull took. settled: a
     complete pull has happened since this site last was the source (or ever), so what it deletes came from the
     source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
-    allow_deletions: a person allows the next pull to exceed the deletion budget.
+    held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
+    make as many, beyond the budget.
     """
 
     role: str | None = None
@@ -43,6 +44,7 @@ class Record:
     reason: str | None = None
     mount: str | None = None
     allow_deletions: bool = False
+    held_back: int | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:

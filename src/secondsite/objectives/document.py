@@ -88,6 +88,7 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "lag_files": lag.files,
         "newest_at": _moment(lag.newest_at),
         "reason": lag.reason,
+        "held_back": lag.held_back,
         "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
     }
 

@@ -26,7 +26,8 @@ class Kind(StrEnum):
 class Lag:
     """One replica. newest_at: the primary's moment up to which everything is surely at the standby.
 
-    unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers.
+    unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers. held_back:
+    deletions in a file set that wait for a person.
     """
 
     replica: str
@@ -39,6 +40,7 @@ class Lag:
     newest_at: float | None = None
     unseen_seconds: float = 0.0
     reason: str | None = None
+    held_back: int | None = None
 
 
 def lags(situation: Situation) -> tuple[Lag, ...]:
@@ -145,6 +147,7 @@ def _files(situation: Situation, name: str) -> Lag:
         newest_at=copy.complete_at,
         unseen_seconds=unseen(situation),
         reason=copy.reason if present else _why_unknown(situation, site),
+        held_back=copy.held_back,
     )
 
 

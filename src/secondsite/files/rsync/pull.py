@@ -32,6 +32,7 @@ class PullResult:
     """What one pull did. started_at: unix seconds by this host's clock; bytes: file content that was transferred.
 
     complete: everything that existed at the source at ``started_at`` is here. blocked: a safety rule stopped it.
+    held_back: deletions that the budget stopped.
     """
 
     files: int
@@ -42,6 +43,7 @@ class PullResult:
     complete: bool
     reason: str | None = None
     blocked: bool = False
+    held_back: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class _Pull:
     deleted: int = 0
     reason: str | None = None
     blocked: bool = False
+    held_back: int | None = None
 
     async def copy(self) -> Stats | None:
         """Passes that copy and delete nothing, until one sees no file vanish; None where that fails."""
@@ -76,13 +79,15 @@ class _Pull:
         return seen  # short-lived files come and go: whatever was there before the first pass has been copied
 
     async def delete(self, seen: Stats) -> bool:
-        """Delete what is extra here, within the budget."""
+        """Delete what is extra here, within the budget, or as many as a person has agreed to."""
         counted = Counted(seen.files, seen.created, seen.skipped)
-        free = self.record.allow_deletions or not self.record.settled  # unsettled: what is extra goes aside
+        # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
+        agreed = self.record.allow_deletions and counted.extra <= (self.record.held_back or counted.extra)
+        free = agreed or not self.record.settled  # unsettled: what is extra goes aside
         most = counted.before if free else limit(counted.before, self.fileset.max_delete)
         no = refusal(counted, most=most)
-        if no is not None and not self.record.allow_deletions:
-            self.reason, self.blocked = no, True
+        if no is not None and not agreed:
+            self.reason, self.blocked, self.held_back = no, True, counted.extra
             return False
         ended = await self._run(max_delete=most)
         self._count(ended)
@@ -166,6 +171,7 @@ async def pull(
             complete,
             work.reason,
             work.blocked,
+            work.held_back,
         )
         if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
             records.save(fileset.name, _after(record, result, entries), store)
@@ -207,6 +213,8 @@ def _after(record: Record, result: PullResult, entries: int | None) -> Record:
     """The record that says what happened."""
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
+    if result.blocked:
+        return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:
         return record
     return replace(
@@ -216,4 +224,5 @@ def _after(record: Record, result: PullResult, entries: int | None) -> Record:
         seconds=result.seconds,
         settled=True,
         allow_deletions=False,
+        held_back=None,
     )

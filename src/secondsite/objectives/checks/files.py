@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secondsite.files.state import FilesStatus
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
-from secondsite.objectives.lag import Kind
+from secondsite.objectives.lag import Kind, Lag
 
 registry = Registry()
 _WORDS = {
@@ -36,5 +36,11 @@ def files_blocked(judged: Judged) -> Iterator[Problem]:
     for lag in judged.lags:
         if lag.kind is Kind.FILES and lag.state == FilesStatus.BLOCKED:
             message = f"file set {lag.replica} is blocked: {lag.reason or 'by a safety rule'}"
-            hint = "look at the source; if the change is meant, raise max_delete and `secondsite apply`"
-            yield Problem(lag.site, message, hint)
+            yield Problem(lag.site, message, _way_on(lag))
+
+
+def _way_on(lag: Lag) -> str:
+    """A budget waits for a person's word; anything else for a repair."""
+    if lag.held_back:
+        return f"look at the source; if it is meant: `secondsite files allow-deletions {lag.replica}`"
+    return "repair what it names; the next pull looks again by itself"

@@ -1,0 +1,71 @@
+"""``secondsite files``: what a person decides about the file sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cyclopts import App
+
+from secondsite.cli.options import Config, Json, Yes, find_config
+
+app = App(name="files", help="Decide what only a person can decide about the file sets.")
+
+
+@app.command(name="allow-deletions")
+async def allow_deletions(name: str, /, *, config: Config = None, json: Json = False, yes: Yes = False) -> int:
+    """Let the next pull of a file set delete what the deletion budget has held back, once.
+
+    When more files are gone at the source than ``max_delete`` allows, nothing is deleted at the standby and the set is
+    blocked: it may be a mistake, or an attack. Look at the source first. If still more is gone when the next pull
+    comes, it is blocked again. Run it anywhere: it reaches the standby as the other commands do.
+
+    Example: ``secondsite files allow-deletions uploads``
+
+    Exit code 0: allowed. 2: there is no such set. 3: the budget has stopped nothing, or the answer was no.
+
+    See also: status, readiness.
+
+    Parameters
+    ----------
+    name
+        The name of the file set, as in the file.
+    """
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.cli.render import Renderer, confirm, emit_json
+    from secondsite.cli.sight import begin
+    from secondsite.spec.load import load
+
+    path = find_config(config)
+    spec = load(path).spec
+    site, told = _blocked(begin(path)(), name)
+    confirm(f"{name} at {site}: {told}. Delete them there, once?", yes=yes)
+    with Renderer() as emit:
+        result = await carry_out(lambda: spec, "allow-deletions", {"set": name}, at=site, emit=emit)
+    raise_error_of(result)
+    if json:
+        emit_json(result.document)
+    else:
+        count = result.document["allowed"]
+        print(f"the next pull of {name} at {site} may delete {count} files and folders; see: secondsite status")
+    return 0
+
+
+def _blocked(status: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Pure: the site whose copy waits for a person, and why. Raises UsageError, FinalError."""
+    from secondsite.errors import FinalError, UsageError
+
+    sets = {replica["name"]: replica for replica in status["replicas"] if replica["kind"] == "files"}
+    if name not in sets:
+        known = ", ".join(sets) or "none"
+        raise UsageError(f"there is no file set {name} (sets: {known})", slug="no-such-set", hint="secondsite status")
+    replica = sets[name]
+    if not replica.get("held_back"):
+        raise FinalError(
+            f"the deletion budget has stopped no pull of {name}: it is {replica['state']}",
+            slug="nothing-held-back",
+            host=replica["site"],
+            hint="secondsite status says how the file set is",
+        )
+    return str(replica["site"]), str(replica["reason"])

@@ -1,0 +1,100 @@
+"""files allow-deletions: what is shown, what is asked, and where it is carried out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.cli.main import main
+from secondsite.clock import SystemClock
+from secondsite.errors import FinalError
+from secondsite.events import Result, ignore
+from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.objectives.document import document
+from secondsite.objectives.status import assess
+from secondsite.wiring import Procedures
+from tests.unit.objectives_worlds import NOW, SPEC, site, standby, well
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
+WAITS = FileSetState(
+    "uploads", FilesStatus.BLOCKED, NOW - 60, reason="40 of 50 are gone; the budget is 10", held_back=40
+)
+
+
+def status(copy: FileSetState) -> dict[str, Any]:
+    seen = well() | {"bergen": site("bergen", standby(), files=(copy,))}
+    return document(assess(SPEC, seen, (), datetime.fromtimestamp(NOW, UTC)))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Bergen's copy waits for a person; what was carried out is listed."""
+    done: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    async def carry_out(_: object, kind: str, arguments: Mapping[str, Any], *, at: str, emit: object) -> Result:
+        done.append((kind, at, arguments))
+        return Result({"set": arguments["set"], "site": at, "allowed": 40})
+
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: status(WAITS))
+    monkeypatch.setattr("secondsite.cli.carry_out.carry_out", carry_out)
+    return done
+
+
+def test_it_is_carried_out_at_the_standby(
+    asked: list[tuple[str, str, Mapping[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["files", "allow-deletions", "uploads", "--yes", "--json", "--config", str(EXAMPLE)]) == 0
+    assert asked == [("allow-deletions", "bergen", {"set": "uploads"})]
+    assert json.loads(capsys.readouterr().out)["allowed"] == 40
+
+
+def test_without_an_answer_nothing_is_allowed_and_the_question_says_what_is_gone(
+    asked: list[tuple[str, str, Mapping[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["files", "allow-deletions", "uploads", "--config", str(EXAMPLE)]) == 2
+    assert "uploads at bergen: 40 of 50 are gone" in capsys.readouterr().err
+    assert asked == []
+
+
+def test_a_set_that_does_not_wait_or_is_not_there_is_refused(
+    asked: list[tuple[str, str, Mapping[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["files", "allow-deletions", "pictures", "--yes", "--config", str(EXAMPLE)]) == 2
+    assert "sets: uploads" in capsys.readouterr().err
+    current = replace(WAITS, status=FilesStatus.CURRENT, held_back=None)
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: status(current))
+    assert main(["files", "allow-deletions", "uploads", "--yes", "--config", str(EXAMPLE)]) == 3
+    assert "it is current" in capsys.readouterr().err
+    assert asked == []
+
+
+def test_the_finding_names_the_command_only_where_a_word_helps() -> None:
+    def hint(copy: FileSetState) -> str:
+        return next(str(one["hint"]) for one in status(copy)["findings"] if one["check"] == "files-blocked")
+
+    assert "secondsite files allow-deletions uploads" in hint(WAITS)
+    assert "allow-deletions" not in hint(replace(WAITS, held_back=None, reason="/srv is not mounted"))
+
+
+async def test_the_host_refuses_a_set_that_it_does_not_have() -> None:
+    result = await Procedures(SPEC, "bergen", SystemClock()).run("allow-deletions", {"set": "pictures"}, ignore)
+    assert (result.document["error"], result.exit_code) == ("no-such-set", 2)
+
+
+async def test_the_host_allows_what_it_holds_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def allow(fileset: Any) -> int:
+        if fileset.name != "uploads":
+            raise FinalError("another set")
+        return 40
+
+    monkeypatch.setattr("secondsite.wiring.allow_deletions", allow)
+    result = await Procedures(SPEC, "bergen", SystemClock()).run("allow-deletions", {"set": "uploads"}, ignore)
+    assert result.document == {"set": "uploads", "site": "bergen", "allowed": 40}
