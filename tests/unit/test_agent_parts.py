@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from secondsite.agent import guardword, memory
+from secondsite.agent.board import Board
 from secondsite.agent.converge import unit_text
 from secondsite.agent.duties import Duty, Troubles, keep
 from secondsite.agent.http import parse_head
 from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import Token
+from secondsite.agent.records import Records
 from secondsite.agent.selffence import reason
 from secondsite.agent.units import parse
 from secondsite.clock import SystemClock
+from secondsite.dns.state import RecordState
 from secondsite.objectives.snapshot import Silence
 from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby
 
@@ -134,3 +137,56 @@ def test_the_unit_is_watched_restarted_and_changes_with_the_release() -> None:
 def test_a_site_says_what_it_said_when_it_falls_silent() -> None:
     last = site("oslo", primary())
     assert replace(Silence("oslo", "gone", NOW), last=last).last == last
+
+
+def test_a_site_that_becomes_the_primary_forgets_the_one_before(tmp_path: Path) -> None:
+    keeper = memory.Keeper(tmp_path / "last.json")
+    keeper.note(site("oslo", primary()), NOW)
+    keeper.forget()
+    assert keeper.kept is None and memory.read(tmp_path / "last.json") is None
+    keeper.forget()  # each second, for as long as it is primary
+
+
+class Wrist(SystemClock):
+    """A clock that is set by hand."""
+
+    at = 1000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def looks() -> tuple[Records, Board, list[float], Wrist]:
+    """The records of oslo's agent. They point to where ``points_to`` of the last answer says; looks are listed."""
+    board, asked, clock = Board("oslo", "bergen", "1", "h"), [], Wrist()
+    board.database, board.peer_view = primary(), site("bergen", standby())
+
+    async def ask() -> tuple[RecordState, ...]:
+        asked.append(clock.at)
+        return (RecordState("example.no", "shop", (), "oslo"),)
+
+    return Records(SPEC, board, ask, clock), board, asked, clock
+
+
+async def test_records_are_asked_for_seldom_while_they_fit(looks: tuple[Records, Board, list[float], Wrist]) -> None:
+    records, board, asked, clock = looks
+    for _ in range(60):
+        await records.when_due()
+        clock.at += 1
+    assert asked == [1000.0, 1030.0]
+    assert board.dns[0].looked_at is not None
+
+
+async def test_records_are_asked_for_at_once_when_the_roles_change_and_until_they_fit(
+    looks: tuple[Records, Board, list[float], Wrist],
+) -> None:
+    """Else the other site's look from before a failover is told as an alarm for half a minute."""
+    records, board, asked, clock = looks
+    await records.when_due()
+    clock.at += 5
+    board.database, board.peer_view = standby(), site("bergen", primary(timeline=2))
+    for _ in range(5):
+        await records.when_due()
+        clock.at += 1
+    assert asked == [1000.0, 1005.0, 1007.0, 1009.0]

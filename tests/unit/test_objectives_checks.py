@@ -145,6 +145,28 @@ def test_nothing_promises_a_rewind_that_nobody_carries_out() -> None:
     assert len(messages) == 2 and all("pg_rewind would refuse" in message for message in messages)
 
 
+def test_the_last_look_at_the_dns_counts_whichever_site_made_it() -> None:
+    """Bergen has asked before the failover moved the record, oslo after it; bergen's state is the fresher one."""
+    answer = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)
+    before = RecordState("example.no", "shop", (answer,), "bergen", looked_at=NOW - 25)
+    after = replace(before, points_to="oslo", looked_at=NOW - 1)
+    seen: Views = {
+        "oslo": site("oslo", primary(), taken_at=NOW - 0.5, dns=(after,)),
+        "bergen": site("bergen", standby(), taken_at=NOW, dns=(before,)),
+    }
+    assert "dns-target" not in {finding.check for finding in judged(seen).findings}
+    seen["oslo"] = site("oslo", primary(), dns=(replace(before, looked_at=None),))
+    assert "dns-target" in {finding.check for finding in judged(seen).findings}
+
+
+@pytest.mark.parametrize("shut_out", [True, False])
+def test_a_standby_that_a_failover_has_shut_out_is_taken_back_and_not_just_applied(shut_out: bool) -> None:
+    down = DatabaseState(Role.STOPPED, reason="it was stopped")
+    seen: Views = {"oslo": site("oslo", primary(), quarantining_peer=shut_out), "bergen": site("bergen", down)}
+    (hint,) = (finding.hint for finding in judged(seen).findings if finding.check == "streaming")
+    assert ("secondsite apply --replace-standby bergen" in hint) == shut_out
+
+
 def test_the_worst_comes_first() -> None:
     found = judged(bergen(agent_running=False, version="2")).findings
     ranks = [list(Severity).index(finding.severity) for finding in found]

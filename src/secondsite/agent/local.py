@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from secondsite import __version__
@@ -38,7 +39,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
     database, peer = LocalDatabase(cluster, site), PeerWatch(spec, site, clock)
     try:
         looked, wire, units, records, _ = await asyncio.gather(
-            database.look(), tunnel.observe(spec, site, probe=False), _units(spec), _dns(spec), peer.poll()
+            database.look(), tunnel.observe(spec, site, probe=False), _units(spec), _dns(spec, clock), peer.poll()
         )
     finally:
         await database.close()
@@ -74,13 +75,15 @@ async def _units(spec: Spec) -> tuple[UnitState, ...]:
         return ()
 
 
-async def _dns(spec: Spec) -> tuple[RecordState, ...]:
+async def _dns(spec: Spec, clock: Clock) -> tuple[RecordState, ...]:
     from secondsite.dns.verify import observe
 
     addresses = {name: site.public for name, site in spec.sites.items()}
     try:
         async with asyncio.timeout(DNS_SECONDS):
-            return tuple(await asyncio.gather(*(observe(record, addresses) for record in spec.dns)))
+            looked_at = clock.now().timestamp()
+            records = await asyncio.gather(*(observe(record, addresses) for record in spec.dns))
+            return tuple(replace(record, looked_at=looked_at) for record in records)
     except TimeoutError:
         return ()
 

@@ -39,6 +39,13 @@ class Keeper:
         self.kept = news
         return news
 
+    def forget(self) -> None:
+        """This site is the primary now: what it remembers of another one is from before, and would be taken for the
+        next one's position when the roles change again."""
+        if self.kept is not None:
+            self._path.unlink(missing_ok=True)
+            self.kept = None
+
 
 def _position(told: LastPrimary) -> tuple[int, int, float | None]:
     return told.timeline, told.flushed, told.heartbeat_at

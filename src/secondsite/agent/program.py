@@ -17,6 +17,7 @@ from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.ports import Ports
 from secondsite.agent.procedures import Procedures
+from secondsite.agent.records import Records
 from secondsite.agent.samples import BATCH_SECONDS, Samples
 from secondsite.agent.serve import Served, on_socket, on_tunnel
 from secondsite.agent.watch import Watch
@@ -42,6 +43,7 @@ class Agent:
         self.board = Board(site, peer.site, __version__, config_hash)
         self.board.peer_view = Silence(peer.site, "not asked yet")
         self._watch = Watch(spec, self.board, ports, peer, self._samples, self._troubles, clock)
+        self._records = Records(spec, self.board, ports.dns, clock)
         self._notifier = Notifier()
         self._enough = asyncio.Event()
 
@@ -82,7 +84,7 @@ class Agent:
             Duty("host", 5.0, self._host),
             Duty("samples", BATCH_SECONDS, self._flush),
             Duty("guard", 10.0, ports.ask_guard_again),
-            Duty("dns", 30.0, self._dns),
+            Duty("dns", 1.0, self._records.when_due),
             Duty("history", 30.0, self._history),
             Duty("tunnel", 60.0, self._tunnel),
             Duty("listen", 5.0, listening.keep),
@@ -107,12 +109,9 @@ class Agent:
 
     async def _look_again(self) -> None:
         """A procedure has changed the world: what is looked at seldom is looked at now."""
-        for name, act in (("dns", self._dns), ("host", self._host), ("history", self._history)):
+        for name, act in (("dns", self._records.look), ("host", self._host), ("history", self._history)):
             with self._troubles.kept_from(name):
                 await act()
-
-    async def _dns(self) -> None:
-        self.board.dns = await self._ports.dns()
 
     async def _history(self) -> None:
         self.board.history = self._ports.history()

@@ -79,7 +79,12 @@ class Watch:
 
     async def _remember_primary(self) -> None:
         peer = self._board.peer_view
-        if self._board.database.writable or not isinstance(peer, SiteState) or not peer.database.writable:
+        if self._board.database.writable:
+            with self._troubles.kept_from("last-primary"):
+                self._keeper.forget()
+            self._board.last_primary = self._keeper.kept
+            return
+        if not isinstance(peer, SiteState) or not peer.database.writable:
             return
         at = self._peer.answered_at or self._board.looked_at
         with self._troubles.kept_from("last-primary"):

@@ -21,7 +21,7 @@ class RecordState:
     """A record as its authoritative servers see it.
 
     points_to: the site whose address every server that answers gives, where the update server is one of them.
-    mentions: every site to which at least one server sends users.
+    mentions: every site to which at least one server sends users. looked_at: when the servers were asked, unix seconds.
     """
 
     zone: str
@@ -29,3 +29,4 @@ class RecordState:
     answers: tuple[ServerAnswer, ...]
     points_to: str | None = None
     mentions: tuple[str, ...] = ()
+    looked_at: float | None = None

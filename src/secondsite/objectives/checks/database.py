@@ -22,6 +22,14 @@ def _pair(judged: Judged) -> tuple[DatabaseState | None, DatabaseState | None]:
     return (primary.database if primary else None), (standby.database if standby else None)
 
 
+def _shut_out(judged: Judged) -> bool:
+    """Was the standby the primary before, and shut out by a failover? A plain apply leaves such a host alone."""
+    situation = judged.situation
+    primary = situation.present(situation.primary) if situation.primary else None
+    standby = situation.present(situation.standby) if situation.standby else None
+    return bool((primary and primary.quarantining_peer) or (standby and standby.guard_reason))
+
+
 @registry.check("streaming", Severity.CRITICAL, "Does the standby receive what the primary writes?", Needs.STANDBY)
 def streaming(judged: Judged) -> Iterator[Problem]:
     """A standby that receives nothing falls behind with every second."""
@@ -31,9 +39,8 @@ def streaming(judged: Judged) -> Iterator[Problem]:
         return
     if standby.role is not Role.STANDBY:
         because = f": {standby.reason}" if standby.reason else ""
-        yield Problem(
-            site, f"the standby's database is {standby.role}{because}", "`secondsite plan`, then `secondsite apply`"
-        )
+        hint = back(site or "SITE") if _shut_out(judged) else "`secondsite plan`, then `secondsite apply`"
+        yield Problem(site, f"the standby's database is {standby.role}{because}", hint)
     elif standby.streaming is Streaming.RECEIVER_DOWN:
         hint = "is the tunnel up, the slot there, the primary reachable? see PostgreSQL's log at the standby"
         yield Problem(site, "the standby receives nothing: its WAL receiver is down", hint)

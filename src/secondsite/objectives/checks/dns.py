@@ -6,19 +6,26 @@ from collections.abc import Iterator
 
 from secondsite.dns.state import RecordState
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
+from secondsite.objectives.snapshot import SiteState
 
 registry = Registry()
 
 
 def _records(judged: Judged) -> Iterator[tuple[str, RecordState]]:
-    """Each record as the freshest site saw it: the servers are a third party, either site may ask them."""
+    """Each record as it was seen last: the servers are a third party, either site may ask them."""
     seen: set[str] = set()
-    for state in sorted(judged.situation.here, key=lambda state: state.taken_at, reverse=True):
-        for record in state.dns:
-            name = f"{record.name}.{record.zone}" if record.name != "@" else record.zone
-            if name not in seen and any(answer.problem is None for answer in record.answers):
-                seen.add(name)
-                yield name, record
+    looks = [(_age(state, record), record) for state in judged.situation.here for record in state.dns]
+    for _, record in sorted(looks, key=lambda look: look[0]):
+        name = f"{record.name}.{record.zone}" if record.name != "@" else record.zone
+        if name not in seen and any(answer.problem is None for answer in record.answers):
+            seen.add(name)
+            yield name, record
+
+
+def _age(state: SiteState, record: RecordState) -> float:
+    """Seconds since a site asked, by its own clock: sites look at different moments, and an older look may be from
+    before a failover."""
+    return float("inf") if record.looked_at is None else state.taken_at - record.looked_at
 
 
 @registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?", Needs.ANY)
