@@ -132,3 +132,13 @@ def _texts(node: ast.expr) -> Iterator[str]:
     elif isinstance(node, ast.IfExp):
         yield from _texts(node.body)
         yield from _texts(node.orelse)
+
+
+def test_the_way_home_is_told_in_the_order_in_which_it_works() -> None:
+    """The old primary is made a standby before anything fails over to it, and each step is looked at before the next."""
+    page = (ROOT / "docs" / "how-to" / "going-home.md").read_text()
+    typed = [line[2:] for block in blocks(page) for line in block.text.splitlines() if line.startswith("$ ")]
+    way = ["apply --replace-standby oslo", "readiness", "failover --to oslo --r", "apply --replace-standby bergen"]
+    places = [next(n for n, line in enumerate(typed) if line.startswith(f"secondsite {step}")) for step in way]
+    assert places == sorted(places)
+    assert typed[-1] == "secondsite readiness"
