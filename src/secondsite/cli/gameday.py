@@ -17,6 +17,7 @@ async def run(
     fault: Literal["interface-down", "postgres-port-blocked", "power-off"] = "interface-down",
     for_seconds: float = 60.0,
     reason: str = "",
+    approved_by: str = "",
     output: Path = Path("secondsite-report"),
     leave_off: Annotated[bool, Flag] = False,
     config: Config = None,
@@ -27,7 +28,8 @@ async def run(
 
     This is a real failover: afterwards the other site is primary. Run it from a machine that reaches both hosts by
     SSH and the service by its DNS name. It refuses while a failover would not work, or outside the agreed window.
-    The end of a fault is armed on the host before the fault is injected.
+    The end of a fault is armed on the host before the fault is injected. Afterwards both hosts are looked at for what
+    a fault may leave.
 
     Example: ``secondsite gameday --fault interface-down --reason "first game day"``
 
@@ -44,6 +46,8 @@ async def run(
         A fault on the host ends by itself after this.
     reason
         Why; it goes into journal and report.
+    approved_by
+        Who has allowed it; the name goes into journal and report.
     output
         Folder for report.html, report.json and the evidence.
     leave_off
@@ -66,7 +70,14 @@ async def run(
             f"--for-seconds {for_seconds:g} is longer than the file's longest_fault of {longest:g} s",
             slug="fault-too-long",
         )
-    plan = Plan(fault, for_seconds, reason, lambda question: confirm(question, yes=yes), return_power=not leave_off)
+    plan = Plan(
+        fault,
+        for_seconds,
+        reason,
+        lambda question: confirm(question, yes=yes),
+        return_power=not leave_off,
+        approver=approved_by.strip(),
+    )
     with tempfile.TemporaryDirectory(prefix="secondsite-gameday-") as work:
         held = await hold(
             loaded.spec,

@@ -57,7 +57,7 @@ def account(
         "secondsite_version": __version__,
         "created_at": to_text(datetime.now(UTC)),
         "scope": _scope(spec, config_sha256),
-        "scenario": {**scenario, "test_type": "full", "undo": _undo(moments), "approver": None},
+        "scenario": {**scenario, "test_type": "full", "undo": _undo(moments)},
         "objectives": {"rpo_seconds": spec.objectives.rpo, "rto_seconds": spec.objectives.rto},
         "moments": sorted(
             ({**one, "at": _text(one["at"]), "seconds": round(one["at"] - fault_at, 3)} for one in moments),

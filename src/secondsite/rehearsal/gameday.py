@@ -14,7 +14,7 @@ from secondsite.clock import Clock, from_text, to_text
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Note, Result
 from secondsite.process import run
-from secondsite.rehearsal import probe, window
+from secondsite.rehearsal import leftovers, probe, window
 from secondsite.rehearsal.account import Account, account
 from secondsite.rehearsal.faults import DELAY_SECONDS, ON_HOST, TITLES
 from secondsite.rehearsal.observer import Observer, critical, primary_of
@@ -34,13 +34,14 @@ ENOUGH_GOOD = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be rehearsed. for_seconds: a fault on the host ends by itself after this."""
+    """What is to be rehearsed. for_seconds: a fault on the host ends by itself after this. approver: by whose leave."""
 
     fault: str
     for_seconds: float
     reason: str
     confirm: Callable[[str], None]
     return_power: bool = True
+    approver: str = ""
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
         result, told = await _recover(spec, plan, observers[new], before, diary)
         await _served(customer, result, diary, new)
         await _heal(spec, plan, old, diary, stack)
+        await _left_behind(spec, plan, old, diary)
         after = await observers[new].status()
         await customer.end()  # what is counted and what is asked for must be the same list
         lost = await _verify(customer, diary)
@@ -102,7 +104,13 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
             spec=spec,
             report_id=f"{clock.now():%Y%m%dT%H%M%SZ}-gameday-{secrets.token_hex(2)}",
             config_sha256=config_sha256,
-            scenario={"fault": plan.fault, "title": TITLES[plan.fault], "site": old, "reason": plan.reason},
+            scenario={
+                "fault": plan.fault,
+                "title": TITLES[plan.fault],
+                "site": old,
+                "reason": plan.reason,
+                "approver": plan.approver or None,
+            },
             moments=diary.moments,
             checks=diary.checks,
             fault_at=diary.fault_at or 0.0,
@@ -166,6 +174,8 @@ async def _recover(
         "accept_unconfirmed_fence": True,  # the fault is ours: what it breaks is known
         "reason": plan.reason or f"game day: {plan.fault}",
     }
+    if plan.approver:
+        arguments["approved_by"] = plan.approver
     result = await carry_out_there(spec, "failover", arguments, at=site, emit=diary.emit)
     if "error" in result.document:
         raise FinalError(
@@ -224,6 +234,13 @@ async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, stack: AsyncExit
         await asyncio.sleep(1.0)
     diary.note("check", f"{old} is back: its database is {role}", old)
     diary.check("old primary accepts no write", role in ("standby", "stopped"), f"{role}: {told}")
+
+
+async def _left_behind(spec: Spec, plan: Plan, old: str, diary: Diary) -> None:
+    """Look at both hosts for what a fault leaves; at the old one only where it has its power back."""
+    off = old if plan.fault == "power-off" and not (plan.return_power and spec.sites[old].power.on) else None
+    left = await leftovers.look(spec, [site for site in spec.sites if site != off])
+    diary.check(leftovers.NAME, *leftovers.judged(left, off))
 
 
 async def _verify(customer: probe.Probe, diary: Diary) -> dict[str, Any]:

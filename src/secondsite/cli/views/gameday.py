@@ -53,6 +53,10 @@ def _summary(report: Report) -> Iterator[Text]:
     )  # fmt: skip
     yield Text()
     yield from (Text(f" {line}", "bold") for line in textwrap.wrap(sentence(report), WIDTH - 1))
+    if report["scenario"]["approver"]:
+        yield from (
+            Text(f" {line}") for line in textwrap.wrap(f"Approved by {report['scenario']['approver']}.", WIDTH - 1)
+        )
     for part in (_felt(report), _cost(report), _done(report), _checks(report)):
         yield from part
     yield Text()

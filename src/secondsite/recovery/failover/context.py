@@ -21,7 +21,8 @@ class FailoverArguments:
     to: the site that takes over. commanded_at: when the command was given (RFC 3339); time to recovery counts from
     there. accept_unconfirmed_fence: the operator knows that the old primary may still be writing. resume_replay:
     promote although replay was paused by hand. overwrite_dns: replace a record somebody else has changed.
-    peer_silent_since: unix seconds since when this site's agent has not heard the peer, if it is known.
+    peer_silent_since: unix seconds since when this site's agent has not heard the peer, if it is known. approved_by: by
+    whose leave a rehearsal does this.
     """
 
     to: str
@@ -31,6 +32,7 @@ class FailoverArguments:
     resume_replay: bool = False
     overwrite_dns: bool = False
     peer_silent_since: float | None = None
+    approved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
