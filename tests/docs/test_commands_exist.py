@@ -135,7 +135,7 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def test_the_way_home_is_told_in_the_order_in_which_it_works() -> None:
-    """The old primary is made a standby before anything fails over to it, and each step is looked at before the next."""
+    """The old primary is made a standby before anything fails over to it, and readiness is asked in between."""
     page = (ROOT / "docs" / "how-to" / "going-home.md").read_text()
     typed = [line[2:] for block in blocks(page) for line in block.text.splitlines() if line.startswith("$ ")]
     way = ["apply --replace-standby oslo", "readiness", "failover --to oslo --r", "apply --replace-standby bergen"]
