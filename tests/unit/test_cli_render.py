@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,33 @@ def test_the_file_is_the_named_one_else_the_one_here_else_the_installed_one(
         find_config(named)
     named.touch()
     assert find_config(named) == named
+
+
+def test_nothing_is_drawn_over_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar draws itself anew ten times a second, and wrote over the question that stood on its line."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+
+    class Thinking(Terminal):
+        def readline(self, *_: object) -> str:
+            emit(Progress("copy", 5, 9))  # work goes on meanwhile
+            time.sleep(0.35)
+            return "y\n"
+
+    monkeypatch.setattr("sys.stdin", Thinking())
+    with Renderer(screen) as emit:
+        emit(Progress("copy", 1, 9))
+        assert ask("Go on?")
+        asked = screen.getvalue()
+        emit(Progress("copy", 7, 9))
+        time.sleep(0.3)
+    assert asked.endswith("\x1b[2KGo on? [y/N] ")  # on a line that was cleared, and nothing behind it
+    assert "7 B of 9 B" in screen.getvalue()
+
+
+def test_the_line_of_a_question_that_nobody_answers_is_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert ask("Go on?") is False
+    assert capsys.readouterr().err == "Go on? [y/N] \n"

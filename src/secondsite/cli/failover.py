@@ -90,7 +90,8 @@ async def run(
             return refused
         confirm(f"Let {site} take over from {spec().peer_of(site)} now?", yes=yes)
         arguments["commanded_at"] = to_text(SystemClock().now())
-    result = await _with_consent(spec, site, arguments, Renderer(), interactive=not (yes or json))
+    with Renderer() as emit:
+        result = await _with_consent(spec, site, arguments, emit, interactive=not (yes or json))
     return tell(result, as_json=json)
 
 

@@ -78,13 +78,13 @@ async def run(
         return_power=not leave_off,
         approver=approved_by.strip(),
     )
-    with tempfile.TemporaryDirectory(prefix="secondsite-gameday-") as work:
+    with tempfile.TemporaryDirectory(prefix="secondsite-gameday-") as work, Renderer() as emit:
         held = await hold(
             loaded.spec,
             plan,
             config_sha256=loaded.sha256,
             work=Path(work),
-            emit=Renderer(),
+            emit=emit,
             clock=SystemClock(),
         )
     written, page = write(held.document, output, held.evidence)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
+from weakref import WeakSet
 
 from secondsite.cli.wording import Line, amount, line_of, step_line, with_site
 from secondsite.events import Event, Progress, StepEnded, StepStarted
@@ -16,6 +18,23 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines about the same long work
+
+
+_drawing: WeakSet[Live] = WeakSet()  # every terminal surface there is
+_asking = 0  # how many questions stand open
+
+
+@contextmanager
+def question() -> Iterator[None]:
+    """While a person is asked nothing is drawn over the question: bars go away, and come back with what they show."""
+    global _asking
+    _asking += 1
+    for surface in list(_drawing):
+        surface.pause()
+    try:
+        yield
+    finally:
+        _asking -= 1
 
 
 class Surface(Protocol):
@@ -121,6 +140,12 @@ class Live:
         self._stream = stream
         self._screen: _Screen | None = None
         self._tasks: dict[Hashable, TaskID] = {}
+        _drawing.add(self)
+
+    def pause(self) -> None:
+        """Take the bars away; the next event about what is under way draws them again."""
+        if self._screen is not None:
+            self._screen.bars.stop()
 
     def line(self, line: Line) -> None:
         self._open().console.print(line.text, style=line.style or None, markup=False, highlight=False, soft_wrap=True)
@@ -128,16 +153,21 @@ class Live:
     def started(self, key: Hashable, line: Line) -> None:
         bars = self._open().bars
         self._tasks[key] = bars.add_task(line.text, total=None, amount="")
-        bars.start()
+        self._draw()
 
     def progress(self, key: Hashable, event: Progress) -> None:
         bars = self._open().bars
         if key in self._tasks:
             bars.update(self._tasks[key], completed=event.done, total=event.total, amount=amount(event))
-            return
-        title = with_site(event.site, event.what, "").text
-        self._tasks[key] = bars.add_task(title, completed=int(event.done), total=event.total, amount=amount(event))
-        bars.start()
+        else:
+            title = with_site(event.site, event.what, "").text
+            self._tasks[key] = bars.add_task(title, completed=int(event.done), total=event.total, amount=amount(event))
+        self._draw()
+
+    def _draw(self) -> None:
+        """Bars refresh by themselves, ten times a second, so they must not stand while a question does."""
+        if not _asking:
+            self._open().bars.start()
 
     def ended(self, key: Hashable) -> None:
         task = self._tasks.pop(key, None)

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from secondsite.cli import live
 from secondsite.cli.live import Renderer
 from secondsite.errors import FinalError, SecondsiteError, UsageError
 
-__all__ = ["Renderer", "ask", "confirm", "declined", "emit_json", "error_text", "see"]
+__all__ = ["Renderer", "ask", "confirm", "decision", "declined", "emit_json", "error_text", "prompt", "see"]
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
@@ -38,13 +39,26 @@ def ask(question: str, *, yes: bool = False) -> bool:
             slug="no-answer",
             hint="add --yes to answer yes",
         )
-    while True:
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline().strip().lower()
-        if answer in ("y", "yes"):
-            return True
-        if answer in ("", "n", "no"):
-            return False
+    with live.question():
+        while True:
+            print(prompt(question), end="", file=sys.stderr, flush=True)
+            decided = decision(sys.stdin.readline())
+            if decided is not None:
+                return decided
+
+
+def prompt(question: str) -> str:
+    """A question as it stands before the answer, on a line of its own."""
+    return f"{question} [y/N] "
+
+
+def decision(typed: str) -> bool | None:
+    """What a typed line says; None where it says nothing and is asked again. No line at all (Ctrl-D) is a no."""
+    if not typed:
+        print(file=sys.stderr)  # nobody has ended the line of the question
+        return False
+    answer = typed.strip().lower()
+    return True if answer in ("y", "yes") else False if answer in ("", "n", "no") else None
 
 
 def confirm(question: str, *, yes: bool = False) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from secondsite.cli.render import confirm, declined
+from secondsite.cli import live
+from secondsite.cli.render import confirm, decision, declined, prompt
 
 
 async def agree(question: str, *, yes: bool) -> None:
@@ -13,13 +14,13 @@ async def agree(question: str, *, yes: bool) -> None:
     if yes or not sys.stdin.isatty():
         confirm(question, yes=yes)
         return
-    while True:
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = (await _line()).strip().lower()
-        if answer in ("y", "yes"):
-            return
-        if answer in ("", "n", "no"):
-            raise declined()
+    with live.question():
+        decided = None
+        while decided is None:
+            print(prompt(question), end="", file=sys.stderr, flush=True)
+            decided = decision(await _line())
+    if not decided:
+        raise declined()
 
 
 async def _line() -> str:
