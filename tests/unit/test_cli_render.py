@@ -173,7 +173,7 @@ def test_nothing_is_drawn_over_a_question(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.stderr", screen)
 
     class Thinking(Terminal):
-        def readline(self, *_: object) -> str:
+        def readline(self, *_: object) -> str:  # type: ignore[override]
             emit(Progress("copy", 5, 9))  # work goes on meanwhile
             time.sleep(0.35)
             return "y\n"

@@ -22,7 +22,8 @@ async def run(
     """Set up both hosts: packages, tunnel, firewall, the standby's database, files, agent and guard.
 
     Looks first, shows what will change, and asks before changes that users would notice. Running it again
-    changes nothing; running it after an interruption finishes the work.
+    changes nothing; running it after an interruption finishes the work. It ends with a line that says whether the
+    standby protects now, and what a disaster would cost.
 
     Example: ``secondsite apply``, and after a failover ``secondsite apply --replace-standby oslo``.
 

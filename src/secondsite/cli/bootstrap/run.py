@@ -10,7 +10,9 @@ from typing import Any
 from secondsite.cli.bootstrap.connected import connected
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.order import Order
+from secondsite.cli.bootstrap.protection import protection
 from secondsite.cli.bootstrap.verify import Check
+from secondsite.cli.sight_ssh import Hosts
 from secondsite.errors import Exit, HalfwayError, UsageError
 from secondsite.events import ChangePlanned, Emit, Note
 from secondsite.spec import Spec
@@ -49,8 +51,13 @@ async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: boo
         raise not_working(failed, order)
     for check in checks:
         emit(Note(f"{check.name}: {check.message}", check.site))
+    async with Hosts(loaded.spec) as hosts:
+        end = await protection(hosts.look)
+    emit(Note(end.told, level="info" if end.protects else "warning"))
+    emit(Note(f"next: {end.next}"))
     outcome = "applied" if changes else "unchanged"
-    return document(order, outcome) | {"checks": [check.as_json() for check in checks]}, int(Exit.OK)
+    told = {"checks": [check.as_json() for check in checks], "protection": end.as_json()}
+    return document(order, outcome) | told, int(Exit.OK)
 
 
 def document(order: Order, outcome: str) -> dict[str, Any]:
