@@ -21,7 +21,8 @@ from secondsite.agent.selffence import reason
 from secondsite.agent.units import parse
 from secondsite.clock import SystemClock
 from secondsite.dns.state import RecordState
-from secondsite.objectives.snapshot import Silence
+from secondsite.objectives.rto import PastRun
+from secondsite.objectives.snapshot import Silence, from_json, to_json
 from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby
 
 
@@ -190,3 +191,16 @@ async def test_records_are_asked_for_at_once_when_the_roles_change_and_until_the
         await records.when_due()
         clock.at += 1
     assert asked == [1000.0, 1005.0, 1007.0, 1009.0]
+
+
+def test_both_hosts_predict_from_the_recoveries_of_both() -> None:
+    """A failover to bergen is journalled at bergen, the one back at oslo: each alone would know half."""
+    there, back = PastRun("failover", "a", NOW - 900, 40.0), PastRun("failover", "b", NOW - 60, 20.0)
+    board = Board("oslo", "bergen", "1", "h")
+    board.history = (back,)
+    assert board.recoveries() == (back,)
+    board.peer_view = from_json(to_json(site("bergen", standby(), history=(there,))))
+    assert board.recoveries() == (there, back)
+    board.peer_view = Silence("bergen", "no answer", NOW, board.peer_view)
+    assert board.recoveries() == (there, back)
+    assert len(replace(board, history=tuple(replace(back, id=str(n)) for n in range(9))).state().history) == 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
-from secondsite.objectives.rto import PastRun
+from secondsite.objectives.rto import REMEMBERED, PastRun, together
 from secondsite.objectives.snapshot import LagSample, LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
 from secondsite.tunnel.state import TunnelState
 
@@ -69,7 +69,13 @@ class Board:
             healthy=self.healthy,
             peer_clock_offset=self.peer_clock_offset,
             troubles=tuple(troubles),
+            history=self.history[-REMEMBERED:],
         )
+
+    def recoveries(self) -> tuple[PastRun, ...]:
+        """Those of both hosts, as far as the peer has ever told."""
+        peer = self.peer_view.last if isinstance(self.peer_view, Silence) else self.peer_view
+        return together(self.history, peer.history if peer else ())
 
     def views(self, troubles: Sequence[Trouble] = (), *, samples: bool = True) -> dict[str, SiteView]:
         """Both sites as this one sees them."""

@@ -10,7 +10,7 @@ from secondsite import residency
 from secondsite.agent.seen import history_from, views_from
 from secondsite.objectives.document import document
 from secondsite.objectives.finding import Finding, Severity
-from secondsite.objectives.rto import PastRun
+from secondsite.objectives.rto import PastRun, together
 from secondsite.objectives.snapshot import Silence, SiteState, SiteView
 from secondsite.objectives.status import Status, assess
 from secondsite.spec import Spec
@@ -37,14 +37,14 @@ def status_from(
     A site's own word goes before what its peer heard; what only the peer heard is better than nothing.
     """
     views: dict[str, SiteView] = {}
-    history: dict[str, PastRun] = {}
+    history: tuple[PastRun, ...] = ()
     for told in seen:
         for site, view in views_from(told).items():
             if site == told["site"] or site not in views:
                 views[site] = view
-        history |= {run.id: run for run in history_from(told)}
+        history = together(history, history_from(told))
     for site, reason in silent.items():
         heard = views.get(site)
         if not isinstance(heard, SiteState):
             views[site] = Silence(site, reason, heard.since if heard else None, heard.last if heard else None)
-    return document(judge(spec, views, sorted(history.values(), key=lambda run: run.at), taken_at))
+    return document(judge(spec, views, history, taken_at))

@@ -52,12 +52,12 @@ class BoardKnowledge:
     def views(self) -> Mapping[str, Any]:
         """As ``views_document`` says."""
         views = self._board.views(self._troubles.now)
-        return views_document(self._board.site, self._now(), views, self._board.history)
+        return views_document(self._board.site, self._now(), views, self._board.recoveries())
 
     def status(self) -> Mapping[str, Any]:
         """Judged at this moment."""
         views = self._board.views(self._troubles.now)
-        return document(judge(self._spec, views, self._board.history, self._clock.now()))
+        return document(judge(self._spec, views, self._board.recoveries(), self._clock.now()))
 
     def samples(self, seconds: float, span: int) -> list[Mapping[str, Any]]:
         """Lag samples of the last ``seconds``."""

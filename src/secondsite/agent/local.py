@@ -24,6 +24,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.files import store
 from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
+from secondsite.objectives.rto import REMEMBERED, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import Loaded
@@ -64,8 +65,11 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         disk_free_bytes=free_bytes(cluster.data),
         healthy=await answers(spec.service.health) if looked.writable and spec.service.health else None,
         peer_clock_offset=peer.clock_offset,
+        history=past_runs(paths.JOURNAL)[-REMEMBERED:],
     )
-    return views_document(site, now, {site: state, peer.site: peer.view()}, past_runs(paths.JOURNAL))
+    view = peer.view()
+    recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())
+    return views_document(site, now, {site: state, peer.site: view}, recoveries)
 
 
 async def _units(spec: Spec) -> tuple[UnitState, ...]:

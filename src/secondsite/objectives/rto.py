@@ -35,6 +35,13 @@ class Rto:
     last_at: float | None = None
 
 
+def together(*histories: Sequence[PastRun]) -> tuple[PastRun, ...]:
+    """What several hosts remember, each run once, oldest first: a recovery is journalled at the site that took over, so
+    one host knows half of them."""
+    runs = {run.id: run for history in histories for run in history}
+    return tuple(sorted(runs.values(), key=lambda run: run.at))
+
+
 def predict(spec: Spec, history: Sequence[PastRun]) -> Rto:
     """The median of the last runs; None where there was none."""
     recent = sorted(history, key=lambda run: run.at)[-REMEMBERED:]

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from secondsite.database.state import DatabaseState
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
+from secondsite.objectives.rto import PastRun
 from secondsite.tunnel.state import TunnelState
 
 
@@ -78,6 +79,7 @@ class SiteState:
     healthy: bool | None = None  # the application's health URL, where the service runs here
     peer_clock_offset: float | None = None  # the peer's clock minus this one, seconds; None before the first answer
     troubles: tuple[Trouble, ...] = ()  # duties of the agent that fail now
+    history: tuple[PastRun, ...] = ()  # the last recoveries that this host's journals prove
 
 
 @dataclass(frozen=True, slots=True)
