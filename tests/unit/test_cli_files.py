@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,11 @@ def status(copy: FileSetState) -> dict[str, Any]:
     return document(assess(SPEC, seen, (), datetime.fromtimestamp(NOW, UTC)))
 
 
+async def over_ssh(copy: FileSetState) -> dict[str, Any]:
+    """As ``sight`` looks from an operator's machine: with a loop of its own."""
+    return status(copy)
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Bergen's copy waits for a person; what was carried out is listed."""
@@ -41,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Mapping[str, 
         done.append((kind, at, arguments))
         return Result({"set": arguments["set"], "site": at, "allowed": 40})
 
-    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: status(WAITS))
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: asyncio.run(over_ssh(WAITS)))
     monkeypatch.setattr("secondsite.cli.carry_out.carry_out", carry_out)
     return done
 
@@ -70,7 +76,7 @@ def test_a_set_that_does_not_wait_or_is_not_there_is_refused(
     assert main(["files", "allow-deletions", "pictures", "--yes", "--config", str(EXAMPLE)]) == 2
     assert "sets: uploads" in capsys.readouterr().err
     current = replace(WAITS, status=FilesStatus.CURRENT, held_back=None)
-    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: status(current))
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: asyncio.run(over_ssh(current)))
     assert main(["files", "allow-deletions", "uploads", "--yes", "--config", str(EXAMPLE)]) == 3
     assert "it is current" in capsys.readouterr().err
     assert asked == []

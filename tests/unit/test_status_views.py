@@ -74,6 +74,13 @@ def test_every_site_replica_and_hint_is_in_the_picture() -> None:
         assert wanted in text
 
 
+@pytest.mark.parametrize("width", range(70, 90))
+def test_a_command_in_a_hint_is_never_broken_inside_a_word(width: int) -> None:
+    shown_lines = lines(shown(told(well() | {"oslo": site("oslo", primary(), quarantining_peer=True)}), width), width)
+    assert not any(line.endswith("-") for line in shown_lines)
+    assert "--replace-standby" in "\n".join(shown_lines)
+
+
 def test_what_cannot_be_known_is_asked_and_not_answered() -> None:
     text = lines(readiness.shown(told(well() | {"oslo": Silence("oslo", "no answer", NOW)}), 80), 80)
     assert any(line.startswith("?") and "same-cluster" in line for line in text)

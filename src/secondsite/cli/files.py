@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,8 @@ async def allow_deletions(name: str, /, *, config: Config = None, json: Json = F
 
     path = find_config(config)
     spec = load(path).spec
-    site, told = _blocked(begin(path)(), name)
+    seen = await asyncio.to_thread(begin(path))  # it has a loop of its own where it looks over SSH
+    site, told = _blocked(seen, name)
     confirm(f"{name} at {site}: {told}. Delete them there, once?", yes=yes)
     with Renderer() as emit:
         result = await carry_out(lambda: spec, "allow-deletions", {"set": name}, at=site, emit=emit)

@@ -143,13 +143,13 @@ def finding_lines(status: Document, width: int) -> list[RenderableType]:
         mark, style = _SEVERITIES[finding["severity"]]
         where = f"{finding['site']}: " if finding["site"] else ""
         lead = f"{mark} {finding['severity']:<9}"
-        body = textwrap.wrap(f"{where}{finding['message']}", max(20, width - 12))
+        body = textwrap.wrap(f"{where}{finding['message']}", max(20, width - 12), break_on_hyphens=False)
         line = Text()
         line.append(lead, style)
         line.append(f" {body[0]}")
         for more in body[1:]:
             line.append(f"\n{'':12}{more}")
-        for place, more in enumerate(textwrap.wrap(finding["hint"], max(20, width - 14))):
+        for place, more in enumerate(textwrap.wrap(finding["hint"], max(20, width - 14), break_on_hyphens=False)):
             line.append(f"\n{'':12}{'> ' if place == 0 else '  '}{more}", "dim")
         out.append(line)
     return out
