@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from secondsite.cli.options import Config, Json, Yes, find_config
 from secondsite.clock import SystemClock
 from secondsite.errors import Exit
-from secondsite.spec import Spec
+from secondsite.spec import Spec, paths
 
 if TYPE_CHECKING:
     from secondsite.database.cluster import Cluster
@@ -66,10 +66,17 @@ async def run(
         verdict = guard.Verdict(guard.Ruling.ALLOW, "a person allowed it")
     else:
         verdict = admit.fenced() or await guard.ask(spec, site, await admit.generation(_cluster(spec)))
+    quarantines = spec.peer_of(site) if paths.QUARANTINE.exists() else None
     if json:
-        emit_json({"site": site, "ruling": verdict.ruling.value, "reason": verdict.reason})
+        told = {"site": site, "ruling": verdict.ruling.value, "reason": verdict.reason, "quarantines": quarantines}
+        emit_json(told)
     else:
         print(_words(verdict, site))
+        if quarantines is not None:
+            print(
+                f"{site} keeps {quarantines} in quarantine since its failover: it may only ask this question, until "
+                f"`secondsite apply --replace-standby {quarantines}`"
+            )
     return Exit.OK if verdict.ruling is guard.Ruling.ALLOW else Exit.OBJECTIVE_MISSED
 
 

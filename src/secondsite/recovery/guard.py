@@ -32,10 +32,13 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """What the peer says of itself: does it accept writes, in which generation (timeline), and is it taking over?"""
+    """What the peer says of itself: does it accept writes, in which generation (timeline), and is it taking over?
+
+    generation: None where its database does not run, as after a fence: it answers, and cannot say how far it has come.
+    """
 
     writable: bool
-    generation: int
+    generation: int | None
     taking_over: bool = False
 
 
@@ -58,22 +61,28 @@ def decide(
 ) -> Verdict:
     """Pure: may ``site``, whose disk says ``generation``, accept writes?"""
     pointed = {site for record in dns for site in record.mentions}
-    if peer is not None and peer.generation > generation:
-        return Verdict(Ruling.HOLD, f"{peer_site} is in generation {peer.generation}, this site only in {generation}")
-    if peer is not None and peer.writable and peer.generation == generation:
+    theirs = peer.generation if peer is not None else None
+    if peer is not None and theirs is not None and theirs > generation:
+        return Verdict(Ruling.HOLD, f"{peer_site} is in generation {theirs}, this site only in {generation}")
+    if peer is not None and peer.writable and theirs == generation:
         return Verdict(Ruling.HOLD, f"{peer_site} accepts writes in the same generation {generation}")
+    if peer is not None and peer.writable and theirs is None:
+        return Verdict(Ruling.HOLD, f"{peer_site} accepts writes")
     if peer is not None and peer.taking_over:
         return Verdict(Ruling.WAIT, f"{peer_site} has shut this site out and may be taking over at this moment")
     if peer_site in pointed:
         name = next(f"{record.name}.{record.zone}" for record in dns if peer_site in record.mentions)
         return Verdict(Ruling.HOLD, f"the authoritative DNS sends users of {name} to {peer_site}")
-    if peer is not None:
-        return Verdict(Ruling.ALLOW, f"{peer_site} answers, is in generation {peer.generation} and not ahead")
+    if theirs is not None:
+        return Verdict(Ruling.ALLOW, f"{peer_site} answers, is in generation {theirs} and not ahead")
+    # An agent whose database does not run is not silent, and saying so would send somebody to look at the network.
+    known = f"{peer_site} {'does not answer' if peer is None else 'answers, and its database does not run'}"
     if site in pointed:
-        return Verdict(Ruling.ALLOW, f"the authoritative DNS sends users to {site}; {peer_site} does not answer")
+        return Verdict(Ruling.ALLOW, f"the authoritative DNS sends users to {site}; {known}")
+    nobody = f"neither {peer_site} nor the DNS answers" if peer is None else f"{known}, and the DNS does not answer"
     if policy == "serve":
-        return Verdict(Ruling.ALLOW, "nobody answers, and the file says to serve then")
-    return Verdict(Ruling.WAIT, f"neither {peer_site} nor the DNS answers, and the file says to wait for a person")
+        return Verdict(Ruling.ALLOW, f"{nobody}, and the file says to serve then")
+    return Verdict(Ruling.WAIT, f"{nobody}, and the file says to wait for a person")
 
 
 async def ask(spec: Spec, site: str, generation: int) -> Verdict:
@@ -95,16 +104,16 @@ async def ask(spec: Spec, site: str, generation: int) -> Verdict:
             dns=records,
             policy=spec.guard.when_nobody_answers,
         )
-        settled = answer is not None or verdict.ruling is Ruling.HOLD
+        settled = (answer is not None and answer.generation is not None) or verdict.ruling is Ruling.HOLD
         if settled or loop.time() + RETRY_SECONDS > deadline:
             return verdict
         await asyncio.sleep(RETRY_SECONDS)
 
 
 def peer_answer(document: Mapping[str, Any]) -> PeerAnswer | None:
-    """What ``GET /v1/guard`` of a peer says; None where it does not know its own state."""
+    """What ``GET /v1/guard`` of a peer says; None where that is no such answer."""
     generation = document.get("generation")
-    if not isinstance(generation, int) or not isinstance(document.get("writable"), bool):
+    if not isinstance(document.get("writable"), bool) or not isinstance(generation, int | None):
         return None
     return PeerAnswer(document["writable"], generation, bool(document.get("taking_over")))
 
