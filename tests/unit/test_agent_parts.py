@@ -6,6 +6,8 @@ import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -15,11 +17,15 @@ from secondsite.agent.converge import unit_text
 from secondsite.agent.duties import Duty, Troubles, keep
 from secondsite.agent.http import parse_head
 from secondsite.agent.notify import Notifier
-from secondsite.agent.peer import Token
+from secondsite.agent.peer import PeerWatch, Token
+from secondsite.agent.ports import Places, Ports
 from secondsite.agent.records import Records
+from secondsite.agent.samples import Samples
 from secondsite.agent.selffence import reason
 from secondsite.agent.units import parse
+from secondsite.agent.watch import Watch
 from secondsite.clock import SystemClock
+from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import Silence, from_json, to_json
@@ -204,3 +210,32 @@ def test_both_hosts_predict_from_the_recoveries_of_both() -> None:
     board.peer_view = Silence("bergen", "no answer", NOW, board.peer_view)
     assert board.recoveries() == (there, back)
     assert len(replace(board, history=tuple(replace(back, id=str(n)) for n in range(9))).state().history) == 5
+
+
+async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_path: Path) -> None:
+    """As primary: the last position of the one before. As standby: what the application answered when it ran here."""
+    last = tmp_path / "last.json"
+    memory.Keeper(last).note(site("oslo", primary()), NOW)
+    states = iter([standby(), primary(timeline=2, slots=()), DatabaseState(Role.STOPPED)])
+
+    class Database:
+        async def look(self) -> DatabaseState:
+            return next(states)
+
+        async def beat(self, _: int) -> float:
+            return NOW
+
+    places = Places(last_primary=last, active=tmp_path / "a", guard_verdict=tmp_path / "g", quarantine=tmp_path / "q")
+    ports = SimpleNamespace(places=places, database=Database(), files=SimpleNamespace(states=lambda: ()))
+    peer = SimpleNamespace(view=lambda: Silence("oslo", "no answer"), clock_offset=None, answered_at=None)
+    board, clock = Board("bergen", "oslo", "1", "h"), SystemClock()
+    samples = Samples(tmp_path / "samples.sqlite")
+    watch = Watch(SPEC, board, cast(Ports, ports), cast(PeerWatch, peer), samples, Troubles(clock), clock)
+    await watch.second()
+    assert board.last_primary is not None and last.exists()
+    await watch.second()
+    assert board.last_primary is None and not last.exists()
+    board.healthy = True
+    await watch.second()
+    assert board.healthy is None
+    samples.close()

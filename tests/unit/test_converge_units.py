@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from secondsite.converge import apt
-from secondsite.converge.units import Unit, UnitLook, last_words, parse_show
+from secondsite.agent import converge as agent
+from secondsite.converge import apt, units
+from secondsite.converge.files import TextFile
+from secondsite.converge.units import Unit, UnitFile, UnitLook, last_words, parse_show
+from secondsite.database.cluster import Cluster
+from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError, RetryableError
 from secondsite.process import Completed
+from secondsite.recovery import guard_converge
+from secondsite.recovery.guard_converge import Rejoined
+from secondsite.spec import paths
+from tests.unit.objectives_worlds import SPEC
 
 SHOWN = """LoadState=loaded
 ActiveState=active
@@ -39,6 +47,41 @@ def test_a_unit_is_outdated_where_its_file_is_newer(tmp_path: Path, age: float, 
     os.utime(path, (1000.0 + age, 1000.0 + age))
     now = UnitLook("loaded", "active", "running", "enabled", False, 1000.0)
     assert Unit("x.service", files=(path,))._outdated(now) is outdated
+
+
+@pytest.mark.parametrize("differs", [True, False])
+async def test_a_plan_sees_the_restart_that_a_file_which_is_not_written_yet_will_bring(
+    tmp_path: Path, differs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan showed the file and not the restart; apply then made both."""
+
+    async def look(_: str) -> UnitLook:
+        return UnitLook("loaded", "active", "running", "enabled", False, 1e12)
+
+    monkeypatch.setattr(units, "look", look)
+    (tmp_path / "conf").write_text("old")
+    file = TextFile(tmp_path / "conf", "new" if differs else "old", mode=(tmp_path / "conf").stat().st_mode & 0o777)
+    change = await Unit("x.service", files=(file.path,), written=(file,)).plan()
+    assert (change.summary if change else None) == ("restart (its files are newer)" if differs else None)
+
+
+async def test_a_plan_of_a_replacement_lets_the_guard_go_though_the_copy_is_not_made_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "FENCED", tmp_path / "fenced")
+    monkeypatch.setattr(paths, "GUARD_VERDICT", tmp_path / "guard.json")
+    monkeypatch.setattr(guard_converge, "observe", lambda _: DatabaseState(Role.STOPPED))
+    cluster = Cluster("15", "main")
+    assert await Rejoined(cluster, planned=True).plan() is None  # nothing holds it
+    (tmp_path / "fenced").touch()
+    assert await Rejoined(cluster, planned=True).plan() is not None
+    assert await Rejoined(cluster).plan() is None
+
+
+def test_a_plan_knows_the_release_that_it_will_make_current() -> None:
+    (file, unit) = agent.resources(SPEC, "oslo", wanted="0.2.0-abc")
+    assert isinstance(file, UnitFile) and "SECONDSITE_RELEASE=0.2.0-abc" in file.content
+    assert isinstance(unit, Unit) and file.file in unit.written
 
 
 def test_last_words_leave_out_systemds_own() -> None:

@@ -12,12 +12,15 @@ WATCHDOG_SECONDS = 30
 STOP_SECONDS = 150  # a procedure may come to its end first
 
 
-def resources(spec: Spec, site: str) -> list[Resource]:
-    """The unit file, and the unit: restarted where the file, the configuration or the program is newer than it."""
-    return [
-        UnitFile(UNIT, unit_text(spec, release())),
-        Unit(UNIT, files=(UNITS / UNIT, paths.CONFIG, paths.SITE)),
-    ]
+def resources(
+    spec: Spec, site: str, *, wanted: str | None = None, written: tuple[Resource, ...] = ()
+) -> list[Resource]:
+    """The unit file, and the unit: restarted where the file, the configuration or the program is newer than it.
+
+    wanted: the release that is, or in a plan will be, current. written: what writes the configuration.
+    """
+    unit = UnitFile(UNIT, unit_text(spec, wanted or release()))
+    return [unit, Unit(UNIT, files=(UNITS / UNIT, paths.CONFIG, paths.SITE), written=(unit.file, *written))]
 
 
 def release() -> str:

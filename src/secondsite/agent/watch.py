@@ -68,6 +68,8 @@ class Watch:
         else:
             self._troubles.over("heartbeat")
         board.database = database
+        if not database.writable:
+            board.healthy = None  # the application was asked while this site was primary, seconds ago
         board.files = self._ports.files.states()
 
     def _note_marks(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite.converge.files import TextFile
-from secondsite.converge.resource import Change
+from secondsite.converge.resource import Change, Resource
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.process import run
@@ -99,13 +99,15 @@ class Unit:
     """Whether a unit is enabled and runs. None leaves that as it is.
 
     files: restarted where one of them is newer than the running unit (never reloaded half-way: what runs is what
-    is on the disk). disrupts: what users notice at a restart or stop.
+    is on the disk). written: the resources that write them before the unit's turn comes: in a plan they are not newer
+    yet, and will be. disrupts: what users notice at a restart or stop.
     """
 
     unit: str
     enabled: bool | None = True
     running: bool | None = True
     files: tuple[Path, ...] = ()
+    written: tuple[Resource, ...] = ()
     disrupts: str | None = None
     timeout: float = START_SECONDS
 
@@ -121,7 +123,7 @@ class Unit:
             wanted.append("enable" if self.enabled else "disable")
         if self.running is True and not now.running:
             wanted.append("start")
-        elif self.running is True and self._outdated(now):
+        elif self.running is True and (self._outdated(now) or await self._about_to_be_outdated()):
             wanted.append("restart (its files are newer)")
         elif self.running is False and now.active not in ("inactive", "failed"):
             wanted.append("stop")
@@ -147,6 +149,9 @@ class Unit:
         if now.active_since is None:
             return False
         return any(path.exists() and path.stat().st_mtime > now.active_since for path in self.files)
+
+    async def _about_to_be_outdated(self) -> bool:
+        return any([await resource.plan() is not None for resource in self.written])
 
     async def _control(self, verb: str) -> None:
         done = await run(["systemctl", verb, self.unit], timeout=self.timeout, check=False, step=self.name)

@@ -27,13 +27,14 @@ def resources(spec: Spec, site: str, *, demoted: bool = False) -> list[Resource]
     if not spec.files:
         return []
     unit = UnitFile(daemon.UNIT, daemon.unit(spec.tunnel.interface))
+    configuration = DaemonConfiguration(spec, site)
     return [
         Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
         *(Demoted(fileset) for fileset in spec.files if demoted),
-        DaemonConfiguration(spec, site),
+        configuration,
         unit,
-        Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path)),
+        Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path), written=(configuration, unit.file)),
     ]
 
 

@@ -21,15 +21,16 @@ from secondsite.spec import Spec, paths
 DROP_IN = "secondsite-guard.conf"
 
 
-def resources(spec: Spec, *, rejoined: bool = False) -> Sequence[Resource]:
+def resources(spec: Spec, *, rejoined: bool = False, planned: bool = False) -> Sequence[Resource]:
     """The drop-ins, and the mark that lets the application start where the database accepts writes now.
 
     rejoined: this site was made a standby anew, so what the guard and a fence had decided about its old data is over.
+    planned: it only will be; the copy comes before this in an apply.
     """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     return (
         OpenWherePrimary(cluster),
-        *([Rejoined(cluster)] if rejoined else []),
+        *([Rejoined(cluster, planned)] if rejoined else []),
         UnitFile(f"{cluster.unit}.d/{DROP_IN}", database_drop_in(spec)),
         *(UnitFile(f"{unit}.d/{DROP_IN}", application_drop_in(cluster)) for unit in spec.service.units),
     )
@@ -60,16 +61,17 @@ def application_drop_in(cluster: Cluster) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rejoined:
-    """Forget why the old data was held back, once the new data follows the primary."""
+    """Forget why the old data was held back, once the new data follows the primary. planned: as if it did already."""
 
     cluster: Cluster
+    planned: bool = False
 
     @property
     def name(self) -> str:
         return "guard of the old data"
 
     async def plan(self) -> Change | None:
-        over = observe(self.cluster).role is Role.STANDBY and not marked_by_us(self.cluster)
+        over = self.planned or (observe(self.cluster).role is Role.STANDBY and not marked_by_us(self.cluster))
         return Change("let it go") if over and (paths.FENCED.exists() or paths.GUARD_VERDICT.exists()) else None
 
     async def apply(self, change: Change, emit: Emit) -> None:

@@ -55,9 +55,9 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
         case Phase.FILES:
             return files.resources(now.spec, now.site, demoted=now.replace and not now.is_primary)
         case Phase.AGENT:
-            return agent.resources(now.spec, now.site)
+            return agent.resources(now.spec, now.site, wanted=own_release(), written=_configuration(now))
         case Phase.GUARD:
-            return guard.resources(now.spec, rejoined=now.replace and not now.is_primary)
+            return guard.resources(now.spec, rejoined=now.replace and not now.is_primary, planned=now.dry_run)
         case Phase.UNITS:
             return [Application(unit, now.is_primary) for unit in now.spec.service.units]
 
@@ -72,10 +72,13 @@ async def _prepare(now: Situation) -> Sequence[Resource]:
         Directory(paths.ETC, keep=True),
         Directory(paths.STATE, mode=0o700),
         *([Program(release)] if release is not None else []),
-        TextFile(paths.CONFIG, now.config),
-        TextFile(paths.SITE, f"{now.site}\n"),
+        *_configuration(now),
         *tunnel.key_resources(now.spec),
     ]
+
+
+def _configuration(now: Situation) -> tuple[Resource, ...]:
+    return TextFile(paths.CONFIG, now.config), TextFile(paths.SITE, f"{now.site}\n")
 
 
 def _database(now: Situation) -> Sequence[Resource]:
