@@ -57,6 +57,11 @@ def test_a_plan_leaves_nothing(untouched: Lab) -> None:
     assert "(the peer's public key, which apply learns)" in str(document["changes"])
 
 
+def test_before_the_first_apply_status_says_that_nothing_is_there(untouched: Lab) -> None:
+    document = untouched.run("status", "--json").expect(3).document
+    assert document["error"] == "not-applied" and "secondsite apply" in document["hint"]
+
+
 def test_questions_need_an_answer(untouched: Lab) -> None:
     """Also leaves the program on the hosts, unused, which makes the tests below quicker."""
     document = untouched.run("apply", "--json").expect(2).document

@@ -111,7 +111,18 @@ def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_hom
     refused = subprocess.run(lab.operator("apply", "--yes", "--json"), capture_output=True, text=True, timeout=300)
     assert refused.returncode == 3
     assert json.loads(refused.stdout)["error"] == "foreign-data-directory"
-    subprocess.run(lab.operator("apply", "--yes", "--replace-standby", "oslo"), check=True, timeout=300)
+    replacing = ("--replace-standby", "oslo", "--json")
+    planned, made = (
+        json.loads(
+            subprocess.run(lab.operator(*words, *replacing), check=True, timeout=300, capture_output=True).stdout
+        )
+        for words in (("plan",), ("apply", "--yes"))
+    )
+    shown = {(change["site"], change["resource"]) for change in planned["changes"]}
+    assert {(change["site"], change["resource"]) for change in made["done"]} == shown, (
+        "a plan shows all that apply does"
+    )
+    assert made["protection"]["message"], made
     deadline = time.monotonic() + 60
     while not lab.json("oslo", "secondsite status --json")["ready"]:
         assert time.monotonic() < deadline, lab.said("oslo", "secondsite status").stdout
