@@ -96,3 +96,11 @@ class HalfwayError(SecondsiteError):
 
     default_slug = "half-way"
     exit_code = Exit.HALFWAY
+
+
+_SINGLE_ACTS = ("allow-deletions", "preview-failover")  # no journal, so there is nothing to take up
+
+
+def way_on(kind: str) -> str:
+    """The command after a procedure whose end nobody heard: take it up, or look where it was a single act."""
+    return "secondsite status" if kind in _SINGLE_ACTS else f"secondsite {kind} --resume"

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from secondsite.cli.outcome import until_result
 from secondsite.cli.views.procedure import lines, preview_lines
+from secondsite.errors import HalfwayError
+from secondsite.events import ignore
 
 
 def step(title: str, outcome: str, seconds: float) -> dict[str, Any]:
@@ -42,3 +45,13 @@ def test_a_preview_says_what_is_known_of_the_old_primary(known: dict[str, Any], 
     document = {"to": "bergen", "from": "oslo", "steps": [], "database": {"role": "standby", "streaming": "streaming"}}
     first, *_ = preview_lines({**document, **known, "rpo": {"estimated_seconds": None}})
     assert first == f"failover: bergen takes over from oslo ({told})"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [("failover", "secondsite failover --resume"), ("allow-deletions", "secondsite status")],
+)
+def test_an_agent_that_died_is_followed_by_a_command_that_exists(kind: str, command: str) -> None:
+    with pytest.raises(HalfwayError) as caught:
+        until_result(iter(()), kind, ignore)
+    assert caught.value.hint == command

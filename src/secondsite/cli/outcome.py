@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from secondsite.cli.this_host import site_here
-from secondsite.errors import Exit, HalfwayError, RetryableError, SecondsiteError
+from secondsite.errors import Exit, HalfwayError, RetryableError, SecondsiteError, way_on
 from secondsite.events import Emit, Result, from_line
 
 
@@ -33,7 +33,7 @@ def until_result(lines: Iterator[str], kind: str, emit: Emit) -> Result:
         "the agent went away while it carried the procedure out",
         slug="agent-died",
         host=site_here(),
-        hint=f"secondsite {kind} --resume",
+        hint=way_on(kind),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncssh
 
-from secondsite.errors import FinalError, HalfwayError
+from secondsite.errors import FinalError, HalfwayError, way_on
 from secondsite.events import Emit, Result, from_line
 from secondsite.remote.host import Host, reach
 from secondsite.remote.target import target_of
@@ -70,5 +70,5 @@ def _lost(host: Host, kind: str) -> HalfwayError:
         slug="session-lost",
         host=host.site,
         step=kind,
-        hint=f"secondsite status, and if it is unfinished: secondsite {kind} --resume",
+        hint=f"look with secondsite status; if it is unfinished: {way_on(kind)}",
     )
