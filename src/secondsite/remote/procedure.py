@@ -65,10 +65,11 @@ async def _run(host: Host, kind: str, arguments: Mapping[str, Any], emit: Emit) 
 
 
 def _lost(host: Host, kind: str) -> HalfwayError:
+    look, go_on = "secondsite status", way_on(kind)
     return HalfwayError(
         f"the connection to {host.target.host} broke; the agent there goes on with the {kind} by itself",
         slug="session-lost",
         host=host.site,
         step=kind,
-        hint=f"look with secondsite status; if it is unfinished: {way_on(kind)}",
+        hint=look if go_on == look else f"{look}, and if it is unfinished: {go_on}",
     )
