@@ -134,10 +134,13 @@ class Pair:
         primary = await gather(self.spec, peer, node=self.nodes[peer])
         return Facts(ADDRESSES[site], ADDRESSES[peer], self.password, primary)
 
-    async def primary(self, site: str = "oslo", *, dry_run: bool = False) -> tuple[Change, ...]:
-        # Both hosts share the loopback, where connections to the primary come from its own address.
-        facts = Facts(ADDRESSES[site], ADDRESSES[site], self.password)
-        return await self.converge(site, primary_resources(self.spec, site, facts, node=self.nodes[site]), dry_run)
+    async def primary(
+        self, site: str = "oslo", *, rewinding: bool = False, dry_run: bool = False
+    ) -> tuple[Change, ...]:
+        # Both hosts share the loopback, where every connection comes from its first address.
+        facts = Facts(ADDRESSES[site], "127.0.0.1", self.password)
+        resources = primary_resources(self.spec, site, facts, rewinding=rewinding, node=self.nodes[site])
+        return await self.converge(site, resources, dry_run)
 
     async def standby(
         self, site: str = "bergen", *, replace: bool = False, dry_run: bool = False
@@ -223,7 +226,7 @@ def _node(base: Path, spec: Spec, job: Detached) -> Node:
     for folder in (cluster.data.parent, cluster.config.parent, cluster.socket_directory, base / "state"):
         folder.mkdir(parents=True)
     _give(base)
-    return Node(cluster, PgCtl(cluster), job, base / "pgpass", base / "state")
+    return Node(cluster, PgCtl(cluster), job, Detached(), base / "pgpass", base / "state")
 
 
 def _give(base: Path) -> None:

@@ -86,7 +86,7 @@ async def wait(node: Node, site: str, emit: Emit, clock: Clock) -> None:
     began, first, last = clock.monotonic(), None, -1
     while True:
         state = await node.seed_job.state()
-        seen = progress(_tail(log_file(node)))
+        seen = progress(tail(log_file(node)))
         if seen is not None and seen[0] != last:
             last, total = seen
             first = last if first is None else first
@@ -96,7 +96,7 @@ async def wait(node: Node, site: str, emit: Emit, clock: Clock) -> None:
         await clock.sleep(POLL_SECONDS)
     if not is_complete(node):
         raise FinalError(
-            f"the base backup failed: {last_line(_tail(log_file(node)))}",
+            f"the base backup failed: {last_line(tail(log_file(node)))}",
             slug="seed-failed",
             host=site,
             step="seed",
@@ -125,7 +125,8 @@ def _event(site: str, done: int, total: int, since: int, seconds: float) -> Prog
     return Progress("base backup", done, max(total, done), site=site, rate_per_second=rate, seconds_left=left)
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
+    """The last 4 kB of a log; empty where there is none."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - 4096))

@@ -11,6 +11,7 @@ from secondsite.database.hba import HbaBlock, body
 from secondsite.database.heartbeat import HeartbeatTable
 from secondsite.database.node import Node
 from secondsite.database.passfile import PassFile
+from secondsite.database.rewind_role import RewindRole
 from secondsite.database.role import ReplicationRole
 from secondsite.database.seed import Standby
 from secondsite.database.slot import Slot
@@ -18,9 +19,12 @@ from secondsite.database.synchronous import Synchronous
 from secondsite.spec import Spec
 
 
-def primary_resources(spec: Spec, site: str, facts: Facts, *, node: Node | None = None) -> list[Resource]:
+def primary_resources(
+    spec: Spec, site: str, facts: Facts, *, rewinding: bool = False, node: Node | None = None
+) -> list[Resource]:
     """What makes ``site``'s running cluster a primary that its peer can copy and follow. Needs no facts of a peer.
 
+    rewinding: the peer is a former primary and may have to be rewound.
     With ``mode = "sync"`` the last one has its effect only once the peer streams: run them again after the standby.
     """
     node = node or Node.of(spec)
@@ -30,6 +34,7 @@ def primary_resources(spec: Spec, site: str, facts: Facts, *, node: Node | None 
         Settings(node, spec, site, facts, standby=False),
         ReplicationRole(node, facts.password),
         HbaBlock(node, body(spec, facts.peer_address)),
+        RewindRole(node, facts.password, wanted=rewinding),
         HeartbeatTable(node),
         Slot(node, spec.peer_of(site)),
         Synchronous(node, spec.peer_of(site), wanted=spec.database.mode == "sync"),

@@ -37,7 +37,8 @@ class HostFacts:
     """One host, as ``gather`` found it. Sizes in bytes, positions in bytes of WAL.
 
     role: database.state.Role. config_files: name to text, our file and our blocks left out. settings: name to value,
-    from pg_settings. oldest_wal: the first position whose WAL is still in pg_wal. extensions: what the databases use;
+    from pg_settings. oldest_wal: the first position whose WAL is still in pg_wal. forks: each earlier timeline of this
+    server's history and the position where it was left. extensions: what the databases use;
     extensions_available: what the packages here offer. passfile: our password file is in place.
     """
 
@@ -54,6 +55,7 @@ class HostFacts:
     disk_free_bytes: int = 0
     tablespaces: tuple[str, ...] = ()
     oldest_wal: int | None = None
+    forks: tuple[tuple[int, int], ...] = ()
     config_files: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     collations: tuple[Collation, ...] = ()

@@ -39,6 +39,14 @@ def forget_overrides(data: Path) -> bool:
     return True
 
 
+def cut_off(data: Path) -> None:
+    """Have a *stopped* cluster follow nobody when it starts as a standby. Raises OSError."""
+    path = data / AUTO
+    text = path.read_text(errors="surrogateescape") if path.exists() else ""
+    cut = without_overrides(text) + "primary_conninfo = ''\n"
+    atomically(path, cut.encode("utf-8", "surrogateescape"), mode=0o600, owner=owner() or OWNER)
+
+
 def reset(connection: psycopg.Connection[Any]) -> None:
     """The same on a running server; takes effect with its next reload."""
     connection.execute("ALTER SYSTEM RESET primary_conninfo")

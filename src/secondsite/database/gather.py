@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ SELECT datname, datcollate, datcollversion, pg_database_collation_actual_version
  WHERE datname <> 'template0' ORDER BY datname
 """
 _TABLESPACES = "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid > 1664 ORDER BY 1"
+_HISTORY = """
+SELECT pg_read_file(format('pg_wal/%%s.history', lpad(upper(to_hex(%s::int)), 8, '0')), 0, 1048576, true)
+"""
 _OLDEST = "SELECT min(substr(name, 9)) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
 
 
@@ -66,10 +69,17 @@ async def gather(spec: Spec, site: str, *, node: Node | None = None) -> HostFact
         try:
             with local(cluster) as connection:
                 facts |= _ask(connection, control.wal_segment_bytes)
+                facts["forks"] = forks(connection.execute(_HISTORY, (facts["timeline"],)).fetchone())
             facts["extensions"] = _extensions(cluster)
         except SecondsiteError:
             facts["data_bytes"] = size(cluster.data)
     return HostFacts(**facts)
+
+
+def forks(row: Sequence[str | None] | None) -> tuple[tuple[int, int], ...]:
+    """Each line of a timeline history file: the timeline that was left, and where (manual 27.3.4). Pure."""
+    words = (line.split() for line in ((row[0] if row else None) or "").splitlines())
+    return tuple((int(parts[0]), to_int(parts[1])) for parts in words if len(parts) >= 2 and parts[0].isdigit())
 
 
 def config_files(cluster: Cluster) -> Mapping[str, str]:

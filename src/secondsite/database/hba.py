@@ -13,7 +13,7 @@ from secondsite.database.connect import local
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.reload import is_loaded, reload
-from secondsite.database.settings import ROLE
+from secondsite.database.settings import REWIND_ROLE, ROLE
 from secondsite.database.state import Role
 from secondsite.errors import FinalError
 from secondsite.events import Emit
@@ -23,15 +23,19 @@ LABEL = "database"
 
 
 def body(spec: Spec, peer_address: str) -> str:
-    """The block's lines: our role from the peer's tunnel address only, and the clients' networks of the file."""
+    """The block's lines: our roles from the peer's tunnel address only, and the clients' networks of the file.
+
+    The role for a rewind exists only while one lasts.
+    """
     rows = [
         ("host", "replication", ROLE, f"{peer_address}/32", "scram-sha-256"),
-        ("local", "all,replication", ROLE, "", "reject"),
-        ("host", "all,replication", ROLE, "all", "reject"),
+        ("host", "postgres", REWIND_ROLE, f"{peer_address}/32", "scram-sha-256"),
+        ("local", "all,replication", f"{ROLE},{REWIND_ROLE}", "", "reject"),
+        ("host", "all,replication", f"{ROLE},{REWIND_ROLE}", "all", "reject"),
         *(("host", "all", "all", str(network), "scram-sha-256") for network in spec.database.clients),
     ]
     return "\n".join(
-        f"{kind:<7} {database:<16} {user:<24} {where:<18} {how}" for kind, database, user, where, how in rows
+        f"{kind:<7} {database:<16} {user:<40} {where:<18} {how}" for kind, database, user, where, how in rows
     )
 
 

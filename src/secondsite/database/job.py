@@ -36,8 +36,9 @@ class Job(Protocol):
 class SystemdJob:
     """A transient unit (systemd-run)."""
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, description: str) -> None:
         self.unit = f"{unit}.service"
+        self._description = description
 
     async def state(self) -> JobState:
         done = await process.run(
@@ -58,7 +59,7 @@ class SystemdJob:
                 "systemd-run",
                 f"--unit={self.unit}",
                 "--quiet",
-                "--description=secondsite: base backup from the primary",
+                f"--description={self._description}",
                 f"--uid={user}",
                 "--property=Type=exec",
                 f"--property=StandardError=truncate:{log}",

@@ -13,6 +13,7 @@ from secondsite.spec import Spec, paths
 
 PASSFILE = Path("/var/lib/postgresql/.secondsite-pgpass")
 SEED_UNIT = "secondsite-seed"
+REWIND_UNIT = "secondsite-rewind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Node:
 
     cluster: Cluster
     control: Control
-    seed_job: Job = field(default_factory=lambda: SystemdJob(SEED_UNIT))
+    seed_job: Job = field(default_factory=lambda: SystemdJob(SEED_UNIT, "secondsite: base backup from the primary"))
+    rewind_job: Job = field(default_factory=lambda: SystemdJob(REWIND_UNIT, "secondsite: rewind of a former primary"))
     passfile: Path = PASSFILE
     state: Path = paths.STATE / "database"
 

@@ -12,15 +12,16 @@ from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER
 from secondsite.database.node import Node, owner
 from secondsite.database.password import Password
-from secondsite.database.settings import ROLE
+from secondsite.database.settings import REWIND_ROLE, ROLE
 from secondsite.events import Emit
 
 MODE = 0o600
 
 
 def render(address: str, port: int, password: Password) -> str:
-    """One line: host, port, any database (replication included), role, password."""
-    return f"{address}:{port}:*:{ROLE}:{_escape(password.reveal())}\n"
+    """A line a role: host, port, any database (replication included), role, password."""
+    secret = _escape(password.reveal())
+    return "".join(f"{address}:{port}:*:{role}:{secret}\n" for role in (ROLE, REWIND_ROLE))
 
 
 def read(path: Path) -> Password | None:

@@ -24,7 +24,7 @@ SELECT rolreplication AND rolcanlogin,
        rolconnlimit, coalesce(rolvaliduntil = 'infinity', true), rolpassword
   FROM pg_authid r WHERE rolname = %s
 """
-_QUIET = (
+QUIET = (
     "SET log_statement = 'none'",
     "SET log_min_duration_statement = -1",
     "SET log_min_error_statement = 'panic'",
@@ -68,10 +68,10 @@ class ReplicationRole:
     async def apply(self, change: Change, emit: Emit) -> None:
         """Create or correct it; neither the password nor its verifier reaches the server's log."""
         with local(self.node.cluster, step=self.name) as connection:
-            for statement in _QUIET:
+            for statement in QUIET:
                 connection.execute(statement.encode())
             there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone()
-            connection.execute(_statement("ALTER" if there else "CREATE", _verifier(connection, self.password)))
+            connection.execute(_statement("ALTER" if there else "CREATE", encrypted(connection, self.password, ROLE)))
             memberships = connection.execute(
                 "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
                 " JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = %s",
@@ -93,7 +93,7 @@ def _statement(verb: str, verifier: str) -> sql.Composed:
     )
 
 
-def _verifier(connection: psycopg.Connection[Any], password: Password) -> str:
+def encrypted(connection: psycopg.Connection[Any], password: Password, role: str) -> str:
     """The SCRAM verifier, computed in this process (libpq's PQencryptPasswordConn)."""
-    encrypted = connection.pgconn.encrypt_password(password.reveal().encode(), ROLE.encode(), b"scram-sha-256")
-    return encrypted.decode()
+    verifier = connection.pgconn.encrypt_password(password.reveal().encode(), role.encode(), b"scram-sha-256")
+    return verifier.decode()

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 
 from secondsite.clock import Clock, SystemClock
 from secondsite.converge.resource import Change
-from secondsite.database import basebackup
+from secondsite.database import basebackup, rewind
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
 from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
-from secondsite.database.fence import marked_by_us
-from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
+from secondsite.database.fence import mark_standby, marked_by_us
+from secondsite.database.follow import SIGNAL, cut_off, forget_overrides, is_cut, move, reset, signal
 from secondsite.database.gather import existing, size
 from secondsite.database.job import JobState
+from secondsite.database.lost import commits, write
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.reload import reload
+from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Act, DataFolder, Situation, decide
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError, SecondsiteError
@@ -35,6 +38,7 @@ START_SECONDS = 300  # replay from the backup's start to consistency
 STREAM_SECONDS = 60
 POLL_SECONDS = 0.2
 ROUNDS = 6  # attach, seed, swap, stream, and one to see that nothing is left
+REWINDS = "the cluster on this host is stopped; what only it has is written down, and then overwritten"
 STOPS = "the cluster on this host is stopped and its data moved aside"
 
 
@@ -57,15 +61,19 @@ class Standby:
         if act is Act.NOTHING:
             return None
         moves = now.data is not None and act in (Act.SEED, Act.RESEED, Act.SWAP)
-        return Change(act.value, _sizes(now, act), STOPS if moves else None)
+        disrupts = REWINDS if act is Act.REWIND else STOPS if moves else None
+        return Change(act.value, _sizes(now, act), disrupts)
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Go from act to act until the standby streams; a call after an interrupted one goes on where that stopped."""
+        may_rewind = True
         for _ in range(ROUNDS):
-            now = await self._look()
+            now = replace(await self._look(), may_rewind=may_rewind)
             match decide(now):
                 case Act.NOTHING:
                     return
+                case Act.REWIND:
+                    may_rewind = await self._rewind(now, emit)
                 case Act.SEED | Act.RESEED:
                     basebackup.remove_half(self.node)
                     if now.database.role is Role.STANDBY:  # it would come for the slot that the copy needs
@@ -100,7 +108,56 @@ class Standby:
             if now.data is not None:
                 emit(Note(f"what was in {data} is now {aside}; remove it when you are sure", self.site, "warning"))
         move(side, data)
+        rewind.forget(self.node)
         basebackup.mark(self.node).unlink(missing_ok=True)
+
+    async def _rewind(self, now: Situation, emit: Emit) -> bool:
+        """Whether the folder is now a standby's; where not, a copy is made instead and this says why."""
+        try:
+            if now.rewind is RewindState.NONE:
+                await self._keep_what_is_only_here(now, emit)
+                await rewind.start(self.node, self.spec, self.site, self.facts)
+            await rewind.wait(self.node, self.site, emit, self.clock)
+            rewind.finish(self.node)
+        except (SecondsiteError, OSError) as why:
+            emit(Note(f"it cannot be rewound, so the primary is copied anew: {why}", self.site, "warning"))
+            return False
+        return True
+
+    async def _keep_what_is_only_here(self, now: Situation, emit: Emit) -> None:
+        """Write down the transactions that the new primary never received, and the rows they left."""
+        cluster, control = self.node.cluster, now.data.control if now.data else None
+        if now.primary is None or control is None:
+            raise FinalError("nothing is known of the primary or of this cluster", slug="primary-unknown", step="seed")
+        fork = dict(now.primary.forks)[control.timeline]
+        lost = await commits(cluster, control.timeline, fork)
+        if lost:
+            await self._read_only(now)
+            kept = await asyncio.to_thread(
+                write, cluster, lost, self.node.state / "lost", self.clock, generation=control.timeline
+            )
+            emit(
+                Note(
+                    f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary;"
+                    f" the {kept.rows} rows they left are in {kept.folder}",
+                    self.site,
+                    "warning",
+                )
+            )
+        await self.node.control.stop()
+        whole = await rewind.keep_whole(self.node, self.clock)
+        if whole is not None:
+            emit(Note(f"the whole old cluster is kept as {whole}; remove it when you are sure", self.site))
+
+    async def _read_only(self, now: Situation) -> None:
+        """Have the old cluster answer without accepting a write, and without following anybody."""
+        cluster = self.node.cluster
+        if now.database.role is Role.STANDBY:
+            return
+        mark_standby(cluster, "read before it is rewound")
+        cut_off(cluster.data)
+        await self.node.control.start()
+        await answering(cluster, seconds=START_SECONDS)
 
     async def _follow(self) -> None:
         cluster = self.node.cluster
@@ -151,6 +208,7 @@ async def look(node: Node, primary: HostFacts | None, *, address: str, replace: 
         mount_point=os.path.ismount(cluster.data),
         replace=replace,
         quarantined=paths.QUARANTINE.exists(),
+        rewind=await rewind.state(node),
     )
 
 

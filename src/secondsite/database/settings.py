@@ -16,6 +16,7 @@ from secondsite.database.slot import slot_name
 from secondsite.spec import Spec
 
 ROLE = "secondsite_replication"
+REWIND_ROLE = "secondsite_rewind"
 FILE = "secondsite.conf"
 HEADER = "# Written by secondsite from secondsite.toml; changes made here are overwritten by the next apply.\n"
 
@@ -83,12 +84,12 @@ def wanted(
     return fixed | _minimums(observed)
 
 
-def conninfo(spec: Spec, site: str, *, peer_address: str, passfile: str) -> str:
+def conninfo(spec: Spec, site: str, *, peer_address: str, passfile: str, user: str = ROLE) -> str:
     """How this site's standby reaches its primary. The tunnel encrypts already, so TLS is left out."""
     parts = {
         "host": peer_address,
         "port": spec.database.port,
-        "user": ROLE,
+        "user": user,
         "passfile": passfile,
         "application_name": site,
         "sslmode": "disable",

@@ -8,11 +8,13 @@ from enum import StrEnum
 
 from secondsite.database.controldata import ControlData
 from secondsite.database.facts import HostFacts
+from secondsite.database.rewind_state import RewindState
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError
 
 MARGIN_BYTES = 2**30
 MARGIN_SHARE = 1.1
+REWIND_SINCE = 15  # pg_rewind --config-file: Debian keeps the configuration outside the data folder
 
 
 class Act(StrEnum):
@@ -22,6 +24,7 @@ class Act(StrEnum):
     START = "start the standby and wait until it streams"
     FOLLOW = "follow the primary again (it was cut off) and wait until it streams"
     ATTACH = "wait for the base backup that is running"
+    REWIND = "go back to where the timelines parted and follow the new primary (pg_rewind)"
     SWAP = "put the finished base backup in place and start it"
     SEED = "copy the primary's cluster here (base backup)"
     RESEED = "copy the primary's cluster again: the WAL this standby needs is gone"
@@ -60,18 +63,24 @@ class Situation:
     mount_point: bool = False  # the data folder is one, so it cannot be exchanged by renaming
     replace: bool = False
     quarantined: bool = False
+    rewind: RewindState = RewindState.NONE
+    may_rewind: bool = True  # False where it was tried in this run and could not be done
 
 
 def decide(now: Situation) -> Act:
     """The next act. Raises FinalError where a person has to decide; nothing was changed then."""
     if now.job_running:
         return Act.ATTACH
+    if now.rewind in (RewindState.RUNNING, RewindState.DONE):
+        return Act.REWIND
     if now.data is not None and _is_standby_of_primary(now, now.data):
         act = _standby(now, now.data)
         if act is not Act.RESEED:
             return act
     elif now.data is not None:
         _refuse_foreign(now, now.data)
+        if _can_rewind(now, now.data):
+            return Act.REWIND
     if now.primary is None:
         raise FinalError(
             "the primary's facts are unknown, so nothing can be copied from it", slug="primary-unknown", step="seed"
@@ -104,6 +113,22 @@ def _standby(now: Situation, data: DataFolder) -> Act:
         if needed < now.primary.oldest_wal:
             return Act.RESEED
     return Act.FOLLOW if data.cut else Act.START
+
+
+def _can_rewind(now: Situation, data: DataFolder) -> bool:
+    """A former primary that a person has given up, of a kind that pg_rewind understands (its manual page)."""
+    primary, control = now.primary, data.control
+    return (
+        now.may_rewind
+        and now.replace
+        and now.rewind is RewindState.NONE
+        and primary is not None
+        and control is not None
+        and control.system_identifier == primary.system_identifier
+        and (control.wal_log_hints or control.checksums)
+        and any(timeline == control.timeline for timeline, _ in primary.forks)
+        and int(now.version) >= REWIND_SINCE
+    )
 
 
 def _copy_is_good(now: Situation, primary: HostFacts) -> bool:

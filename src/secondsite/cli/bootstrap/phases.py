@@ -90,7 +90,7 @@ def _database(now: Situation) -> Sequence[Resource]:
     )
     if now.is_primary:
         let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
-        return [*let_in, *database.primary_resources(now.spec, now.site, facts)]
+        return [*let_in, *database.primary_resources(now.spec, now.site, facts, rewinding=now.replace)]
     return database.standby_resources(now.spec, now.site, facts, replace=now.replace)
 
 

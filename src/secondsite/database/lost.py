@@ -1,0 +1,169 @@
+"""What a former primary has that its successor never received: lost transactions, and the rows they left.
+
+The commits stand in the old timeline's WAL behind the switch point (``pg_waldump``, manual). Their rows are read from
+the old cluster itself, started read-only: a row whose xmin is one of the lost transactions was inserted or changed by
+it. A deleted row leaves nothing to read; its transaction is counted all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from secondsite import process
+from secondsite.clock import Clock, to_text
+from secondsite.converge.write import atomically, sync_directory
+from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.connect import local
+from secondsite.database.lsn import to_text as lsn_text
+from secondsite.errors import FinalError
+
+READ_SECONDS = 600
+TABLE_SECONDS = 3600
+OWN_SCHEMA = "secondsite"  # the heartbeat: lost each second of an outage, and nobody's work
+_COMMIT = re.compile(
+    r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT(?:_PREPARED)? "
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC(?P<rest>.*)"
+)
+_SUBXACTS = re.compile(r"subxacts:((?: \d+)+)")
+_ENDS = (
+    "invalid record length", "could not find a valid record", "could not find file", "out-of-sequence",
+    "unexpected pageaddr", "incorrect resource manager data", "record with incorrect prev-link",
+    "invalid magic number", "could not read from log", "invalid resource manager ID",
+)  # fmt: skip
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence = 'p'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', %s)
+ ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A lost transaction. at: UTC, as the old primary's clock had it. xids: its own and its subtransactions'."""
+
+    lsn: str
+    at: str
+    xids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was written down: number of lost commits and rows, first and last commit's time, and the folder."""
+
+    commits: int
+    rows: int
+    first_at: str | None
+    last_at: str | None
+    folder: Path
+
+
+async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, ...]:
+    """Every commit on ``timeline`` behind the position ``since``, in order; none where no WAL is left there.
+
+    Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL.
+    """
+    wal = cluster.data / "pg_wal"
+    done = await process.run(
+        [
+            cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
+            "--rmgr=Transaction",
+        ],
+        timeout=READ_SECONDS,
+        env={"TZ": "UTC"},
+        user=OWNER if os.geteuid() == 0 else None,
+        check=False,
+    )  # fmt: skip
+    found = parse(done.stdout)
+    if not found and not done.ok and not _is_the_end(done.stderr):
+        raise FinalError(
+            f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
+        )
+    return found
+
+
+def parse(text: str) -> tuple[Commit, ...]:
+    """Pure: from pg_waldump's output."""
+    return tuple(
+        Commit(hit["lsn"], f"{hit['at'].replace(' ', 'T')}Z", (int(hit["xid"]), *_subxacts(hit["rest"])))
+        for hit in map(_COMMIT.match, text.splitlines())
+        if hit
+    )
+
+
+def _subxacts(rest: str) -> tuple[int, ...]:
+    hit = _SUBXACTS.search(rest)
+    return tuple(int(word) for word in hit[1].split()) if hit else ()
+
+
+def _is_the_end(stderr: str) -> bool:
+    """pg_waldump ends with an error where the WAL ends; that is how it says so."""
+    return any(words in stderr for words in _ENDS)
+
+
+def rows(cluster: Cluster, lost: Sequence[Commit]) -> Iterator[dict[str, Any]]:
+    """Each row a lost transaction left, as ``{database, schema, table, lsn, at, row}``; the cluster answers read-only.
+
+    Transaction numbers are compared modulo 2^32, as they stand in the rows. Raises SecondsiteError.
+    """
+    by_xid = {xid % 2**32: commit for commit in lost for xid in commit.xids}
+    if not by_xid:
+        return
+    wanted = list(by_xid)
+    with local(cluster) as connection:
+        databases = connection.execute(
+            "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1"
+        ).fetchall()
+    for (database,) in databases:
+        with local(cluster, database, step="lost rows") as connection:
+            connection.execute(f"SET statement_timeout = '{TABLE_SECONDS}s'")
+            for schema, table in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
+                for xid, row in _of_table(connection, schema, table, wanted):
+                    commit = by_xid[xid]
+                    yield {
+                        "database": database, "schema": schema, "table": table, "lsn": commit.lsn, "at": commit.at,
+                        "row": row,
+                    }  # fmt: skip
+
+
+def _of_table(
+    connection: psycopg.Connection[Any], schema: str, table: str, xids: Sequence[int]
+) -> Iterator[tuple[int, Any]]:
+    query = sql.SQL(
+        "SELECT t.xmin::text::bigint, to_jsonb(t) FROM ONLY {} t WHERE t.xmin::text::bigint = ANY(%s)"
+    ).format(sql.Identifier(schema, table))
+    with connection.cursor() as cursor:
+        yield from cursor.stream(query, (list(xids),))
+
+
+def write(cluster: Cluster, lost: Sequence[Commit], folder: Path, clock: Clock, *, generation: int) -> Kept:
+    """Write commits and rows below ``folder``, readable by root only, durably; what was written. Raises OSError,
+    SecondsiteError."""
+    place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
+    place.mkdir(parents=True, mode=0o700)
+    count = 0
+    with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        for row in rows(cluster, lost):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    kept = Kept(len(lost), count, lost[0].at if lost else None, lost[-1].at if lost else None, place)
+    summary = {
+        "written_at": to_text(clock.now()),
+        "generation": generation,
+        **{key: value for key, value in asdict(kept).items() if key != "folder"},
+        "transactions": [asdict(commit) for commit in lost],
+    }
+    atomically(place / "lost.json", json.dumps(summary, indent=1).encode(), mode=0o600)
+    sync_directory(place)
+    return kept

@@ -1,0 +1,145 @@
+"""A former primary goes back to where the timelines parted, and nothing that only it has is lost unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.database import promote
+from secondsite.database.connect import local
+from secondsite.database.fence import mark_standby
+from secondsite.database.observe import observe
+from secondsite.database.state import Role, Streaming
+from secondsite.events import Note
+from tests.integration.database_clusters import Pair, pair
+
+LOST = ("never", "arrived", "anywhere")
+
+
+@pytest.fixture
+def hosts() -> Iterator[Pair]:
+    with pair() as both:
+        yield both
+
+
+def sql(hosts: Pair, site: str, *statements: str) -> list[Any]:
+    found: list[Any] = []
+    with local(hosts.nodes[site].cluster) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement.encode())
+            found = cursor.fetchall() if cursor.description else []
+    return found
+
+
+def crash(hosts: Pair, site: str) -> None:
+    pid = int((hosts.nodes[site].cluster.data / "postmaster.pid").read_text().splitlines()[0])
+    children = [
+        int(name) for name in (path.name for path in Path("/proc").iterdir()) if name.isdigit() and _parent(name) == pid
+    ]
+    for process in (pid, *children):
+        os.kill(process, signal.SIGKILL)
+    cluster = hosts.nodes[site].cluster
+    for trace in (cluster.data / "postmaster.pid", *cluster.socket_directory.iterdir()):
+        trace.unlink()  # a power cut leaves them too; but there no process has the number that stands in them
+
+
+def _parent(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return -1
+
+
+async def parted(hosts: Pair) -> None:
+    """Bergen has taken over while oslo, cut off, went on accepting orders until it crashed."""
+    await hosts.primary()
+    sql(
+        hosts,
+        "oslo",
+        "CREATE TABLE orders (id serial PRIMARY KEY, what text)",
+        "INSERT INTO orders (what) VALUES ('early')",
+    )
+    await hosts.standby()
+    bergen = hosts.nodes["bergen"].cluster
+    promote.detach(bergen)
+    await promote.drain(bergen, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    for what in LOST:
+        sql(hosts, "oslo", f"INSERT INTO orders (what) VALUES ('{what}')")
+    sql(hosts, "oslo", "BEGIN", "SAVEPOINT s", "UPDATE orders SET what = 'changed' WHERE what = 'early'", "COMMIT")
+    await promote.promote(bergen, timeout_seconds=30)
+    sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('late')")
+    crash(hosts, "oslo")
+
+
+@pytest.mark.parametrize("fenced", [False, True], ids=["as it crashed", "held by its guard"])
+async def test_it_follows_again_and_what_was_lost_is_written_down(hosts: Pair, fenced: bool) -> None:
+    await parted(hosts)
+    oslo = hosts.nodes["oslo"]
+    if fenced:
+        mark_standby(oslo.cluster, "the guard holds this site")
+    await hosts.primary("bergen", rewinding=True)
+    await hosts.standby("oslo", replace=True)
+
+    state = observe(oslo.cluster)
+    assert (state.role, state.streaming) == (Role.STANDBY, Streaming.STREAMING)
+    assert hosts.jobs["oslo"].started == [], [e.text for e in hosts.events if isinstance(e, Note)]
+    await arrived(hosts, "oslo", [("early",), ("late",)])
+
+    (summary,) = oslo.state.glob("lost/*/lost.json")
+    told = json.loads(summary.read_text())
+    rows = [json.loads(line) for line in (summary.with_name("rows.jsonl")).read_text().splitlines()]
+    assert (told["commits"], told["rows"]) == (4, 4)
+    assert sorted(row["row"]["what"] for row in rows) == sorted([*LOST, "changed"])
+    assert all(row["table"] == "orders" and row["at"] for row in rows)
+    assert summary.stat().st_mode & 0o077 == 0
+    notes = [event.text for event in hosts.events if isinstance(event, Note)]
+    assert any("4 transactions" in note and str(summary.parent) in note for note in notes)
+
+    assert sql(hosts, "bergen", "SELECT 1 FROM pg_roles WHERE rolname = 'secondsite_rewind'")
+    await hosts.primary("bergen")
+    assert not sql(hosts, "bergen", "SELECT 1 FROM pg_roles WHERE rolname = 'secondsite_rewind'")
+    assert await hosts.standby("oslo") == ()
+
+
+async def test_a_rewind_that_cannot_be_done_ends_in_a_new_copy(hosts: Pair) -> None:
+    await parted(hosts)
+    await hosts.primary("bergen")  # no role for a rewind: pg_rewind is refused
+    await hosts.standby("oslo", replace=True)
+    assert observe(hosts.nodes["oslo"].cluster).streaming is Streaming.STREAMING
+    assert len(hosts.jobs["oslo"].started) == 1
+    assert list(hosts.nodes["oslo"].cluster.data.parent.glob("main.aside-*")), "the old cluster is moved aside"
+    assert any(isinstance(event, Note) and "cannot be rewound" in event.text for event in hosts.events)
+
+
+async def test_a_rewind_outlives_who_began_it_and_is_finished_by_the_next_run(hosts: Pair) -> None:
+    await parted(hosts)
+    await hosts.primary("bergen", rewinding=True)
+    oslo = hosts.nodes["oslo"]
+    begun = asyncio.create_task(hosts.standby("oslo", replace=True))
+    marks = oslo.cluster.data.parent
+    while not list(marks.glob("*.secondsite-rewind.complete")):
+        assert not begun.done()
+        await asyncio.sleep(0.01)
+    begun.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await begun
+    await oslo.control.stop()
+    await hosts.standby("oslo")  # no flag: the decision was taken
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert hosts.jobs["oslo"].started == []
+    await arrived(hosts, "oslo", [("early",), ("late",)])
+
+
+async def arrived(hosts: Pair, site: str, wanted: list[Any]) -> None:
+    for _ in range(100):
+        if sql(hosts, site, "SELECT what FROM orders ORDER BY id") == wanted:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"{site} has {sql(hosts, site, 'SELECT what FROM orders ORDER BY id')}")
