@@ -100,8 +100,15 @@ def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_hom
     ground: Ground, tmp_path: Path
 ) -> None:
     lab = ground.fresh()
-    lab.lab("power-off", "oslo")
+    lab.lab("link", "cut", "oslo", "bergen")
+    with shopping(lab, tmp_path / "unlucky.jsonl"):
+        time.sleep(2)
+        lab.lab("power-off", "oslo")
+    lab.lab("link", "heal", "oslo", "bergen")
     assert lab.json("bergen", f"{FAILOVER} {ACCEPT}")["outcome"] == "completed"
+    until_buys(lab)
+    missing = lost(lab, tmp_path / "unlucky.jsonl")
+    lost_orders, lost_files = set(missing["orders_lost"]), missing["files_lost"]
     lab.lab("power-on", "oslo")
     wait_for_role(lab, "oslo", ("standby", "stopped"))
 
@@ -127,7 +134,11 @@ def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_hom
     while not lab.json("oslo", "secondsite status --json")["ready"]:
         assert time.monotonic() < deadline, lab.said("oslo", "secondsite status").stdout
         time.sleep(1)
-    assert "aside" in lab.on("oslo", "ls /var/lib/postgresql/15"), "nothing is deleted"
+    rows = map(json.loads, lab.on("oslo", "cat /var/lib/secondsite/database/lost/*/rows.jsonl").splitlines())
+    found_again = {row["row"]["key"] for row in rows if row["table"] == "orders"}
+    assert lost_orders and found_again >= lost_orders, "what bergen never received was written down for a person"
+    kept = lab.on("oslo", "find /var/lib/secondsite/aside -type f")
+    assert lost_files and all(str(name) in kept for name in lost_files)
 
     with shopping(lab, tmp_path / "customer.jsonl"):
         time.sleep(4)

@@ -138,8 +138,8 @@ class Standby:
             )
             emit(
                 Note(
-                    f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary;"
-                    f" the {kept.rows} rows they left are in {kept.folder}",
+                    f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"
+                    f" (heartbeats of our own among them); the {kept.rows} rows they left are in {kept.folder}",
                     self.site,
                     "warning",
                 )

@@ -12,7 +12,7 @@ from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
-from secondsite.files.engine import demote
+from secondsite.files.engine import allow_deletions, demote
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
 from secondsite.spec import FileSet, Spec
@@ -40,7 +40,8 @@ def resources(spec: Spec, site: str, *, demoted: bool = False) -> list[Resource]
 
 @dataclass(frozen=True, slots=True)
 class Demoted:
-    """The folder here is a copy: it pulls."""
+    """The folder here is a copy: it pulls. A person has given its content up by naming the site, so the deletion
+    budget does not hold up the first pull; all that it takes away goes aside."""
 
     fileset: FileSet
     store: Path = STORE
@@ -50,12 +51,15 @@ class Demoted:
         return f"role of the file set {self.fileset.name}"
 
     async def plan(self) -> Change | None:
-        """Whether it still counts as the original."""
-        role = records.load(self.fileset.name, self.store).role
-        return Change("pull again: the other site has the original") if role == SOURCE else None
+        """Whether it still counts as the original, or has never been pulled over."""
+        record = records.load(self.fileset.name, self.store)
+        if record.role != SOURCE and (record.settled or record.allow_deletions):
+            return None
+        return Change("pull again: the other site has the original")
 
     async def apply(self, change: Change, emit: Emit) -> None:
         await demote(self.fileset, self.store)
+        allow_deletions(self.fileset, self.store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Order:
     sessions: Mapping[str, Session]
     emit: Emit
     replace_standby: str | None = None
+    rejoined: bool = False  # the replaced standby streams again: what was opened for it is closed
     seen: dict[str, HostLook] = field(default_factory=dict)
     primary: str = ""
     changes: list[ChangePlanned] = field(default_factory=list)
@@ -86,6 +87,9 @@ class Order:
             await self._one(self.primary, Phase.DATABASE, allowed)
             await self._look((self.primary,))
             await each(self.spec.site_names, lambda site: self._rest(site, allowed))
+            if self.replace_standby is not None:
+                self.rejoined = True
+                await self._one(self.primary, Phase.DATABASE, allowed)
         except SecondsiteError as error:
             raise self._halfway(error) from error
         except ExceptionGroup as group:
@@ -148,7 +152,7 @@ class Order:
             role="primary" if site == self.primary else "standby",
             peer_key=peer.public_key if peer else None,
             primary=database_facts.to_json(primary.database) if primary else None,
-            replace=self.replace_standby is not None,
+            replace=self.replace_standby is not None and not self.rejoined,
         )
 
     async def _look(self, sites: Sequence[str]) -> None:
