@@ -13,18 +13,19 @@ from secondsite.converge.block import with_block
 from secondsite.database import hba, passfile
 from secondsite.database.follow import without_overrides
 from secondsite.database.password import Password, matches
-from secondsite.database.settings import ROLE
+from secondsite.database.settings import REWIND_ROLE, ROLE
 from tests.unit.test_database_settings import spec
 
 DEBIANS = "local all postgres peer\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
-def test_our_role_comes_from_the_peer_only_and_clients_from_their_networks() -> None:
+def test_our_roles_come_from_the_peer_only_and_clients_from_their_networks() -> None:
     rows = [row.split() for row in hba.body(spec(clients=["203.0.113.0/24"]), "10.10.0.2").splitlines()]
     assert rows == [
         ["host", "replication", ROLE, "10.10.0.2/32", "scram-sha-256"],
-        ["local", "all,replication", ROLE, "reject"],
-        ["host", "all,replication", ROLE, "all", "reject"],
+        ["host", "postgres", REWIND_ROLE, "10.10.0.2/32", "scram-sha-256"],
+        ["local", "all,replication", f"{ROLE},{REWIND_ROLE}", "reject"],
+        ["host", "all,replication", f"{ROLE},{REWIND_ROLE}", "all", "reject"],
         ["host", "all", "all", "203.0.113.0/24", "scram-sha-256"],
     ]
 
@@ -63,7 +64,7 @@ def test_a_password_is_compared_with_what_the_server_stores() -> None:
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=40))
 def test_the_password_file_gives_back_what_was_written(secret: str) -> None:
     row = passfile.render("10.10.0.1", 5432, Password(secret))
-    assert row.count("\n") == 1
+    assert [line.split(":")[3] for line in row.split("\n")[:-1]] == [ROLE, REWIND_ROLE]
     with tempfile.NamedTemporaryFile("w+") as file:
         file.write(row)
         file.flush()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from secondsite.database.state import DatabaseState, Role
+from secondsite.database.survey import Survey
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import REMEMBERED, PastRun, together
@@ -35,6 +36,7 @@ class Board:
     last_primary: LastPrimary | None = None
     disk_free_bytes: int | None = None
     healthy: bool | None = None
+    survey: Survey | None = None
     history: tuple[PastRun, ...] = ()
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
@@ -70,6 +72,7 @@ class Board:
             peer_clock_offset=self.peer_clock_offset,
             troubles=tuple(troubles),
             history=self.history[-REMEMBERED:],
+            survey=self.survey,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

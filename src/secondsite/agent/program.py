@@ -87,6 +87,7 @@ class Agent:
             Duty("dns", 1.0, self._records.when_due),
             Duty("history", 30.0, self._history),
             Duty("tunnel", 60.0, self._tunnel),
+            Duty("survey", 60.0, self._survey),
             Duty("listen", 5.0, listening.keep),
         )
 
@@ -109,7 +110,12 @@ class Agent:
 
     async def _look_again(self) -> None:
         """A procedure has changed the world: what is looked at seldom is looked at now."""
-        for name, act in (("dns", self._records.look), ("host", self._host), ("history", self._history)):
+        for name, act in (
+            ("dns", self._records.look),
+            ("host", self._host),
+            ("history", self._history),
+            ("survey", self._survey),
+        ):
             with self._troubles.kept_from(name):
                 await act()
 
@@ -118,6 +124,9 @@ class Agent:
 
     async def _tunnel(self) -> None:
         self.board.tunnel = await self._ports.tunnel(True)
+
+    async def _survey(self) -> None:
+        self.board.survey = await self._ports.survey()
 
     async def _flush(self) -> None:
         await asyncio.to_thread(self._samples.flush, self._clock.now().timestamp())

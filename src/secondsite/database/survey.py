@@ -1,0 +1,134 @@
+"""What changes seldom and costs more than a glance to know: asked once a minute, judged by readiness.
+
+Each site reports about itself, so a standby's answers come from the standby's own libraries, files and clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from secondsite.database.cluster import Cluster
+from secondsite.database.connect import local
+from secondsite.errors import SecondsiteError
+from secondsite.process import run
+
+OPENSSL_SECONDS = 5.0
+# recorded: the collation the indexes were built with; actual: what this host's libraries have (manual 24.2.2)
+_COLLATIONS = """
+SELECT datname, datcollversion, actual FROM pg_database, LATERAL pg_database_collation_actual_version(oid) actual
+ WHERE datcollversion IS DISTINCT FROM actual AND datcollversion IS NOT NULL AND datallowconn ORDER BY 1
+"""
+_EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
+_STATE = """
+SELECT pg_is_in_recovery(),
+       current_setting('server_version_num')::int,
+       current_setting('recovery_min_apply_delay'),
+       CASE WHEN current_setting('ssl') = 'on' THEN current_setting('ssl_cert_file') END,
+       current_setting('data_directory'),
+       (SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+       (SELECT array_agg(gid ORDER BY prepared) FROM pg_prepared_xacts
+         WHERE prepared < clock_timestamp() - interval '1 minute'),
+       (SELECT CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity')
+                    THEN extract(epoch FROM last_failed_time)::float8 END FROM pg_stat_archiver),
+       CASE WHEN current_setting('archive_mode') <> 'off'
+            THEN (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') ELSE 0 END,
+       (SELECT json_agg(json_build_array(rolname, extract(epoch FROM rolvaliduntil)::float8) ORDER BY rolvaliduntil)
+          FROM pg_roles WHERE rolcanlogin AND rolvaliduntil < clock_timestamp() + interval '30 days')
+"""
+# Before 17 no logical slot survives a promotion; since then those do that are marked and synchronised (manual 49.2.3).
+_LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary{} ORDER BY 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A password or a certificate that ends within the next 30 days, or has ended. at: unix seconds."""
+
+    what: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One cluster, at ``taken_at`` (unix seconds). Empty and zero mean that nothing is wrong there.
+
+    collations: databases whose indexes were built with other collation rules than this host has, with both versions.
+    extensions: "database: extension" that this host has no files for. apply_delay: recovery_min_apply_delay as
+    PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
+    archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical_slots: those
+    that a promotion of the standby would lose.
+    """
+
+    taken_at: float
+    collations: tuple[tuple[str, str, str | None], ...] = ()
+    extensions: tuple[str, ...] = ()
+    apply_delay: str = "0"
+    transaction_seconds: float = 0.0
+    prepared: tuple[str, ...] = ()
+    archive_failed_at: float | None = None
+    archive_waiting: int = 0
+    expiries: tuple[Expiry, ...] = ()
+    logical_slots: tuple[str, ...] = ()
+    inodes_free: int | None = None
+    inodes_total: int | None = None
+
+
+async def survey(cluster: Cluster, now: float) -> Survey | None:
+    """The cluster now; None where it does not answer (which ``observe`` tells already)."""
+    try:
+        found, certificate = await asyncio.to_thread(_ask, cluster, now)
+    except SecondsiteError:
+        return None
+    ends = await _certificate_ends(certificate) if certificate is not None else None
+    if ends is not None and ends.at < now + 30 * 86400:
+        found["expiries"] = (*found["expiries"], ends)
+    return Survey(taken_at=now, **found)
+
+
+def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
+    with local(cluster, step="survey") as connection:
+        row = connection.execute(_STATE).fetchone()
+        assert row is not None
+        standby, version, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
+        collations = connection.execute(_COLLATIONS).fetchall() if version >= 150000 else []
+        slots = [] if standby else connection.execute(_logical(version)).fetchall()
+        databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
+    disk = os.statvfs(data)
+    return {
+        "collations": tuple((name, recorded, actual) for name, recorded, actual in collations),
+        "extensions": tuple(text for database in databases for text in _missing_extensions(cluster, database)),
+        "apply_delay": delay,
+        "transaction_seconds": max(0.0, oldest or 0.0),
+        "prepared": tuple(prepared or ()),
+        "archive_failed_at": failed_at,
+        "archive_waiting": waiting,
+        "expiries": tuple(Expiry(f"the password of role {name}", at) for name, at in roles or ()),
+        "logical_slots": tuple(name for (name,) in slots),
+        "inodes_free": disk.f_favail if disk.f_files else None,
+        "inodes_total": disk.f_files or None,
+    }, Path(data) / certificate if certificate else None
+
+
+def _logical(version: int) -> bytes:
+    return _LOGICAL.format(" AND NOT failover" if version >= 170000 else "").encode()
+
+
+def _missing_extensions(cluster: Cluster, database: str) -> list[str]:
+    with local(cluster, database, step="survey") as connection:
+        return [f"{database}: {name}" for (name,) in connection.execute(_EXTENSIONS)]
+
+
+async def _certificate_ends(path: Path) -> Expiry | None:
+    """When the server's certificate ends, as openssl says; None where that cannot be told."""
+    try:
+        done = await run(["openssl", "x509", "-enddate", "-noout", "-in", str(path)], timeout=OPENSSL_SECONDS)
+        text = done.stdout.strip().removeprefix("notAfter=")
+        at = datetime.strptime(text, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC).timestamp()
+    except (SecondsiteError, ValueError):
+        return None
+    return Expiry(f"the certificate {path}", at)

@@ -1,0 +1,118 @@
+"""Each answer of the survey is proven by breaking exactly that on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import secondsite.database.survey as module
+from secondsite import process
+from secondsite.database.connect import connect, local
+from secondsite.database.survey import Survey, survey
+from tests.integration.database_clusters import Pair, pair
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Pair]:
+    with pair() as both:
+        yield both
+
+
+async def seen(hosts: Pair) -> Survey:
+    found = await survey(hosts.nodes["oslo"].cluster, time.time())
+    assert found is not None
+    return found
+
+
+def sql(hosts: Pair, *statements: str) -> None:
+    with local(hosts.nodes["oslo"].cluster) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+async def test_a_healthy_server_gives_nothing_to_find(hosts: Pair) -> None:
+    found = await seen(hosts)
+    for what in (found.collations, found.extensions, found.prepared, found.expiries, found.logical_slots):
+        assert what == ()
+    assert found.archive_failed_at is None and found.archive_waiting == 0 and found.apply_delay in ("0", "0ms")
+    assert found.inodes_free is None or found.inodes_free > 0
+
+
+async def test_a_server_that_is_down_gives_no_survey(hosts: Pair) -> None:
+    assert await survey(hosts.nodes["bergen"].cluster, time.time()) is None
+
+
+async def test_indexes_built_with_other_collation_rules(hosts: Pair) -> None:
+    sql(hosts, "CREATE DATABASE moved LOCALE 'C.UTF-8' TEMPLATE template0")
+    sql(hosts, "UPDATE pg_database SET datcollversion = '2.28' WHERE datname = 'moved'")
+    (found,) = (await seen(hosts)).collations
+    assert found[:2] == ("moved", "2.28") and found[2] != "2.28"
+    sql(hosts, "DROP DATABASE moved")
+
+
+async def test_an_extension_whose_files_are_not_on_this_host(hosts: Pair) -> None:
+    sql(hosts, "CREATE EXTENSION pg_trgm", "UPDATE pg_extension SET extname = 'postgis' WHERE extname = 'pg_trgm'")
+    assert (await seen(hosts)).extensions == ("postgres: postgis",)
+    sql(hosts, "UPDATE pg_extension SET extname = 'pg_trgm' WHERE extname = 'postgis'", "DROP EXTENSION pg_trgm")
+
+
+async def test_a_transaction_that_stays_open(hosts: Pair) -> None:
+    other = connect(hosts.nodes["oslo"].cluster)
+    with other.transaction():
+        other.execute("SELECT 1")
+        await asyncio.sleep(1.1)
+        assert 1 < (await seen(hosts)).transaction_seconds < 10
+    other.close()
+    assert (await seen(hosts)).transaction_seconds == 0
+
+
+async def test_a_login_that_ends_soon(hosts: Pair) -> None:
+    sql(hosts, "CREATE ROLE clerk LOGIN VALID UNTIL 'tomorrow'", "CREATE ROLE chief LOGIN VALID UNTIL '2099-01-01'")
+    (found,) = (await seen(hosts)).expiries
+    assert found.what == "the password of role clerk" and found.at > time.time() - 1
+    sql(hosts, "DROP ROLE clerk", "DROP ROLE chief")
+
+
+async def test_prepared_transactions_archiving_logical_slots_and_a_certificate(
+    hosts: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oslo = hosts.nodes["oslo"]
+    data = oslo.cluster.data
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=oslo"]
+    await process.run([*made, "-keyout", str(data / "server.key"), "-out", str(data / "server.crt")], timeout=30)
+    for name in ("server.key", "server.crt"):
+        _give_to_postgres(data / name)
+    with (oslo.cluster.config / "postgresql.conf").open("a") as more:
+        more.write("max_prepared_transactions = 5\narchive_mode = on\narchive_command = 'false'\nwal_level = logical\n")
+        more.write("ssl = on\n")
+    await oslo.control.restart()
+    sql(hosts, "CREATE TABLE paid (id int)", "SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')")
+    with contextlib.closing(connect(oslo.cluster)) as own:
+        for statement in ("BEGIN", "INSERT INTO paid VALUES (1)", "PREPARE TRANSACTION 'pay-1'"):
+            own.execute(statement)
+    assert (await seen(hosts)).prepared == (), "one that is a second old is none that was forgotten"
+    sql(hosts, "SELECT pg_switch_wal()")
+    deadline = time.monotonic() + 30
+    while (await seen(hosts)).archive_failed_at is None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    found = await seen(hosts)
+    assert found.archive_waiting >= 1
+    assert found.logical_slots == ("cdc",)
+    monkeypatch.setattr(module, "_STATE", module._STATE.replace("interval '1 minute'", "interval '0'"))
+    assert (await seen(hosts)).prepared == ("pay-1",)
+    (ends,) = found.expiries
+    assert ends.what.endswith("server.crt") and ends.at == pytest.approx(time.time() + 9 * 86400, abs=120)
+
+
+def _give_to_postgres(path: Path) -> None:
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(path, "postgres", "postgres")
