@@ -24,7 +24,7 @@ from secondsite.agent.ports import Places, Ports
 from secondsite.agent.program import Agent
 from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
-from secondsite.database.survey import survey
+from secondsite.database.condition import condition
 from secondsite.dns.state import RecordState
 from secondsite.events import Emit, Note, Result
 from secondsite.files.state import FileSetState
@@ -207,7 +207,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         dns=dns,
         units=units,
         healthy=healthy,
-        survey=lambda: survey(cluster, time.time()),
+        condition=lambda: condition(cluster, time.time()),
         files=NoFiles(),
         history=lambda: (),
         ask_guard_again=nothing,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from secondsite.database.condition import Condition, Expiry
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
-from secondsite.database.survey import Expiry, Survey
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
@@ -86,17 +86,21 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("standby-settings", "bergen", lambda: on_standby(settings=(("max_connections", "50"),))),
     ("rewindable", "oslo", lambda: on_primary(settings=(("wal_log_hints", "off"), ("data_checksums", "off")))),
     ("commit-mode", "oslo", lambda: on_primary(settings=(("synchronous_standby_names", "bergen"),))),
-    ("collations", "bergen", lambda: bergen(survey=Survey(NOW, collations=(("shop", "2.36", "2.41"),)))),
-    ("extensions", "bergen", lambda: bergen(survey=Survey(NOW, extensions=("shop: postgis",)))),
-    ("replay-delayed", "bergen", lambda: bergen(survey=Survey(NOW, apply_delay="1h"))),
-    ("long-transactions", "oslo", lambda: oslo(survey=Survey(NOW, transaction_seconds=3600.0))),
-    ("prepared-transactions", "oslo", lambda: oslo(survey=Survey(NOW, prepared=("pay-1",)))),
-    ("archiver", "oslo", lambda: oslo(survey=Survey(NOW, archive_failed_at=NOW - 60))),
-    ("archiver", "oslo", lambda: oslo(survey=Survey(NOW, archive_waiting=50))),
-    ("logical-slots", "oslo", lambda: oslo(survey=Survey(NOW, logical_slots=("cdc",)))),
-    ("expiry", "bergen", lambda: bergen(survey=Survey(NOW, expiries=(Expiry("the certificate x", NOW),)))),
-    ("expiry", "oslo", lambda: oslo(survey=Survey(NOW, expiries=(Expiry("the password of role shop", NOW - 9),)))),
-    ("inodes", "oslo", lambda: oslo(survey=Survey(NOW, inodes_free=9, inodes_total=10**6))),
+    ("collations", "bergen", lambda: bergen(condition=Condition(NOW, collations=(("shop", "2.36", "2.41"),)))),
+    ("extensions", "bergen", lambda: bergen(condition=Condition(NOW, extensions=("shop: postgis",)))),
+    ("replay-delayed", "bergen", lambda: bergen(condition=Condition(NOW, apply_delay="1h"))),
+    ("long-transactions", "oslo", lambda: oslo(condition=Condition(NOW, transaction_seconds=3600.0))),
+    ("prepared-transactions", "oslo", lambda: oslo(condition=Condition(NOW, prepared=("pay-1",)))),
+    ("archiver", "oslo", lambda: oslo(condition=Condition(NOW, archive_failed_at=NOW - 60))),
+    ("archiver", "oslo", lambda: oslo(condition=Condition(NOW, archive_waiting=50))),
+    ("logical-slots", "oslo", lambda: oslo(condition=Condition(NOW, logical_slots=("cdc",)))),
+    ("expiry", "bergen", lambda: bergen(condition=Condition(NOW, expiries=(Expiry("the certificate x", NOW),)))),
+    (
+        "expiry",
+        "oslo",
+        lambda: oslo(condition=Condition(NOW, expiries=(Expiry("the password of role shop", NOW - 9),))),
+    ),
+    ("inodes", "oslo", lambda: oslo(condition=Condition(NOW, inodes_free=9, inodes_total=10**6))),
     ("slot", "oslo", lambda: on_primary(slots=())),
     ("slot", "oslo", lambda: slot(active=False)),
     ("slot-lost", "oslo", lambda: slot(wal_status="lost")),

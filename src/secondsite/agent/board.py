@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from secondsite.database.condition import Condition
 from secondsite.database.state import DatabaseState, Role
-from secondsite.database.survey import Survey
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import REMEMBERED, PastRun, together
@@ -36,7 +36,7 @@ class Board:
     last_primary: LastPrimary | None = None
     disk_free_bytes: int | None = None
     healthy: bool | None = None
-    survey: Survey | None = None
+    condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
@@ -72,7 +72,7 @@ class Board:
             peer_clock_offset=self.peer_clock_offset,
             troubles=tuple(troubles),
             history=self.history[-REMEMBERED:],
-            survey=self.survey,
+            condition=self.condition,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

@@ -18,7 +18,7 @@ from secondsite.agent.program import Agent
 from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
-from secondsite.database.survey import survey
+from secondsite.database.condition import condition
 from secondsite.dns.state import RecordState
 from secondsite.files.keeper import Keeper
 from secondsite.recovery import admit
@@ -68,7 +68,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         database=LocalDatabase(cluster, site),
         tunnel=_tunnel(spec, site),
         dns=_dns(spec),
-        survey=lambda: survey(cluster, clock.now().timestamp()),
+        condition=lambda: condition(cluster, clock.now().timestamp()),
         units=Units(spec.service.units).look,
         healthy=_healthy(spec),
         files=Keeper(spec, site, clock=clock),

@@ -18,8 +18,8 @@ from secondsite.agent.seen import views_document
 from secondsite.agent.units import look_at
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
+from secondsite.database.condition import condition
 from secondsite.database.state import DatabaseState
-from secondsite.database.survey import survey
 from secondsite.dns.state import RecordState
 from secondsite.errors import SecondsiteError
 from secondsite.files import store
@@ -40,9 +40,9 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     database, peer = LocalDatabase(cluster, site), PeerWatch(spec, site, clock)
     try:
-        looked, wire, units, records, surveyed, _ = await asyncio.gather(
+        looked, wire, units, records, conditions, _ = await asyncio.gather(
             database.look(), tunnel.observe(spec, site, probe=False), _units(spec), _dns(spec, clock),
-            survey(cluster, clock.now().timestamp()), peer.poll(),
+            condition(cluster, clock.now().timestamp()), peer.poll(),
         )  # fmt: skip
     finally:
         await database.close()
@@ -68,7 +68,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         healthy=await answers(spec.service.health) if looked.writable and spec.service.health else None,
         peer_clock_offset=peer.clock_offset,
         history=past_runs(paths.JOURNAL)[-REMEMBERED:],
-        survey=surveyed,
+        condition=conditions,
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())

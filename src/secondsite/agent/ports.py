@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from secondsite.agent.database import Database
 from secondsite.agent.procedures import ProcedureRunner
 from secondsite.agent.selffence import Fencer
-from secondsite.database.survey import Survey
+from secondsite.database.condition import Condition
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import PastRun
@@ -54,7 +54,7 @@ class Ports:
     dns: Callable[[], Awaitable[tuple[RecordState, ...]]]
     units: Callable[[], Awaitable[tuple[UnitState, ...]]]
     healthy: Callable[[], Awaitable[bool | None]]
-    survey: Callable[[], Awaitable[Survey | None]]
+    condition: Callable[[], Awaitable[Condition | None]]
     files: Files
     history: Callable[[], tuple[PastRun, ...]]
     ask_guard_again: Callable[[], Awaitable[None]]

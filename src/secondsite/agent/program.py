@@ -87,7 +87,7 @@ class Agent:
             Duty("dns", 1.0, self._records.when_due),
             Duty("history", 30.0, self._history),
             Duty("tunnel", 60.0, self._tunnel),
-            Duty("survey", 60.0, self._survey),
+            Duty("condition", 60.0, self._condition),
             Duty("listen", 5.0, listening.keep),
         )
 
@@ -114,7 +114,7 @@ class Agent:
             ("dns", self._records.look),
             ("host", self._host),
             ("history", self._history),
-            ("survey", self._survey),
+            ("condition", self._condition),
         ):
             with self._troubles.kept_from(name):
                 await act()
@@ -125,8 +125,8 @@ class Agent:
     async def _tunnel(self) -> None:
         self.board.tunnel = await self._ports.tunnel(True)
 
-    async def _survey(self) -> None:
-        self.board.survey = await self._ports.survey()
+    async def _condition(self) -> None:
+        self.board.condition = await self._ports.condition()
 
     async def _flush(self) -> None:
         await asyncio.to_thread(self._samples.flush, self._clock.now().timestamp())

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from secondsite.database.condition import Condition
 from secondsite.database.state import DatabaseState
-from secondsite.database.survey import Survey
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import PastRun
@@ -81,7 +81,7 @@ class SiteState:
     peer_clock_offset: float | None = None  # the peer's clock minus this one, seconds; None before the first answer
     troubles: tuple[Trouble, ...] = ()  # duties of the agent that fail now
     history: tuple[PastRun, ...] = ()  # the last recoveries that this host's journals prove
-    survey: Survey | None = None  # None before the first, and where the cluster does not answer
+    condition: Condition | None = None  # None before the first, and where the cluster does not answer
 
 
 @dataclass(frozen=True, slots=True)

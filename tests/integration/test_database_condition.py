@@ -1,4 +1,4 @@
-"""Each answer of the survey is proven by breaking exactly that on a real server."""
+"""Each answer of the condition is proven by breaking exactly that on a real server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import secondsite.database.survey as module
+import secondsite.database.condition as module
 from secondsite import process
+from secondsite.database.condition import Condition, condition
 from secondsite.database.connect import connect, local
-from secondsite.database.survey import Survey, survey
 from tests.integration.database_clusters import Pair, pair
 
 
@@ -25,8 +25,8 @@ def hosts() -> Iterator[Pair]:
         yield both
 
 
-async def seen(hosts: Pair) -> Survey:
-    found = await survey(hosts.nodes["oslo"].cluster, time.time())
+async def seen(hosts: Pair) -> Condition:
+    found = await condition(hosts.nodes["oslo"].cluster, time.time())
     assert found is not None
     return found
 
@@ -45,8 +45,8 @@ async def test_a_healthy_server_gives_nothing_to_find(hosts: Pair) -> None:
     assert found.inodes_free is None or found.inodes_free > 0
 
 
-async def test_a_server_that_is_down_gives_no_survey(hosts: Pair) -> None:
-    assert await survey(hosts.nodes["bergen"].cluster, time.time()) is None
+async def test_a_server_that_is_down_gives_no_condition(hosts: Pair) -> None:
+    assert await condition(hosts.nodes["bergen"].cluster, time.time()) is None
 
 
 async def test_indexes_built_with_other_collation_rules(hosts: Pair) -> None:

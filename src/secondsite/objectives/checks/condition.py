@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from secondsite.database.survey import Survey
+from secondsite.database.condition import Condition
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
@@ -15,17 +15,17 @@ _MANY_WAITING = 10  # WAL files, of 16 MB each by default
 _FEW_INODES = 0.05
 
 
-def _surveys(judged: Judged) -> Iterator[tuple[SiteState, Survey]]:
+def _conditions(judged: Judged) -> Iterator[tuple[SiteState, Condition]]:
     for state in judged.situation.here:
-        if state.survey is not None:
-            yield state, state.survey
+        if state.condition is not None:
+            yield state, state.condition
 
 
 @registry.check("collations", Severity.CRITICAL, "Do the indexes fit the sorting rules of each host?")
 def collations(judged: Judged) -> Iterator[Problem]:
     """Another glibc or ICU sorts otherwise: an index built with other rules misses rows (PostgreSQL manual 24.2.2)."""
-    for state, survey in _surveys(judged):
-        for database, recorded, actual in survey.collations:
+    for state, condition in _conditions(judged):
+        for database, recorded, actual in condition.collations:
             yield Problem(
                 state.site,
                 f"database {database} was built with collation version {recorded}, this host has {actual or 'none'}",
@@ -36,8 +36,8 @@ def collations(judged: Judged) -> Iterator[Problem]:
 @registry.check("extensions", Severity.CRITICAL, "Has each host the extensions that the databases use?")
 def extensions(judged: Judged) -> Iterator[Problem]:
     """The standby has the catalog's word for it only: their libraries come from packages of its own."""
-    for state, survey in _surveys(judged):
-        for missing in survey.extensions:
+    for state, condition in _conditions(judged):
+        for missing in condition.extensions:
             yield Problem(
                 state.site,
                 f"no files for the extension of {missing}",
@@ -48,11 +48,11 @@ def extensions(judged: Judged) -> Iterator[Problem]:
 @registry.check("replay-delayed", Severity.WARNING, "Does the standby replay without a delay?", Needs.STANDBY)
 def replay_delayed(judged: Judged) -> Iterator[Problem]:
     """recovery_min_apply_delay: a promotion has to replay all that waits, mistakes included."""
-    for state, survey in _surveys(judged):
-        if not state.database.writable and survey.apply_delay not in ("0", "0ms"):
+    for state, condition in _conditions(judged):
+        if not state.database.writable and condition.apply_delay not in ("0", "0ms"):
             yield Problem(
                 state.site,
-                f"replay is delayed by {survey.apply_delay}, which a promotion has to catch up",
+                f"replay is delayed by {condition.apply_delay}, which a promotion has to catch up",
                 "set recovery_min_apply_delay = 0 and reload, if this is the standby that is to take over",
             )
 
@@ -60,11 +60,11 @@ def replay_delayed(judged: Judged) -> Iterator[Problem]:
 @registry.check("long-transactions", Severity.WARNING, "Is no transaction open for long?")
 def long_transactions(judged: Judged) -> Iterator[Problem]:
     """At the primary a planned move ends it; at the standby it can hold up replay."""
-    for state, survey in _surveys(judged):
-        if survey.transaction_seconds > _LONG_SECONDS:
+    for state, condition in _conditions(judged):
+        if condition.transaction_seconds > _LONG_SECONDS:
             yield Problem(
                 state.site,
-                f"a transaction has been open for {survey.transaction_seconds / 60:.0f} min",
+                f"a transaction has been open for {condition.transaction_seconds / 60:.0f} min",
                 "SELECT pid, usename, query FROM pg_stat_activity ORDER BY xact_start shows whose it is",
             )
 
@@ -72,12 +72,12 @@ def long_transactions(judged: Judged) -> Iterator[Problem]:
 @registry.check("prepared-transactions", Severity.WARNING, "Is no prepared transaction forgotten?", Needs.PRIMARY)
 def prepared_transactions(judged: Judged) -> Iterator[Problem]:
     """It survives a promotion with its locks, and nobody may be left to end it (manual, PREPARE TRANSACTION)."""
-    for state, survey in _surveys(judged):
-        if state.database.writable and survey.prepared:
-            shown = ", ".join(survey.prepared[:3])
+    for state, condition in _conditions(judged):
+        if state.database.writable and condition.prepared:
+            shown = ", ".join(condition.prepared[:3])
             yield Problem(
                 state.site,
-                f"{len(survey.prepared)} prepared transactions are older than a minute: {shown}",
+                f"{len(condition.prepared)} prepared transactions are older than a minute: {shown}",
                 "COMMIT PREPARED or ROLLBACK PREPARED them",
             )
 
@@ -85,26 +85,28 @@ def prepared_transactions(judged: Judged) -> Iterator[Problem]:
 @registry.check("archiver", Severity.WARNING, "Does WAL archiving keep up?")
 def archiver(judged: Judged) -> Iterator[Problem]:
     """Where archive_mode is on: what is not archived fills the disk, and a shutdown waits for it."""
-    for state, survey in _surveys(judged):
-        if survey.archive_failed_at is not None:
-            since = datetime.fromtimestamp(survey.archive_failed_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    for state, condition in _conditions(judged):
+        if condition.archive_failed_at is not None:
+            since = datetime.fromtimestamp(condition.archive_failed_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
             yield Problem(
                 state.site, f"WAL archiving fails, last at {since}", "see the server's log, and archive_command"
             )
-        elif survey.archive_waiting > _MANY_WAITING:
+        elif condition.archive_waiting > _MANY_WAITING:
             yield Problem(
-                state.site, f"{survey.archive_waiting} WAL files wait to be archived", "is the archive slow, or full?"
+                state.site,
+                f"{condition.archive_waiting} WAL files wait to be archived",
+                "is the archive slow, or full?",
             )
 
 
 @registry.check("logical-slots", Severity.WARNING, "Would every logical slot survive a promotion?", Needs.PRIMARY)
 def logical_slots(judged: Judged) -> Iterator[Problem]:
     """Before PostgreSQL 17 none does; since then those created with failover = true (manual 49.2.3)."""
-    for state, survey in _surveys(judged):
-        if survey.logical_slots:
+    for state, condition in _conditions(judged):
+        if condition.logical_slots:
             yield Problem(
                 state.site,
-                f"a promotion loses the logical slots {', '.join(survey.logical_slots)}",
+                f"a promotion loses the logical slots {', '.join(condition.logical_slots)}",
                 "their subscribers are set up anew after it; from 17 on: failover = true and sync_replication_slots",
             )
 
@@ -112,10 +114,10 @@ def logical_slots(judged: Judged) -> Iterator[Problem]:
 @registry.check("expiry", Severity.WARNING, "Will every password and certificate outlive the next weeks?")
 def expiry(judged: Judged) -> Iterator[Problem]:
     """A login that has expired fails after a promotion as before it, and nobody expects it then."""
-    for state, survey in _surveys(judged):
-        if not state.database.writable and any(ends.what.startswith("the password") for ends in survey.expiries):
+    for state, condition in _conditions(judged):
+        if not state.database.writable and any(ends.what.startswith("the password") for ends in condition.expiries):
             continue  # roles are the primary's; the standby only repeats them
-        for ends in survey.expiries:
+        for ends in condition.expiries:
             when = datetime.fromtimestamp(ends.at, UTC).strftime("%Y-%m-%d")
             over = ends.at < state.taken_at
             yield Problem(state.site, f"{ends.what} {'ended' if over else 'ends'} on {when}", "renew it in time")
@@ -124,8 +126,8 @@ def expiry(judged: Judged) -> Iterator[Problem]:
 @registry.check("inodes", Severity.WARNING, "Is there room for more files?")
 def inodes(judged: Judged) -> Iterator[Problem]:
     """A file system can run out of inodes long before it is full."""
-    for state, survey in _surveys(judged):
-        free, total = survey.inodes_free, survey.inodes_total
+    for state, condition in _conditions(judged):
+        free, total = condition.inodes_free, condition.inodes_total
         if free is not None and total and free / total < _FEW_INODES:
             yield Problem(
                 state.site, f"{free:,} of {total:,} inodes are left on the disk", "find what keeps so many small files"

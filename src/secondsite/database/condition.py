@@ -54,7 +54,7 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Condition:
     """One cluster, at ``taken_at`` (unix seconds). Empty and zero mean that nothing is wrong there.
 
     collations: databases whose indexes were built with other collation rules than this host has, with both versions.
@@ -78,7 +78,7 @@ class Survey:
     inodes_total: int | None = None
 
 
-async def survey(cluster: Cluster, now: float) -> Survey | None:
+async def condition(cluster: Cluster, now: float) -> Condition | None:
     """The cluster now; None where it does not answer (which ``observe`` tells already)."""
     try:
         found, certificate = await asyncio.to_thread(_ask, cluster, now)
@@ -87,11 +87,11 @@ async def survey(cluster: Cluster, now: float) -> Survey | None:
     ends = await _certificate_ends(certificate) if certificate is not None else None
     if ends is not None and ends.at < now + 30 * 86400:
         found["expiries"] = (*found["expiries"], ends)
-    return Survey(taken_at=now, **found)
+    return Condition(taken_at=now, **found)
 
 
 def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
-    with local(cluster, step="survey") as connection:
+    with local(cluster, step="condition") as connection:
         row = connection.execute(_STATE).fetchone()
         assert row is not None
         standby, version, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
@@ -119,7 +119,7 @@ def _logical(version: int) -> bytes:
 
 
 def _missing_extensions(cluster: Cluster, database: str) -> list[str]:
-    with local(cluster, database, step="survey") as connection:
+    with local(cluster, database, step="condition") as connection:
         return [f"{database}: {name}" for (name,) in connection.execute(_EXTENSIONS)]
 
 
