@@ -12,7 +12,7 @@ from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
-from secondsite.files.engine import allow_deletions, demote
+from secondsite.files.engine import give_up
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
 from secondsite.spec import FileSet, Spec
@@ -58,8 +58,7 @@ class Demoted:
         return Change("pull again: the other site has the original")
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        await demote(self.fileset, self.store)
-        allow_deletions(self.fileset, self.store)
+        await give_up(self.fileset, self.store)
 
 
 @dataclass(frozen=True, slots=True)

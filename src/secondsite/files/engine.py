@@ -109,6 +109,16 @@ async def demote(fileset: FileSet, store: Path = STORE) -> None:
     await engine_for(fileset, store).demote()
 
 
+async def give_up(fileset: FileSet, store: Path = STORE) -> None:
+    """A person has named this site as the one whose data is given up: the next pull takes away whatever the source has
+    not, however much it is; all of it goes aside. Raises RetryableError (``files-busy``)."""
+    name = fileset.name
+    async with locked(name, seconds=LOCK_SECONDS, store=store):
+        record = records.load(name, store)
+        given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
+        records.save(name, replace(given, allow_deletions=True), store)
+
+
 async def allow_deletions(fileset: FileSet, store: Path = STORE) -> int:
     """A person has looked: the next pull may delete what the budget has held back, once; how many that are.
 
