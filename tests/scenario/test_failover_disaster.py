@@ -137,6 +137,8 @@ def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_hom
     rows = map(json.loads, lab.on("oslo", "cat /var/lib/secondsite/database/lost/*/rows.jsonl").splitlines())
     found_again = {row["row"]["key"] for row in rows if row["table"] == "orders"}
     assert lost_orders and found_again >= lost_orders, "what bergen never received was written down for a person"
+    told = subprocess.run(lab.operator("report", "--lost-rows"), check=True, capture_output=True, text=True, timeout=60)
+    assert "public.orders" in told.stdout, told.stdout
     kept = lab.on("oslo", "find /var/lib/secondsite/aside -type f")
     assert lost_files and all(str(name) in kept for name in lost_files)
 

@@ -50,6 +50,44 @@ def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made.path
 
 
+LOST = {
+    "written_at": "2026-11-22T04:00:00.000000Z", "generation": 1, "commits": 3, "rows": 1,
+    "first_at": "2026-11-22T03:11:58Z", "last_at": "2026-11-22T03:12:00Z", "transactions": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site on which a former primary was taken back."""
+    monkeypatch.setattr(paths, "LOST", tmp_path / "database" / "lost")
+    monkeypatch.setattr(paths, "SITE", tmp_path / "site")
+    paths.SITE.write_text("oslo\n")
+    folder = paths.LOST / "20261122T040000Z"
+    folder.mkdir(parents=True)
+    (folder / "lost.json").write_text(json.dumps(LOST))
+    row = {"database": "shop", "schema": "public", "table": "orders", "lsn": "0/3", "at": "x", "row": {"item": "sko"}}
+    (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (paths.LOST / "20261122T050000Z").mkdir()  # being written
+    return folder
+
+
+def test_lost_work_is_told_and_its_rows_are_written_for_a_person(
+    lost: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--lost-rows"]) == 0
+    told = capsys.readouterr().out
+    assert "3 transactions from 2026-11-22T03:11:58Z" in told and "1 rows in shop.public.orders" in told
+    assert str(lost) in told
+    file = tmp_path / "rows.jsonl"
+    assert main(["report", "--lost-rows", "--output", str(file)]) == 0
+    (row,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (row["site"], row["row"]) == ("oslo", {"item": "sko"}) and file.stat().st_mode & 0o077 == 0
+    assert main(["report", "--lost-rows", "--output", str(file)]) == 2
+    assert main(["report", "--lost-rows", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["lost"]
+    assert record["site"] == "oslo" and len(record["lost_rows"]) == record["rows"] == 1
+
+
 def test_reports_are_listed_newest_first(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report"]) == 0
     first, second = capsys.readouterr().out.splitlines()

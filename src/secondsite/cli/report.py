@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from secondsite.cli.options import Config, Json
 from secondsite.spec import paths
@@ -18,10 +21,14 @@ def run(
     *,
     html: Path | None = None,
     output: Path | None = None,
+    lost_rows: Annotated[bool, Parameter(negative="")] = False,
     config: Config = None,
     json: Json = False,
 ) -> int:
     """List the reports here, or show one and check that nothing of it was changed.
+
+    With ``--lost-rows`` it tells what a failover has lost, once the old primary was taken back: the transactions, and
+    the rows they left, so that a person can enter them again. They hold users' data.
 
     A report is kept where the game day was held, so run it there. With ``--config`` only reports of that file's
     service are meant.
@@ -39,8 +46,13 @@ def run(
     html
         Write the page to this file, made anew from report.json.
     output
-        Copy report, page and evidence to this folder, which must not exist or be empty.
+        Copy report, page and evidence to this folder, which must not exist or be empty. With lost rows: the file to
+        write them to.
+    lost_rows
+        Show the work that was lost instead of reports.
     """
+    if lost_rows:
+        return _lost(config, output, as_json=json)
     from secondsite.cli.render import emit_json
     from secondsite.cli.views.gameday import show
     from secondsite.cli.views.reports import listing
@@ -66,6 +78,20 @@ def run(
         print(f"  report  {folder / 'report.html'}")
     _tell(problems)
     return Exit.OBJECTIVE_MISSED if problems else Exit.OK
+
+
+def _lost(config: Path | None, output: Path | None, *, as_json: bool) -> int:
+    from secondsite.cli import lost
+    from secondsite.cli.render import emit_json
+
+    records = lost.found(config)
+    if output is not None:
+        print(f"{lost.write(records, output)} rows written to {output}", file=sys.stderr)
+    if as_json:
+        emit_json({"lost": records})
+    elif output is None:
+        print("\n".join(lost.lines(records)))
+    return 0
 
 
 def folders() -> list[Path]:
@@ -136,7 +162,5 @@ def _hand_out(document: dict[str, Any], folder: Path, html: Path | None, output:
 
 
 def _tell(problems: list[str]) -> None:
-    import sys
-
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)

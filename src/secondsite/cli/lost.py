@@ -1,0 +1,99 @@
+"""Work that was lost in a failover and found again on the old primary: read here, or fetched from both hosts by SSH."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from secondsite.cli.this_host import site_here
+from secondsite.errors import FinalError, SecondsiteError, UsageError
+from secondsite.spec import Spec, paths
+
+FETCH_SECONDS = 600.0
+STEP = "fetch the lost work"
+COMMAND = f"exec {shlex.quote(str(paths.COMMAND))} report --lost-rows --json"
+
+
+def found(config: Path | None) -> list[dict[str, Any]]:
+    """Every record, the oldest first: {site, generation, written_at, commits, rows, first_at, last_at, folder,
+    transactions, lost_rows}.
+
+    Raises UsageError where this host's may not be read, FinalError (``hosts-silent``) where no host answers.
+    """
+    if site_here() is not None:
+        if paths.LOST.parent.exists() and not os.access(paths.LOST.parent, os.R_OK | os.X_OK):
+            raise UsageError(f"{paths.LOST} may be read by root only", hint="run it with sudo")
+        return list(kept_here(paths.LOST, site_here() or ""))
+    from secondsite.cli.options import find_config
+    from secondsite.spec.load import load
+
+    return asyncio.run(_of_sites(load(find_config(config)).spec))
+
+
+def kept_here(folder: Path, site: str) -> Iterator[dict[str, Any]]:
+    """The records below ``folder``; one that is being written yet has no summary and is passed over."""
+    for summary in sorted(folder.glob("*/lost.json")):
+        rows = [json.loads(row) for row in summary.with_name("rows.jsonl").read_text().splitlines()]
+        yield {"site": site, "folder": str(summary.parent), **json.loads(summary.read_text()), "lost_rows": rows}
+
+
+def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Pure: what a person has to know to enter the work again."""
+    if not records:
+        return ["no lost work is known: nothing was lost, or no former primary has been taken back yet"]
+    out = []
+    for one in records:
+        out.append(
+            f"{one['site']}, generation {one['generation']}: {one['commits']} transactions from {one['first_at']} to"
+            f" {one['last_at']} never reached the other site"
+        )
+        tables = Counter(f"{row['database']}.{row['schema']}.{row['table']}" for row in one["lost_rows"])
+        out += [f"  {count:>8} rows in {table}" for table, count in sorted(tables.items())]
+        out += [] if tables else ["  no row was left of them (heartbeats of our own, and what was deleted again)"]
+        out.append(f"  kept at {one['site']} in {one['folder']}")
+    return [*out, "", "the rows themselves: secondsite report --lost-rows --output FILE   (one JSON document a line)"]
+
+
+def write(records: Sequence[Mapping[str, Any]], file: Path) -> int:
+    """Write every row to a new file that only its owner may read; how many. Raises UsageError where it exists."""
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as there:
+        raise UsageError(f"{file} is there already", hint="name a file that does not exist yet") from there
+    count = 0
+    with os.fdopen(handle, "w") as out:
+        for one in records:
+            for row in one["lost_rows"]:
+                out.write(json.dumps({"site": one["site"], **row}, ensure_ascii=False) + "\n")
+                count += 1
+    return count
+
+
+async def _of_sites(spec: Spec) -> list[dict[str, Any]]:
+    from secondsite.remote.host import reach
+    from secondsite.remote.target import target_of
+
+    async def one(site: str) -> list[dict[str, Any]] | SecondsiteError:
+        try:
+            async with reach(target_of(spec, site)) as host:
+                done = await host.run(COMMAND, timeout=FETCH_SECONDS, step=STEP)
+            return list(json.loads(done.stdout)["lost"])
+        except SecondsiteError as silent:
+            return silent
+        except (ValueError, KeyError) as strange:
+            return FinalError(
+                f"no answer that can be read: {strange}", slug="no-answer-from-host", host=site, step=STEP
+            )
+
+    answers = await asyncio.gather(*map(one, spec.site_names))
+    silent = [answer for answer in answers if isinstance(answer, SecondsiteError)]
+    if silent:  # half an answer would look like all that was lost
+        raise silent[0]
+    records = [record for answer in answers if not isinstance(answer, SecondsiteError) for record in answer]
+    return sorted(records, key=lambda record: str(record["written_at"]))
