@@ -15,7 +15,7 @@ from secondsite.database.state import DatabaseState, Role
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.recovery.failover import preview
 from secondsite.recovery.failover.assess import estimate
-from secondsite.recovery.failover.context import Context, FailoverArguments
+from secondsite.recovery.failover.context import FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
 from secondsite.spec import Spec
@@ -23,7 +23,7 @@ from secondsite.spec import Spec
 moments = st.floats(1e9, 2e9)
 
 
-def context() -> Context:
+def context() -> FailoverContext:
     spec = Spec.model_validate(
         {
             "service": {"name": "shop"},
@@ -44,7 +44,8 @@ def context() -> Context:
     )
     arguments = FailoverArguments(to="bergen", commanded_at="2026-11-22T03:12:00Z")
     peer = Peer("oslo", "10.10.0.1", 7433, "t")
-    return Context(spec, "bergen", peer, Cluster("15", "main"), SystemClock(), "id", arguments, dict)
+    cluster = Cluster("15", "main")
+    return FailoverContext("failover", spec, "bergen", peer, cluster, SystemClock(), "id", False, dict, arguments)
 
 
 def test_a_failover_has_one_point_of_no_return_and_fences_before_it() -> None:

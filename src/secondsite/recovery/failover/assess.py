@@ -16,12 +16,12 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
 from secondsite.objectives.snapshot import LastPrimary
-from secondsite.recovery.failover.context import Act
+from secondsite.recovery.failover.context import FailoverAct
 from secondsite.recovery.step import Details
 from secondsite.spec import paths
 
 
-class Assess(Act):
+class Assess(FailoverAct):
     """Observe the standby and keep the evidence of how far it has come."""
 
     name = "assess"

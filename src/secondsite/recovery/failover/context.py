@@ -1,15 +1,10 @@
-"""What every step of a failover knows: the file, this site, the peer, and what the operator said."""
+"""What every step of a failover knows besides: what the operator said, and whether the peer is known to be silent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from secondsite.clock import Clock
-from secondsite.database.cluster import Cluster
-from secondsite.recovery.peer import Peer
-from secondsite.recovery.step import Details, Step
-from secondsite.spec import Spec
+from secondsite.recovery.acts.context import Act, Context
 
 KNOWN_SILENT_SECONDS = 3.0
 
@@ -36,17 +31,10 @@ class FailoverArguments:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """The failover's world. results: details of the steps that have ended, by step name."""
+class FailoverContext(Context):
+    """The failover's world."""
 
-    spec: Spec
-    site: str
-    peer: Peer
-    cluster: Cluster
-    clock: Clock
-    procedure_id: str
     arguments: FailoverArguments
-    results: Callable[[], Mapping[str, Details]]
 
     @property
     def peer_known_silent(self) -> bool:
@@ -54,14 +42,11 @@ class Context:
         since = self.arguments.peer_silent_since
         return since is not None and self.clock.now().timestamp() - since >= KNOWN_SILENT_SECONDS
 
-    def result(self, step: str) -> Details:
-        """What a step left; empty where it left nothing."""
-        return self.results().get(step, {})
 
+class FailoverAct(Act):
+    """A step of a failover alone."""
 
-class Act(Step):
-    """A step of a failover: it works at the site that takes over, unless it says otherwise."""
+    _context: FailoverContext
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.site)
-        self._context = context
+    def __init__(self, context: FailoverContext) -> None:
+        super().__init__(context)

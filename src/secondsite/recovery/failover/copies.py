@@ -1,4 +1,4 @@
-"""The file sets: fetch what can still be fetched, then make the copy the original."""
+"""The file sets: fetch what can still be fetched."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
-from secondsite.files.engine import demote, last_complete, promote
+from secondsite.files.engine import last_complete
 from secondsite.files.rsync.pull import pull
-from secondsite.recovery.failover.context import Act
+from secondsite.recovery.failover.context import FailoverAct
 from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details
 
@@ -17,7 +17,7 @@ PULL_SECONDS = 600.0
 AFTER_SILENCE_SECONDS = 0.5
 
 
-class LastPull(Act):
+class LastPull(FailoverAct):
     """Fetch the files written since the last pull, where the old site still answers; say so where it does not."""
 
     name = "files"
@@ -59,20 +59,3 @@ class LastPull(Act):
             return False
         writer.close()
         return True
-
-
-class FilesWritable(Act):
-    """From now on the copies here are the originals: no pull may write over what the application writes."""
-
-    name = "files-writable"
-    title = "Make the file sets writable"
-    needs = ("files",)
-
-    async def apply(self, emit: Emit) -> Details:
-        for fileset in self._context.spec.files:
-            await promote(fileset)
-        return {"sets": [fileset.name for fileset in self._context.spec.files]}
-
-    async def undo(self) -> None:
-        for fileset in self._context.spec.files:
-            await demote(fileset)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.recovery import fence
-from secondsite.recovery.failover.context import Act, Context
+from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
@@ -16,7 +16,7 @@ LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
 
 
-class Fence(Act):
+class Fence(FailoverAct):
     """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that.
 
     Nothing is stopped before it is known that the standby can take over.
@@ -27,7 +27,7 @@ class Fence(Act):
     needs = ("assess",)
     timeout_seconds = 240.0
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: FailoverContext) -> None:
         super().__init__(context)
         self.site = context.peer.site
         self._attempts: tuple[fence.Attempt, ...] | None = None
@@ -52,7 +52,7 @@ class Fence(Act):
         await fence.unfence_peer(self._context.spec, self._context.peer, self._attempts)
 
 
-class FenceAgain(Act):
+class FenceAgain(FailoverAct):
     """With users already served: ask an unfenced primary once more, with patience."""
 
     name = "fence-again"
@@ -61,7 +61,7 @@ class FenceAgain(Act):
     essential = False
     timeout_seconds = 240.0
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: FailoverContext) -> None:
         super().__init__(context)
         self.site = context.peer.site
 
@@ -72,7 +72,7 @@ class FenceAgain(Act):
         return fence.as_details(await fence_now(self._context, LATER_SECONDS))
 
 
-class Quarantine(Act):
+class Quarantine(FailoverAct):
     """Cut the old site off: from now on it may only ask the guard's question.
 
     Behind the last pull, which still needs the site. Where that is silent nothing is pulled, and a fence that is
@@ -84,7 +84,7 @@ class Quarantine(Act):
     title = "Cut the old primary off from this site"
     essential = False
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: FailoverContext) -> None:
         super().__init__(context)
         self.needs = ("assess",) if context.peer_known_silent else ("fence", "files")
         self._address = IPv4Address(context.peer.address)
@@ -100,7 +100,7 @@ class Quarantine(Act):
         await quarantine.remove(self._address)
 
 
-async def fence_now(context: Context, patience: float) -> tuple[fence.Attempt, ...]:
+async def fence_now(context: FailoverContext, patience: float) -> tuple[fence.Attempt, ...]:
     """One round of all ways."""
     state = context.result("assess").get("database", {})
     return await fence.fence_peer(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from secondsite.recovery.acts.context import Act
+from secondsite.recovery.acts.copies import FilesWritable
+from secondsite.recovery.acts.serve import Application, Redirect
+from secondsite.recovery.acts.take_over import Checkpoint, Promote
 from secondsite.recovery.failover.assess import Assess
-from secondsite.recovery.failover.context import Act, Context
-from secondsite.recovery.failover.copies import FilesWritable, LastPull
+from secondsite.recovery.failover.context import FailoverContext
+from secondsite.recovery.failover.copies import LastPull
 from secondsite.recovery.failover.isolate import Fence, FenceAgain, Quarantine
-from secondsite.recovery.failover.serve import Application, Redirect
-from secondsite.recovery.failover.take_over import Checkpoint, Drain, Promote, Prove
+from secondsite.recovery.failover.take_over import Drain, ProveAlone
 from secondsite.recovery.step import Step
 
 STEPS: tuple[type[Act], ...] = (
@@ -20,12 +23,12 @@ STEPS: tuple[type[Act], ...] = (
     Promote,
     Redirect,
     Application,
-    Prove,
+    ProveAlone,
     Checkpoint,
     FenceAgain,
 )
 
 
-def steps(context: Context) -> tuple[Step, ...]:
+def steps(context: FailoverContext) -> tuple[Step, ...]:
     """Drain and last pull wait for the fence of a site that answers; behind the promotion all run at the same time."""
     return tuple(step(context) for step in STEPS)

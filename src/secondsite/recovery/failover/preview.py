@@ -9,7 +9,7 @@ from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Result
 from secondsite.files.engine import last_complete
 from secondsite.recovery.failover.assess import Assess, estimate, last_primary
-from secondsite.recovery.failover.context import Context, FailoverArguments
+from secondsite.recovery.failover.context import FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
 from secondsite.spec import Spec
@@ -23,7 +23,7 @@ async def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: flo
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     arguments = FailoverArguments(to=site, commanded_at=to_text(clock.now()))
     peer = Peer.of(spec, site)
-    context = Context(spec, site, peer, cluster, clock, "preview", arguments, results=dict)
+    context = FailoverContext("failover", spec, site, peer, cluster, clock, "preview", False, dict, arguments)
     state, now = observe(cluster), clock.now().timestamp()
     answers = peer_silent_since is None and await _answers(peer)
     refused: FinalError | None = None

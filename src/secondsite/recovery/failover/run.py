@@ -16,7 +16,7 @@ from secondsite.events import Emit, Note, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
-from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, Context, FailoverArguments
+from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.peer import Peer
@@ -136,10 +136,19 @@ def _context(
     clock: Clock,
     journal: Journal,
     results: Mapping[str, Details],
-) -> Context:
+) -> FailoverContext:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    return Context(
-        spec, site, Peer.of(spec, site), cluster, clock, journal.path.stem, arguments, results=lambda: results
+    return FailoverContext(
+        procedure=PROCEDURE,
+        spec=spec,
+        site=site,
+        peer=Peer.of(spec, site),
+        cluster=cluster,
+        clock=clock,
+        procedure_id=journal.path.stem,
+        overwrite_dns=arguments.overwrite_dns,
+        results=lambda: results,
+        arguments=arguments,
     )
 
 

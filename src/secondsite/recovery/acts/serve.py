@@ -11,7 +11,7 @@ from secondsite.dns.verify import observe
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit
 from secondsite.recovery import application
-from secondsite.recovery.failover.context import Act
+from secondsite.recovery.acts.context import Act
 from secondsite.recovery.step import Details
 from secondsite.spec import DnsRecord
 
@@ -35,7 +35,7 @@ class Redirect(Act):
         return {"records": [asdict(state) for state in states]}
 
     async def _one(self, record: DnsRecord) -> None:
-        spec, arguments = self._context.spec, self._context.arguments
+        spec = self._context.spec
         old, new = spec.sites[self._context.peer.site].public, spec.sites[self.site].public
         try:
             await swap(record, [str(old)], new)
@@ -45,7 +45,8 @@ class Redirect(Act):
             state = await self._look(record)
             if current(state) == (str(new),):
                 return  # it was our own update whose answer was lost
-            if not arguments.overwrite_dns:
+            if not self._context.overwrite_dns:
+                refusal.hint = f"look at the record, then: {self._context.go_on} --overwrite-dns"
                 raise
             await swap(record, current(state), new)
 
@@ -57,7 +58,7 @@ class Redirect(Act):
                 raise RetryableError(
                     f"{record.name}.{record.zone} was changed, but not every server shows it: {told(state)}",
                     slug="dns-not-converged",
-                    hint="look at the zone transfer to the other servers, then: secondsite failover --resume",
+                    hint=f"look at the zone transfer to the other servers, then: {self._context.go_on}",
                 )
             await asyncio.sleep(POLL_SECONDS)
         return state

@@ -1,0 +1,76 @@
+"""The standby's database becomes the primary, proves it, and keeps WAL for the site that will follow it."""
+
+from __future__ import annotations
+
+from secondsite.database import promote as database
+from secondsite.database.lsn import to_text
+from secondsite.database.promote import Promoted
+from secondsite.database.slot import slot_name
+from secondsite.events import Emit
+from secondsite.recovery.acts.context import Act
+from secondsite.recovery.step import Details
+from secondsite.spec import paths
+
+PROMOTE_SECONDS = 300.0
+
+
+class Promote(Act):
+    """The point of no return: a new timeline begins here."""
+
+    name = "promote"
+    title = "Promote the standby"
+    point_of_no_return = True
+    timeout_seconds = PROMOTE_SECONDS + 10
+
+    async def check(self) -> Details | None:
+        if database.in_recovery(self._context.cluster):
+            return None
+        self._open()
+        return _details(database.look(self._context.cluster))
+
+    async def apply(self, emit: Emit) -> Details:
+        promoted = await database.promote(self._context.cluster, timeout_seconds=PROMOTE_SECONDS)
+        self._open()
+        return _details(promoted)
+
+    def _open(self) -> None:
+        paths.RUN.mkdir(exist_ok=True)
+        paths.ACTIVE.touch()
+
+
+class Prove(Act):
+    """The new primary commits a row, on a timeline of its own, and offers the slot for the way back.
+
+    Behind the users: it would compete with the start of the application for processor and disk.
+    """
+
+    name = "prove"
+    title = "Commit a write on the new primary"
+    needs = ("promote",)
+    follows = ("dns", "application")
+
+    async def apply(self, emit: Emit) -> Details:
+        cluster = self._context.cluster
+        timeline = int(self._context.result("promote")["timeline"])
+        committed = database.prove_writable(cluster, self.site, timeline)
+        slot = slot_name(self._context.peer.site)
+        database.create_slot(cluster, slot)
+        return {"committed_at": committed, "return_slot": slot}
+
+
+class Checkpoint(Act):
+    """When users are served again: let the control file show the new timeline."""
+
+    name = "checkpoint"
+    title = "Checkpoint on the new timeline"
+    needs = ("prove",)
+    essential = False
+    timeout_seconds = 1800.0
+
+    async def apply(self, emit: Emit) -> Details:
+        await database.checkpoint(self._context.cluster)
+        return {}
+
+
+def _details(promoted: Promoted) -> Details:
+    return {"timeline": promoted.timeline, "switch_point": to_text(promoted.switch_lsn)}
