@@ -272,3 +272,26 @@ async def test_what_a_turning_point_left_is_known_to_later_steps_even_when_its_r
     assert outcome is Outcome.COMPLETED
     assert details["turn"] == {"timeline": 2}
     assert world.done.count("turn") == 1
+
+
+async def test_a_turning_point_that_was_asked_for_before_a_death_and_comes_late_is_not_taken_back(
+    tmp_path: Path,
+) -> None:
+    class Late(Turn):
+        looks = 0
+
+        async def check(self) -> Details | None:
+            Late.looks += 1
+            return None if Late.looks <= 2 else {"timeline": 2}  # before the death, and when it is taken up
+
+    world, path = World(), tmp_path / "j"
+    kinds = (Look, Fence, Late, App)
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:intent", kinds=kinds)
+    world.done.remove("fence")
+    world.broken = {"fence"}
+    outcome, _ = await run(world, path, kinds=kinds)
+    assert outcome is Outcome.BLOCKED
+    assert world.undone == []
+    world.broken = set()
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED

@@ -20,11 +20,12 @@ from secondsite.database.lsn import to_int, to_text
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 
 POLL_SECONDS = 0.005
+PROMOTE_FILE = "promote"  # in the data folder, from the request until the server has taken notice of it
 HELD_UP_SECONDS = 1.0
 
 # Sessions at a standby only read; yet one of them can hold replay up, without end where max_standby_streaming_delay is
 # -1 (manual 27.4.2). The startup process waits for a lock, a buffer pin or a snapshot then.
-_END_READERS = """
+END_READERS = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
    AND EXISTS (SELECT FROM pg_stat_activity startup WHERE startup.backend_type = 'startup'
@@ -83,7 +84,7 @@ async def drain(
             if replayed != last:
                 moved_at, last = loop.time(), replayed
             if loop.time() - moved_at > HELD_UP_SECONDS:
-                connection.execute(_END_READERS)
+                connection.execute(END_READERS)
             if loop.time() - moved_at > patience_seconds:
                 raise RetryableError(
                     f"replay stands at {to_text(replayed)} and {received - replayed} received bytes wait",
@@ -113,6 +114,35 @@ def in_recovery(cluster: Cluster) -> bool:
         return bool(row and row[0])
 
 
+async def under_way(cluster: Cluster, *, timeout_seconds: float) -> bool:
+    """Has somebody asked this standby to become the primary? If so, waits for the end of recovery.
+
+    Whoever asked may have died since; the server goes on with it. It tells only by what it refuses: no replay can be
+    resumed once a promotion was triggered. Raises as ``promote``.
+    """
+    if not _asked(cluster):
+        return False
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    with local(cluster, step="promote") as connection:
+        await _ended(connection, cluster, deadline, timeout_seconds)
+    return True
+
+
+def _asked(cluster: Cluster) -> bool:
+    with local(cluster, step="promote") as connection:
+        if (cluster.data / PROMOTE_FILE).exists() or connection.execute("SELECT pg_is_in_recovery()").fetchone() == (
+            False,
+        ):
+            return True
+        if connection.execute("SELECT pg_is_wal_replay_paused()").fetchone() == (True,):
+            return False  # a promotion would have ended the pause
+        try:
+            connection.execute("SELECT pg_wal_replay_resume()")
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            return True  # "standby promotion is ongoing", or it has ended
+    return False
+
+
 async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
     """Promote and observe the end of recovery; returns as soon as the cluster accepts writes.
 
@@ -126,23 +156,30 @@ async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
             begun = connection.execute("SELECT pg_promote(wait => false)").fetchone()
             if not (begun and begun[0]):
                 raise FinalError("pg_promote() said no", slug="promotion-refused", step="promote")
-            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-                if asyncio.get_running_loop().time() > deadline:
-                    raise UnknownOutcomeError(
-                        f"{cluster} is still in recovery {timeout_seconds:g} s after pg_promote()",
-                        slug="promotion-unseen",
-                        step="promote",
-                        hint="look at the database's log, then: secondsite failover --resume",
-                    )
-                await asyncio.sleep(POLL_SECONDS)
+            await _ended(connection, cluster, deadline, timeout_seconds)
         except psycopg.OperationalError as broken:
             raise UnknownOutcomeError(
                 f"{cluster} went away during promotion: {str(broken).strip()}",
                 slug="promotion-unseen",
                 step="promote",
-                hint="look at the database's log, then: secondsite failover --resume",
+                hint="look at the database's log, then give the same command with --resume",
             ) from broken
         return _promoted(connection)
+
+
+async def _ended(
+    connection: psycopg.Connection[tuple[object, ...]], cluster: Cluster, deadline: float, seconds: float
+) -> None:
+    """Wait for the end of recovery."""
+    while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        if asyncio.get_running_loop().time() > deadline:
+            raise UnknownOutcomeError(
+                f"{cluster} is still in recovery {seconds:g} s after it was asked to end it",
+                slug="promotion-unseen",
+                step="promote",
+                hint="look at the database's log, then give the same command with --resume",
+            )
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def look(cluster: Cluster) -> Promoted:

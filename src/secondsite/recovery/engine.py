@@ -126,10 +126,11 @@ class Engine:
         turn = self._steps[self._turn]
         if not self._journal_is_old() or turn.name in self._before.completed:
             return
+        details: Details | None = None
         try:
             details = await turn.check() if turn.name in self._before.begun else None
         except SecondsiteError:
-            return  # nobody can tell: the steps themselves will say why
+            pass  # nobody can tell now: looked at again, step by step, and nothing is taken back before it is known
         if details is not None:
             self._before.completed[turn.name] = Ended(details, to_text(self._clock.now()), 0.0)
             self._details[turn.name] = details
@@ -276,7 +277,8 @@ class Engine:
         """Was the point of no return passed? Asks the world where the step's own answer is not enough."""
         turn = self._steps[self._turn]
         outcome = self._outcomes[turn.name]
-        if outcome.result is not StepResult.FAILED:
+        asked_before = outcome.result is StepResult.SKIPPED and turn.name in self._before.begun
+        if outcome.result is not StepResult.FAILED and not asked_before:
             return outcome.result in (StepResult.DONE, StepResult.ALREADY)
         if isinstance(outcome.error, UnknownOutcomeError) or (outcome.error and outcome.error.slug == "step-timeout"):
             return True  # it was asked for and not seen: it may still happen
