@@ -26,6 +26,7 @@ from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
 from secondsite.database.condition import condition
 from secondsite.dns.state import RecordState
+from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Result
 from secondsite.files.state import FileSetState
 from secondsite.objectives.snapshot import UnitState
@@ -198,6 +199,11 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         calls.fenced.append(str(request.get("why")))
         return {"site": site, "fenced": True}
 
+    async def handover(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if act == "refuse":
+            raise FinalError("not now", slug="handover-refused", host=site, hint="look")
+        return {"act": act, **request}
+
     async def fence_self(why: str) -> None:
         calls.fenced.append(why)
 
@@ -213,6 +219,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         ask_guard_again=nothing,
         fence=fence,
         unfence=fence,
+        handover=handover,
         fence_self=fence_self,
         procedures=calls.rehearsed,
         places=Places(

@@ -15,9 +15,10 @@ import pytest
 from secondsite.agent.client import event_lines, get
 from secondsite.agent.seen import views_from
 from secondsite.cli.schemas import conforms
-from secondsite.errors import FinalError, RetryableError
-from secondsite.events import Note, Result, from_line
+from secondsite.errors import FinalError, HalfwayError, RetryableError
+from secondsite.events import Note, Result, from_line, to_line
 from secondsite.recovery.peer import Peer
+from secondsite.recovery.relay import relay
 from tests.integration.agent_pair import TOKEN, Calls, Clusters, agent, clusters, specification, until
 
 ADDRESS, PORT = "127.45.0.1", 17433
@@ -47,6 +48,8 @@ async def test_the_tunnel_tells_nothing_without_the_token(both: Clusters) -> Non
                 ("GET", "/v1/state"),
                 ("GET", "/v1/guard"),
                 ("POST", "/v1/fence"),
+                ("POST", "/v1/handover/close"),
+                ("POST", "/v1/procedures/switchover"),
                 ("GET", "/nothing"),
             ):
                 status, told = await asyncio.to_thread(asked, method, path, token)
@@ -73,7 +76,7 @@ async def test_the_tunnel_tells_state_and_guard_and_fences_with_the_token(both: 
         assert calls.fenced == ["a test"]
 
 
-async def test_the_tunnel_runs_no_procedures_even_with_the_token(both: Clusters) -> None:
+async def test_the_tunnel_runs_no_procedure_but_the_one_that_relieves_a_primary(both: Clusters) -> None:
     async with agent(both, "oslo"):
         for method, path in (("POST", "/v1/procedures/failover"), ("GET", "/v1/views"), ("GET", "/v1/status")):
             assert (await asyncio.to_thread(_status_only, method, path)) == 404
@@ -85,6 +88,60 @@ async def test_the_client_of_procedures_can_talk_to_it(both: Clusters, tmp_path:
         peer = Peer.of(specification(), "bergen", tmp_path / "token")
         told = await peer.get("/v1/guard", connect_seconds=2, answer_seconds=2)
         assert told["site"] == "oslo"
+
+
+async def test_a_primary_can_ask_its_standby_to_relieve_it_and_sees_how_that_goes(
+    both: Clusters, tmp_path: Path
+) -> None:
+    calls, seen = Calls(), list[Any]()
+    async with agent(both, "oslo", calls):
+        (tmp_path / "token").write_text(TOKEN)
+        peer = Peer.of(specification(), "bergen", tmp_path / "token")
+        asking = asyncio.create_task(relay(peer, "switchover", {"to": "oslo", "note": "x" * 70_000}, seen.append))
+        await until(lambda: len(seen) == 3)
+        calls.rehearsed.leave.set()
+        result = await asking
+        assert seen == [Note(f"switchover {number}") for number in range(3)]
+        assert result.document["note"] == "x" * 70_000
+        with pytest.raises(FinalError) as refused:
+            await relay(peer, "failover", {}, seen.append)
+        assert "404" in refused.value.message
+        (tmp_path / "token").write_text("wrong")
+        with pytest.raises(FinalError) as stranger:
+            await relay(Peer.of(specification(), "bergen", tmp_path / "token"), "switchover", {}, seen.append)
+        assert "401" in stranger.value.message
+    with pytest.raises(RetryableError):
+        await relay(peer, "switchover", {}, seen.append)
+
+
+async def test_a_standby_that_goes_away_while_it_relieves_us_is_told_as_half_way(
+    both: Clusters, tmp_path: Path
+) -> None:
+    async def begin_and_die(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (to_line(Note("begun")) + "\n").encode()
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(head + f"{len(line):x}\r\n".encode() + line + b"\r\n1000\r\nhalf a chu")
+        await writer.drain()
+        writer.close()
+
+    seen: list[Any] = []
+    server = await asyncio.start_server(begin_and_die, ADDRESS, PORT)
+    async with server:
+        with pytest.raises(HalfwayError) as lost:
+            await relay(Peer("oslo", ADDRESS, PORT, TOKEN), "switchover", {}, seen.append)
+    assert seen == [Note("begun")]
+    assert lost.value.slug == "relay-lost" and "switchover --resume" in str(lost.value.hint)
+
+
+async def test_what_a_peer_explains_stays_that_error(both: Clusters, tmp_path: Path) -> None:
+    async with agent(both, "oslo"):
+        (tmp_path / "token").write_text(TOKEN)
+        peer = Peer.of(specification(), "bergen", tmp_path / "token")
+        told = await peer.post("/v1/handover/survey", {"serial": 1}, connect_seconds=2, answer_seconds=2)
+        assert told == {"act": "survey", "serial": 1}
+        with pytest.raises(FinalError) as refused:
+            await peer.post("/v1/handover/refuse", {}, connect_seconds=2, answer_seconds=2)
+        assert (refused.value.slug, refused.value.host, refused.value.hint) == ("handover-refused", "oslo", "look")
 
 
 async def test_the_socket_belongs_to_root_alone_and_answers_everything(both: Clusters) -> None:

@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from secondsite.agent.procedures import Procedures, Run
 from secondsite.errors import SecondsiteError
 
+FOR_PEER = ("switchover", "preview-switchover")  # what a primary may ask its standby to do: relieve it
 MAX_REQUEST = 1024 * 1024
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Handover = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class Knowledge(Protocol):
@@ -45,12 +47,14 @@ class Knowledge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Handlers over what the agent knows. fence: makes this site accept no more writes; unfence takes it back."""
+    """Handlers over what the agent knows. fence: makes this site accept no more writes; unfence takes it back.
+    handover: this site's part of a switchover, act by act."""
 
     knowledge: Knowledge
     procedures: Procedures
     fence: Handler
     unfence: Handler
+    handover: Handover
 
     def local(self) -> ASGIApp:
         """For the unix socket: its mode 0600 is the access control."""
@@ -66,7 +70,14 @@ class Api:
 
     def tunnel(self, token: Callable[[], str | None]) -> ASGIApp:
         """For the peer, on the tunnel's address only, and only with the token."""
-        return OnlyWith(token, Starlette(routes=self._shared(), exception_handlers={SecondsiteError: _explained}))
+        routes = [
+            *self._shared(),
+            *(
+                Route(f"/v1/procedures/{kind}", self._procedure_for_peer, methods=["POST"], name=kind)
+                for kind in FOR_PEER
+            ),
+        ]
+        return OnlyWith(token, Starlette(routes=routes, exception_handlers={SecondsiteError: _explained}))
 
     def _shared(self) -> list[Route]:
         return [
@@ -75,6 +86,7 @@ class Api:
             Route("/v1/health", self._health),
             Route("/v1/fence", self._fence, methods=["POST"]),
             Route("/v1/unfence", self._unfence, methods=["POST"]),
+            Route("/v1/handover/{act}", self._handover, methods=["POST"]),
         ]
 
     async def _state(self, request: Request) -> Response:
@@ -107,9 +119,15 @@ class Api:
     async def _unfence(self, request: Request) -> Response:
         return JSONResponse(await self.unfence(await _document(request)))
 
+    async def _handover(self, request: Request) -> Response:
+        return JSONResponse(await self.handover(request.path_params["act"], await _document(request)))
+
     async def _procedure(self, request: Request) -> Response:
         arguments = await _document(request)
         return _stream(self.procedures.start(request.path_params["kind"], arguments))
+
+    async def _procedure_for_peer(self, request: Request) -> Response:
+        return _stream(self.procedures.start(request.url.path.rpartition("/")[2], await _document(request)))
 
     async def _current(self, _: Request) -> Response:
         run = self.procedures.current

@@ -23,6 +23,7 @@ from secondsite.dns.state import RecordState
 from secondsite.files.keeper import Keeper
 from secondsite.recovery import admit
 from secondsite.recovery.fence import fence_here, unfence_here
+from secondsite.recovery.handover.serve import LOOKS, Handover
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import Loaded
 from secondsite.tunnel import observe as tunnel
@@ -64,6 +65,14 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         async with changing:
             return await unfence_here(spec, site, clock)
 
+    stepping_down = Handover(spec, site, clock)
+
+    async def handover(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if act in LOOKS:
+            return await stepping_down(act, request)
+        async with changing:
+            return await stepping_down(act, request)
+
     return Ports(
         database=LocalDatabase(cluster, site),
         tunnel=_tunnel(spec, site),
@@ -76,6 +85,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         ask_guard_again=ask_guard_again,
         fence=_fence(spec, site, clock, changing),
         unfence=unfence,
+        handover=handover,
         fence_self=fence_self,
         procedures=Procedures(spec, site, clock, peer_silent_since=lambda: peer.silent_since),
         places=Places(disk=cluster.data if cluster.data.exists() else Path("/var/lib")),

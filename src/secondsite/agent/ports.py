@@ -19,6 +19,7 @@ from secondsite.spec import paths
 from secondsite.tunnel.state import TunnelState
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Handover = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class Files(Protocol):
@@ -60,6 +61,7 @@ class Ports:
     ask_guard_again: Callable[[], Awaitable[None]]
     fence: Handler
     unfence: Handler
+    handover: Handover
     fence_self: Fencer
     procedures: ProcedureRunner
     places: Places = field(default_factory=Places)

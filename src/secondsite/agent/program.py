@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from secondsite import __version__
 from secondsite.agent.api import Api
@@ -56,7 +57,8 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
                 procedures = Procedures(self._ports.procedures, work, self._look_again)
-                api = Api(self._knowledge(), procedures, self._ports.fence, self._ports.unfence)
+                ports = self._ports
+                api = Api(self._knowledge(), procedures, ports.fence, ports.unfence, self._handover)
                 await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
                 server = await on_socket(api.local(), self._ports.places.socket)
@@ -118,6 +120,13 @@ class Agent:
         ):
             with self._troubles.kept_from(name):
                 await act()
+
+    async def _handover(self, act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """This site's part of a switchover; at its end the world has changed here, too."""
+        answer = await self._ports.handover(act, request)
+        if act in ("follow", "reopen"):
+            await self._look_again()
+        return answer
 
     async def _history(self) -> None:
         self.board.history = self._ports.history()

@@ -6,6 +6,7 @@ import contextlib
 import json
 
 from secondsite.clock import Clock
+from secondsite.database import door
 from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import read as read_control
@@ -57,6 +58,7 @@ async def release(spec: Spec, clock: Clock, reason: str) -> None:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     await database.stop(cluster)
     database.unmark(cluster)
+    door.unlock(cluster)
     note_verdict(Ruling.ALLOW, reason, clock)
     open_here()
     paths.ADMITTED.write_text(f"{reason}\n")

@@ -40,6 +40,22 @@ async def active(units: Sequence[str]) -> bool:
     return done.stdout.split() == ["active"] * len(units)
 
 
+async def any_active(units: Sequence[str]) -> bool:
+    """Does any of them run, or is one on its way up or down?"""
+    if not units:
+        return False
+    done = await run(["systemctl", "is-active", *units], timeout=10, check=False)
+    return any(state in ("active", "activating", "reloading", "deactivating") for state in done.stdout.split())
+
+
+async def missing(units: Sequence[str]) -> tuple[str, ...]:
+    """Those that systemd does not know on this host."""
+    if not units:
+        return ()
+    done = await run(["systemctl", "show", "--property=LoadState", "--value", *units], timeout=10, check=False)
+    return tuple(unit for unit, state in zip(units, done.stdout.split(), strict=False) if state != "loaded")
+
+
 async def healthy(url: str, *, within_seconds: float) -> float:
     """Wait until the health URL answers 200; seconds waited. Raises RetryableError (``unhealthy``) otherwise."""
     loop = asyncio.get_running_loop()

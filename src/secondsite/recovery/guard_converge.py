@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from secondsite.clock import SystemClock
 from secondsite.converge.resource import Change, Resource
 from secondsite.converge.units import UnitFile
+from secondsite.database import door
 from secondsite.database.cluster import Cluster
 from secondsite.database.fence import marked_by_us
 from secondsite.database.observe import observe
@@ -72,11 +73,14 @@ class Rejoined:
 
     async def plan(self) -> Change | None:
         over = self.planned or (observe(self.cluster).role is Role.STANDBY and not marked_by_us(self.cluster))
-        return Change("let it go") if over and (paths.FENCED.exists() or paths.GUARD_VERDICT.exists()) else None
+        left = paths.FENCED.exists() or paths.GUARD_VERDICT.exists() or door.is_shut(self.cluster)
+        return Change("let it go") if over and left else None
 
     async def apply(self, change: Change, emit: Emit) -> None:
         paths.FENCED.unlink(missing_ok=True)
         paths.GUARD_VERDICT.unlink(missing_ok=True)
+        if door.unlock(self.cluster):
+            door.reload(self.cluster)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def unfinished(directory: Path, procedure: str | None = None) -> Entry | None:
     return newest if procedure in (None, newest.opened["procedure"]) else None
 
 
-def measured_recoveries(directory: Path) -> tuple[float, ...]:
-    """Seconds that earlier completed failovers took, oldest first."""
-    closing = (entry.records[-1].body for entry in entries(directory) if entry.position.outcome is Outcome.COMPLETED)
-    return tuple(float(body["rto_seconds"]) for body in closing if body.get("rto_seconds") is not None)
+def measured_outages(directory: Path) -> tuple[float, ...]:
+    """Seconds that users went without service in earlier completed switchovers, oldest first."""
+    done = (entry for entry in entries(directory) if entry.position.outcome is Outcome.COMPLETED)
+    closing = (entry.records[-1].body for entry in done if entry.opened.get("procedure") == "switchover")
+    return tuple(float(body["outage_seconds"]) for body in closing if body.get("outage_seconds") is not None)

@@ -33,6 +33,21 @@ def hold(path: Path, what: str, since: str) -> Iterator[None]:
         os.close(file)
 
 
+def holder(path: Path) -> str | None:
+    """Who holds it now, in words; None where it is free."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(path)
+    finally:
+        os.close(file)
+    return None
+
+
 def _holder(path: Path) -> str:
     try:
         told = json.loads(path.read_text())

@@ -62,7 +62,7 @@ class Peer:
             ) from silent
         try:
             async with asyncio.timeout(answer_seconds):
-                writer.write(self._request(method, path, body))
+                writer.write(self.request(method, path, body))
                 await writer.drain()
                 raw = await reader.read(MAX_ANSWER_BYTES)
                 while not reader.at_eof():
@@ -75,9 +75,9 @@ class Peer:
             ) from lost
         finally:
             writer.close()
-        return self._read(raw)
+        return self.read(raw)
 
-    def _request(self, method: str, path: str, body: bytes) -> bytes:
+    def request(self, method: str, path: str, body: bytes) -> bytes:
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self.site}\r\nConnection: close\r\n"
             f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\n"
@@ -85,10 +85,11 @@ class Peer:
         )
         return head.encode() + body
 
-    def _read(self, raw: bytes) -> Mapping[str, Any]:
+    def read(self, raw: bytes) -> Mapping[str, Any]:
         head, _, body = raw.partition(b"\r\n\r\n")
         status = head.split(b" ", 2)[1:2]
         if status != [b"200"]:
+            self._raise_as_told(body)
             told = body.decode("utf-8", "replace").strip()[:300]
             code = status[0].decode() if status else "nothing"
             raise FinalError(
@@ -104,6 +105,19 @@ class Peer:
         except ValueError as strange:
             raise FinalError(f"the agent at {self.site} sent no JSON", slug="peer-refused", host=self.site) from strange
         return document if isinstance(document, dict) else {"value": document}
+
+    def _raise_as_told(self, body: bytes) -> None:
+        """An error that the peer explains stays that error."""
+        try:
+            told = json.loads(body)
+            error = FinalError(
+                str(told["message"]), slug=str(told["error"]), host=told.get("host") or self.site,
+                step=told.get("step"), hint=told.get("hint"),
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if error.slug != "unauthorized":
+            raise error
 
 
 def _dechunked(body: bytes) -> bytes:

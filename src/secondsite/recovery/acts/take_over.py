@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secondsite.database import door
 from secondsite.database import promote as database
 from secondsite.database.lsn import to_text
 from secondsite.database.promote import Promoted
@@ -23,7 +24,8 @@ class Promote(Act):
     timeout_seconds = PROMOTE_SECONDS + 10
 
     async def check(self) -> Details | None:
-        if database.in_recovery(self._context.cluster):
+        cluster = self._context.cluster
+        if database.in_recovery(cluster) and not await database.under_way(cluster, timeout_seconds=PROMOTE_SECONDS):
             return None
         self._open()
         return _details(database.look(self._context.cluster))
@@ -36,6 +38,8 @@ class Promote(Act):
     def _open(self) -> None:
         paths.RUN.mkdir(exist_ok=True)
         paths.ACTIVE.touch()
+        if door.unlock(self._context.cluster):  # left over from a switchover that this site once stepped down in
+            door.reload(self._context.cluster)
 
 
 class Prove(Act):

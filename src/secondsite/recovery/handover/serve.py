@@ -1,0 +1,74 @@
+"""Answer the other site's requests of a switchover, one at a time and never a stale one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from secondsite.clock import Clock
+from secondsite.database import promote
+from secondsite.database.cluster import Cluster
+from secondsite.errors import FinalError, UsageError
+from secondsite.recovery.handover.close import close
+from secondsite.recovery.handover.follow import follow
+from secondsite.recovery.handover.reopen import reopen
+from secondsite.recovery.handover.stop import stop
+from secondsite.recovery.handover.survey import survey, to_json
+from secondsite.spec import Spec
+
+Request = Mapping[str, Any]
+Answer = Mapping[str, Any]
+LOOKS = frozenset({"survey", "checkpoint"})  # they change nothing, so they wait for nobody
+
+
+class Handover:
+    """This site's part. Requests that change something carry ``procedure`` and a ``serial`` that grows."""
+
+    def __init__(self, spec: Spec, site: str, clock: Clock) -> None:
+        self._spec = spec
+        self._site = site
+        self._clock = clock
+        self._heard = ("", -1)
+        self._over: set[str] = set()
+        self._acts: Mapping[str, Callable[[Request], Awaitable[Answer]]] = {
+            "survey": self._survey,
+            "checkpoint": self._checkpoint,
+            "close": lambda request: close(spec, site, clock, request),
+            "stop": lambda request: stop(spec, site, clock, request),
+            "reopen": lambda request: reopen(spec, site, clock, request),
+            "follow": lambda request: follow(spec, site, clock, request),
+        }
+
+    async def __call__(self, act: str, request: Request) -> Answer:
+        """Raises UsageError for an act that does not exist, FinalError ``handover-stale`` for one that comes late."""
+        if act not in self._acts:
+            raise UsageError(f"there is no act {act} of a handover", slug="no-such-act")
+        if act not in LOOKS:
+            self._refuse_stale(act, request)
+        return await self._acts[act](request)
+
+    def _refuse_stale(self, act: str, request: Request) -> None:
+        """A request that a broken tunnel held back must not close what was opened again meanwhile.
+
+        What an earlier agent has heard is of no concern: a connection does not outlive the agent it was made to.
+        """
+        now = (str(request.get("procedure", "")), int(request.get("serial", -1)))
+        procedure, serial = self._heard
+        if now[0] in self._over or (now[0] == procedure and now[1] <= serial):
+            raise FinalError(
+                f"the request to {act} of {now[0]} came after a later one, so it was left alone",
+                slug="handover-stale",
+                host=self._site,
+                hint="secondsite switchover --resume",
+            )
+        if now[0] != procedure:
+            self._over.add(procedure)
+        self._heard = now
+
+    async def _survey(self, _: Request) -> Answer:
+        return to_json(await survey(self._spec, self._site))
+
+    async def _checkpoint(self, _: Request) -> Answer:
+        began = self._clock.monotonic()
+        await promote.checkpoint(Cluster.parse(self._spec.database.cluster, self._spec.database.port))
+        return {"seconds": round(self._clock.monotonic() - began, 4)}
