@@ -41,6 +41,8 @@ class Procedures:
     async def _run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         if kind == "preview-failover":
             return await preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
+        if kind in ("switchover", "preview-switchover"):
+            return await self._switchover(kind, arguments, emit)
         if kind == "allow-deletions":
             return await self._allow_deletions(str(arguments.get("set")))
         if kind != "failover":
@@ -55,6 +57,28 @@ class Procedures:
         except TypeError as unknown:
             raise UsageError(f"unknown argument of {kind}: {unknown}", slug="no-such-argument") from unknown
         return await failover(
+            self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
+        )
+
+    async def _switchover(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
+        # Not needed by a failover that runs without an agent, where every import is time without service.
+        from secondsite.recovery.peer import Peer
+        from secondsite.recovery.relay import relay
+        from secondsite.recovery.switchover.context import SwitchoverArguments
+        from secondsite.recovery.switchover.preview import preview as preview_switchover
+        from secondsite.recovery.switchover.run import switchover
+
+        if arguments.get("to") == self._spec.peer_of(self._site):
+            return await relay(Peer.of(self._spec, self._site), kind, arguments, emit)
+        if kind == "preview-switchover":
+            return await preview_switchover(self._spec, self._site, self._clock)
+        given = {"to": self._site, "commanded_at": to_text(self._clock.now()), **arguments}
+        resume = bool(given.pop("resume", False))
+        try:
+            wanted = SwitchoverArguments(**given)
+        except TypeError as unknown:
+            raise UsageError(f"unknown argument of {kind}: {unknown}", slug="no-such-argument") from unknown
+        return await switchover(
             self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
         )
 

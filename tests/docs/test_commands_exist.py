@@ -135,10 +135,10 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def test_the_way_home_is_told_in_the_order_in_which_it_works() -> None:
-    """The old primary is made a standby before anything fails over to it, and readiness is asked in between."""
+    """The old primary is made a standby before anything moves to it, and readiness is asked in between."""
     page = (ROOT / "docs" / "how-to" / "going-home.md").read_text()
     typed = [line[2:] for block in blocks(page) for line in block.text.splitlines() if line.startswith("$ ")]
-    way = ["apply --replace-standby oslo", "readiness", "failover --to oslo --r", "apply --replace-standby bergen"]
+    way = ["apply --replace-standby oslo", "readiness", "switchover --to oslo --dry-run", "switchover --to oslo --r"]
     places = [next(n for n, line in enumerate(typed) if line.startswith(f"secondsite {step}")) for step in way]
     assert places == sorted(places)
     assert typed[-1] == "secondsite readiness"

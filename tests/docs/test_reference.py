@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +16,9 @@ from secondsite.cli.explanations import everything
 from secondsite.cli.render import see
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import PAGE
-from secondsite.recovery.failover.plan import STEPS
+from secondsite.recovery.failover.plan import STEPS as FAILOVER
+from secondsite.recovery.step import Step
+from secondsite.recovery.switchover.plan import STEPS as SWITCHOVER
 from secondsite.spec import Spec
 from secondsite.spec.load import loads
 
@@ -106,18 +108,20 @@ def test_the_address_of_a_finding_leads_to_it() -> None:
     assert {check.name for check in CHECKS} | {name for name, *_ in readiness.residency_rules()} == explained
 
 
-def test_the_picture_of_a_failover_shows_its_steps() -> None:
+@pytest.mark.parametrize(("heading", "steps"), [("## Failover", FAILOVER), ("## Switchover", SWITCHOVER)])
+def test_the_picture_of_a_procedure_shows_its_steps(heading: str, steps: Sequence[type[Step]]) -> None:
     text = (REFERENCE.parent / "explanation" / "recovery-sequence.md").read_text()
-    picture = text[text.index("```mermaid") : text.index("```\n", text.index("```mermaid"))]
+    begin = text.index("```mermaid", text.index(f"{heading}\n"))
+    picture = text[begin : text.index("```\n", begin)]
     drawn = set(re.findall(r"([a-z-]+)(?:{{.*?}})? --> ([a-z-]+)", picture))
-    assert {step.name for step in STEPS} == {name for edge in drawn for name in edge}
-    assert {(need, step.name) for step in STEPS for need in step.needs} <= drawn
+    assert {step.name for step in steps} == {name for edge in drawn for name in edge}
+    assert {(need, step.name) for step in steps for need in step.needs} <= drawn
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-demo.md"])
 def test_a_shown_failover_has_its_steps_in_their_order(page: str) -> None:
     shown = (REFERENCE.parents[1] / page).read_text().partition("What was done")[2].partition("```")[0]
-    titles = [step.title for step in STEPS]
+    titles = [step.title for step in FAILOVER]
     assert re.findall("|".join(map(re.escape, titles)), shown) == titles
 
 

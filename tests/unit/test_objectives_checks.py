@@ -212,3 +212,13 @@ def test_a_clock_that_is_ahead_is_corrected_and_one_that_is_unknown_promises_not
     unknown = site("bergen", standby(heartbeat_at=NOW + 99, primary_told_at=None), peer_clock_offset=None)
     blind = well() | {"oslo": site("oslo", primary(), peer_clock_offset=None), "bergen": unknown}
     assert judged(blind).lags[0].seconds is None
+
+
+def test_a_site_that_a_switchover_stopped_half_way_is_told_the_one_command_that_goes_on() -> None:
+    held = site("oslo", DatabaseState(Role.STOPPED), guard_reason="bergen takes over by switchover 2026-x")
+    found = judged(well() | {"oslo": held}).findings
+    hints = {finding.check: finding.hint for finding in found if finding.check in ("guard", "no-primary")}
+    assert set(hints) == {"guard", "no-primary"}
+    assert all("at bergen: `secondsite switchover --resume`" in hint for hint in hints.values())
+    fenced = site("oslo", DatabaseState(Role.STOPPED), guard_reason="fenced by procedure x at bergen")
+    assert all("switchover" not in finding.hint for finding in judged(well() | {"oslo": fenced}).findings)

@@ -155,6 +155,8 @@ class ProcedureDocument(TypedDict):
     steps: list[StepDocument]
     rto: ObjectiveDocument
     rpo: ObjectiveDocument
+    outage_seconds: NotRequired[Annotated[float | None, Field(description="switchover: how long nobody was served")]]
+    faults: NotRequired[Annotated[list[dict[str, Any]], Field(description="switchover: all that stood against it")]]
     journal: Annotated[str, Field(description="path of the journal on the host that ran the procedure")]
 
 

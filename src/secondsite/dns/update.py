@@ -50,6 +50,18 @@ async def swap(record: DnsRecord, old: Iterable[str], new: Address) -> None:
         raise refused(server, name, answer)
 
 
+async def rehearse(record: DnsRecord) -> None:
+    """Would the server take a signed update of this zone? An update that asks for nothing: no record changes.
+
+    Raises as ``swap``, but for what stands in the record.
+    """
+    name = full_name(record)
+    server = Server.parse(record.server)
+    answer = await exchange(server, dns.update.UpdateMessage(record.zone, **_signature(record.tsig)))
+    if answer.rcode() != dns.rcode.NOERROR:
+        raise refused(server, name, answer)
+
+
 def read_secret(secret: Secret) -> str:
     """The secret from where the file says it is. Raises FinalError (``dns-secret``) where it is not there."""
     if secret.env is not None:

@@ -25,11 +25,16 @@ def describe(
     outcome: Outcome,
     steps: Sequence[StepOutcome],
     journal: Journal,
+    seconds: float | None,
+    loss: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
 ) -> Result:
-    """The document of a procedure that has ended, and the exit code that goes with it."""
-    seconds = recovery_seconds(str(arguments["commanded_at"]), steps)
+    """The document of a procedure that has ended, and the exit code that goes with it.
+
+    seconds: how long users waited, as this procedure counts it. loss: what is known of the work lost. more: keys that
+    only this procedure has.
+    """
     by_name = {step.name: step for step in steps}
-    loss = dict(by_name["assess"].details.get("rpo", {})) if "assess" in by_name else {}
     estimated = loss.get("estimated_seconds")
     errors = [step.error for step in steps if step.error is not None]
     document = {
@@ -53,6 +58,7 @@ def describe(
         "errors": [error.as_json() for error in errors],
         "journal": str(journal.path),
         "journal_head": journal.records[-1].hash if journal.records else None,
+        **(more or {}),
     }
     return Result(document, int(exit_code(outcome, document, errors)))
 

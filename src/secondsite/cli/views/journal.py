@@ -80,7 +80,9 @@ def _words(record: Record) -> list[str]:
         case Kind.UNDONE:
             return [f"{body.get('step')} was taken back"]
         case Kind.CLOSED:
-            served = body.get("rto_seconds")
+            served, out = body.get("rto_seconds"), body.get("outage_seconds")
+            if out is not None:
+                return [f"{_OUTCOMES.get(body.get('outcome'))}, users were without service for {span(out)}"]
             return [_OUTCOMES.get(body.get("outcome"), str(body.get("outcome"))) + (
                 "" if served is None else f", {span(served)} from the command to users being served"
             )]  # fmt: skip

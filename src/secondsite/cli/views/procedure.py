@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondsite.cli.render import see
@@ -30,12 +30,16 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         # A step that was never begun took no time: 0.000 s would read as one that was quick.
         took = "skipped" if step["outcome"] == "skipped" else f"{step['seconds']:.3f} s"
         out.append(f"  {mark} {step['title']:<44} {step['site']:<10} {took:>10}")
-        if step["message"]:
+        if document.get("faults") and step["name"] == "assess":
+            out += fault_lines(document["faults"])
+        elif step["message"]:
             out.append(f"      {step['message']}")
-        if step["message"] and step["hint"]:
-            out.append(f"      next: {step['hint']}")
+            out += [f"      next: {step['hint']}"] if step["hint"] else []
     out.append("")
-    if document["rto"]["measured_seconds"] is not None:
+    if document.get("outage_seconds") is not None:
+        objective = document["rto"]["objective_seconds"]
+        out.append(f"  without service {document['outage_seconds']:.2f} s  (objective {objective:g} s)")
+    elif document["rto"]["measured_seconds"] is not None:
         rto = document["rto"]
         out.append(f"  recovery time   {rto['measured_seconds']:.2f} s  (objective {rto['objective_seconds']:g} s)")
     out += loss(document["rpo"])
@@ -50,15 +54,63 @@ def lines(document: Mapping[str, Any]) -> list[str]:
 
 def loss(rpo: Mapping[str, Any]) -> list[str]:
     """Pure: what is lost, as far as it is known, in words."""
+    proof = rpo.get("proof")
+    if proof:
+        return [
+            f"  work lost       none: both databases ended at {proof['checkpoint']} on timeline {proof['timeline']}"
+        ]
     estimated, most, known = rpo.get("estimated_seconds"), rpo.get("at_most_seconds"), rpo.get("known_bytes")
     if estimated is None:
         return [f"  work lost       unknown: nothing says how far {rpo.get('worst') or 'the database'} has come"]
+    if not estimated and rpo.get("worst") is None:
+        return ["  work lost       none"]
     text = f"  work lost       about {estimated:.1f} s in {rpo['worst']} (objective {rpo['objective_seconds']:g} s)"
     if known is not None:
         text += f", {known:,} bytes of WAL known to be missing"
     out = [text]
     if most is not None and most > estimated + 1:
         out.append(f"                  at most {most:.1f} s, if the old primary worked on out of sight")
+    return out
+
+
+def show_switchover(document: Mapping[str, Any]) -> None:
+    """Print what a switchover would do."""
+    print("\n".join(switchover_lines(document)))
+
+
+def switchover_lines(document: Mapping[str, Any]) -> list[str]:
+    """Pure: the text of ``show_switchover``."""
+    refused = document.get("would_be_refused")
+    if refused:
+        out = [f"switchover to {document['to']} would be refused:"]
+        alone = [f"      {refused['message']}", f"      next: {refused['hint']}"]
+        return out + (fault_lines(document["faults"]) or alone)
+    outage = document["outage"]
+    seconds, earlier = outage["expected_seconds"], outage["earlier"]
+    told = "unknown: none was measured yet" if seconds is None else f"about {seconds:.2f} s, from {earlier} earlier"
+    return [
+        f"switchover: {document['to']} takes over from {document['from']}, which becomes its standby",
+        f"  without service {told}",
+        "  work lost       none, or it is taken back",
+        "",
+        *step_lines(document),
+    ]
+
+
+def fault_lines(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Pure: everything that stands against it, each with what to do."""
+    out = []
+    for fault in faults:
+        out += [f"      {fault['site']}: {fault['message']}", f"        next: {fault['hint']}"]
+    return out
+
+
+def step_lines(document: Mapping[str, Any]) -> list[str]:
+    """Pure: the steps in their order."""
+    out = ["  steps"]
+    for step in document["steps"]:
+        turn = "   <- point of no return" if step["point_of_no_return"] else ""
+        out.append(f"    {step['title']:<44} {step['site']}{turn}")
     return out
 
 
@@ -77,12 +129,8 @@ def preview_lines(document: Mapping[str, Any]) -> list[str]:
         f"  standby         {document['database']['role']}, {document['database']['streaming']}",
         *loss(document["rpo"]),
         "",
-        "  steps",
     ]
-    for step in document["steps"]:
-        turn = "   <- point of no return" if step["point_of_no_return"] else ""
-        out.append(f"    {step['title']:<44} {step['site']}{turn}")
-    return out
+    return out + step_lines(document)
 
 
 def _heard(document: Mapping[str, Any]) -> str:

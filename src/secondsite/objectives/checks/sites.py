@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from secondsite.database.state import Role
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
+from secondsite.objectives.snapshot import SiteState
 
 registry = Registry()
 _CLOCKS_APART = 2.0  # seconds
@@ -15,6 +16,13 @@ _LITTLE_DISK = 1_000_000_000
 def back(site: str) -> str:
     """How a site that has lost its role becomes the standby of the one that has it now."""
     return f"`secondsite apply --replace-standby {site}` makes it the standby; its old data is moved aside"
+
+
+def mended(state: SiteState | None, peer: str, otherwise: str) -> str:
+    """What to do about a site that is held back: a switchover that stopped it half-way is gone on with at the peer."""
+    if state is not None and f"{peer} takes over by switchover" in (state.guard_reason or ""):
+        return f"at {peer}: `secondsite switchover --resume` finishes it, or takes it back"
+    return otherwise
 
 
 @registry.check("two-primaries", Severity.CRITICAL, "Does at most one site accept writes?")
@@ -43,7 +51,8 @@ def no_primary(judged: Judged) -> Iterator[Problem]:
     reason = state.guard_reason or state.database.reason if state else None
     because = f": {reason}" if reason else ""
     standby = situation.standby or "SITE"
-    yield Problem(primary, f"no site accepts writes{because}", f"`secondsite failover --to {standby}`, or repair it")
+    hint = mended(state, standby, f"`secondsite failover --to {standby}`, or repair it")
+    yield Problem(primary, f"no site accepts writes{because}", hint)
 
 
 @registry.check("reachable", Severity.CRITICAL, "Does every site answer?", Needs.NOBODY)
@@ -84,7 +93,8 @@ def guard(judged: Judged) -> Iterator[Problem]:
     for state in judged.situation.here:
         if state.guard_reason:
             holding = f"the guard holds it read-only: {state.guard_reason}"
-            yield Problem(state.site, holding, back(state.site))
+            peer = judged.situation.spec.peer_of(state.site)
+            yield Problem(state.site, holding, mended(state, peer, back(state.site)))
 
 
 @registry.check("quarantine", Severity.CRITICAL, "Is the peer let in?")

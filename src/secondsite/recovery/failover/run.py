@@ -10,8 +10,8 @@ from pathlib import Path
 from secondsite import __version__
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
-from secondsite.database.promote import receiver_heard_at
-from secondsite.errors import FinalError, UsageError
+from secondsite.database.promote import in_recovery, receiver_heard_at
+from secondsite.errors import FinalError, SecondsiteError, UsageError
 from secondsite.events import Emit, Note, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
@@ -75,6 +75,9 @@ def _journal(
     directory: Path, arguments: FailoverArguments, resume: bool, emit: Emit, clock: Clock, spec: Spec
 ) -> tuple[Journal, FailoverArguments]:
     old = history.unfinished(directory)
+    if old is not None and _given_up(old, spec):
+        emit(Note(f"{old.id} is given up: this failover takes its place", arguments.to, "warning"))
+        old = None
     if old is not None and (old.opened["procedure"] != PROCEDURE or old.opened["arguments"]["to"] != arguments.to):
         raise FinalError(
             f"{old.id} is unfinished here",
@@ -105,6 +108,16 @@ def _journal(
     return journal, arguments
 
 
+def _given_up(old: history.Entry, spec: Spec) -> bool:
+    """A switchover that has promoted nobody does not stand in the way of a disaster that came in its middle."""
+    if old.opened["procedure"] != "switchover":
+        return False
+    try:
+        return in_recovery(Cluster.parse(spec.database.cluster, spec.database.port))
+    except SecondsiteError:
+        return True  # the first step says what is wrong with the database
+
+
 async def _carry_out(
     spec: Spec,
     site: str,
@@ -118,6 +131,7 @@ async def _carry_out(
     context = _context(spec, site, arguments, clock, journal, results)
     engine = Engine(steps(context), journal, clock, emit, results, tripwire)
     outcome, outcomes = await engine.run(lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)})
+    assessed = next((step.details for step in outcomes if step.name == "assess"), {})
     return describe(
         spec,
         procedure=PROCEDURE,
@@ -126,6 +140,8 @@ async def _carry_out(
         outcome=outcome,
         steps=outcomes,
         journal=journal,
+        seconds=recovery_seconds(arguments.commanded_at, outcomes),
+        loss=assessed.get("rpo", {}),
     )
 
 

@@ -1,0 +1,1 @@
+"""Switchover: a planned change of roles that loses nothing, with proof."""
