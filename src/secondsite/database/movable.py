@@ -16,7 +16,8 @@ _LOOK = """
 SELECT pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_progress_basebackup),
        (SELECT count(*) FROM pg_prepared_xacts),
-       ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'logical'),
+       ARRAY(SELECT slot_name::text FROM pg_replication_slots s
+              WHERE slot_type = 'logical' AND NOT temporary AND (to_jsonb(s)->>'failover') IS DISTINCT FROM 'true'),
        (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready'),
        current_setting('archive_mode') <> 'off'
        AND coalesce((SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver), false),
@@ -30,7 +31,8 @@ SELECT pg_is_in_recovery(),
 @dataclass(frozen=True, slots=True)
 class Movable:
     """Positions are bytes of WAL. archive_waiting: finished WAL files that are not archived yet; archive_failing: the
-    last try failed. follower_state, slot: the peer as pg_stat_replication and its slot show it."""
+    last try failed. logical_slots: those that no promotion takes along (17 and later take some; manual 49.2.3).
+    follower_state, slot: the peer as pg_stat_replication and its slot show it."""
 
     backups_running: int = 0
     prepared_transactions: int = 0
