@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("readiness", "secondsite.cli.readiness:run", "Say whether a failover now would work, check by check."),
     Command("failover", "secondsite.cli.failover:run", "Let the standby take over because the primary is gone."),
     Command("switchover", "secondsite.cli.switchover:run", "Move the service to the other site and lose nothing."),
+    Command("failback", "secondsite.cli.failback:run", "Come home after a failover, as everything was before it."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("files", "secondsite.cli.files:app", "Decide what only a person can decide about the file sets."),
     Command("report", "secondsite.cli.report:run", "List the reports of game days, or show one and check it."),

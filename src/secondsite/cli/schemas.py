@@ -36,6 +36,7 @@ class ErrorDocument(TypedDict):
     hint: Said
     exit_code: int
     also: NotRequired[Annotated[list[dict[str, Any]], Field(description="further errors of the same command")]]
+    rejoin: NotRequired[Annotated[dict[str, Any], Field(description="failback: the document of the apply in it")]]
     faults: NotRequired[list[FaultDocument]]
 
 

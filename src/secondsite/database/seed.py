@@ -62,7 +62,8 @@ class Standby:
             return None
         moves = now.data is not None and act in (Act.SEED, Act.RESEED, Act.SWAP)
         disrupts = REWINDS if act is Act.REWIND else STOPS if moves else None
-        return Change(act.value, _sizes(now, act), disrupts)
+        detail = await self._only_here(now) if act is Act.REWIND else _sizes(now, act)
+        return Change(act.value, detail, disrupts)
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Go from act to act until the standby streams; a call after an interrupted one goes on where that stopped."""
@@ -110,6 +111,19 @@ class Standby:
         move(side, data)
         rewind.forget(self.node)
         basebackup.mark(self.node).unlink(missing_ok=True)
+
+    async def _only_here(self, now: Situation) -> str:
+        """How much this host has that the new primary never received; reads only."""
+        control = now.data.control if now.data else None
+        if now.primary is None or control is None or now.rewind is not RewindState.NONE:
+            return ""
+        try:
+            lost = await commits(self.node.cluster, control.timeline, dict(now.primary.forks)[control.timeline])
+        except SecondsiteError as unreadable:
+            return unreadable.message
+        if not lost:
+            return "nothing is only here"
+        return f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}: written down first"
 
     async def _rewind(self, now: Situation, emit: Emit) -> bool:
         """Whether the folder is now a standby's; where not, a copy is made instead and this says why."""

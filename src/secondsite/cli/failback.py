@@ -1,0 +1,105 @@
+"""``secondsite failback``: from "the old primary is on again" to everything as it was before the disaster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
+
+if TYPE_CHECKING:
+    from secondsite.events import Emit, Result
+    from secondsite.spec import Spec
+
+READY_SECONDS = 120.0
+LOOK_SECONDS = 1.0
+
+
+async def run(
+    *, reason: str = "", config: Config = None, json: Json = False, yes: Yes = False, dry_run: DryRun = False
+) -> int:
+    """Come home after a failover: take the old primary back as the standby, then move the service to it.
+
+    The old primary is rewound to where the timelines parted, or copied anew where that cannot be done. Transactions
+    that only it has are counted before, and written down with their rows before anything is overwritten. The move
+    home loses nothing, and that is proven. Run it where you run apply: it reaches both hosts by SSH. Interrupted, it
+    is simply run again.
+
+    Parameters
+    ----------
+    reason
+        Why; it goes into the journal.
+    """
+    from secondsite.cli.bootstrap.back import back
+    from secondsite.cli.outcome import tell
+    from secondsite.cli.render import Renderer, emit_json
+    from secondsite.clock import SystemClock
+    from secondsite.spec.load import load
+
+    loaded, clock = load(find_config(config)), SystemClock()
+    with Renderer() as emit:
+        came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
+        if dry_run:
+            if json:
+                emit_json({"procedure": "failback", "dry_run": True, "to": came.home, "rejoin": came.document})
+            return 0
+        result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
+    document = dict(result.document)
+    if "steps" in document:
+        document |= {
+            "procedure": "failback",
+            "steps": [came.step, *document["steps"]],
+            "rejoin": came.document,
+        }
+    return tell(replace(result, document=document), as_json=json)
+
+
+async def _move(spec: Callable[[], Spec], home: str, reason: str, emit: Emit, *, asked: bool) -> Result:
+    """The switchover home, as soon as nothing stands against it. Raises what stands against it to the end."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.render import confirm
+    from secondsite.cli.this_host import site_here
+    from secondsite.clock import SystemClock, to_text
+
+    at = site_here() or home
+    await _until_ready(spec, home, at, emit)
+    confirm(f"Move the service to {home} now?", yes=asked)
+    arguments: dict[str, Any] = {
+        "to": home,
+        "commanded_at": to_text(SystemClock().now()),
+        "reason": reason or "failback",
+        "resume": False,
+        "overwrite_dns": False,
+    }
+    return await carry_out(spec, "switchover", arguments, at=at, emit=emit)
+
+
+async def _until_ready(spec: Callable[[], Spec], home: str, at: str, emit: Emit) -> None:
+    """A standby that has just begun needs a moment: the file sets' first pull, the agents' first words."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.errors import FinalError
+    from secondsite.events import Note, ignore
+
+    loop = asyncio.get_running_loop()
+    deadline, told = loop.time() + READY_SECONDS, ""
+    while True:
+        preview = await carry_out(spec, "preview-switchover", {"to": home}, at=at, emit=ignore)
+        raise_error_of(preview)
+        refused = preview.document["would_be_refused"]
+        if refused is None:
+            return
+        if loop.time() > deadline:
+            raise FinalError(
+                f"{home} is the standby again and cannot take over yet: {refused['message']}",
+                slug="not-ready-to-go-home",
+                host=home,
+                step="switchover",
+                hint=f"{refused['hint']}; then: secondsite failback",
+            )
+        if refused["message"] != told:
+            told = refused["message"]
+            emit(Note(f"waiting: {told}", home))
+        await asyncio.sleep(LOOK_SECONDS)
