@@ -27,6 +27,13 @@ async def run(
     home loses nothing, and that is proven. Run it where you run apply: it reaches both hosts by SSH. Interrupted, it
     is simply run again.
 
+    Example: ``secondsite failback --reason "oslo has power again"``, and first with ``--dry-run``.
+
+    Exit code 0: done, within the objectives. 1: done, and users waited for longer than agreed. 3: the service runs
+    where it ran, nothing of it was changed. 4: stopped half-way; the message names the command that goes on.
+
+    See also: status, apply, switchover, report --lost-rows.
+
     Parameters
     ----------
     reason

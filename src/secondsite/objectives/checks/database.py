@@ -93,10 +93,10 @@ def standby_settings(judged: Judged) -> Iterator[Problem]:
             yield Problem(judged.situation.standby, message, "`secondsite apply`, then restart the standby's database")
 
 
-@registry.check("rewindable", Severity.WARNING, "Could somebody use pg_rewind on an old primary?")
+@registry.check("rewindable", Severity.WARNING, "Could an old primary be taken back without copying everything?")
 def rewindable(judged: Judged) -> Iterator[Problem]:
-    """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster. secondsite itself
-    copies an old primary anew; this keeps the way open for a person who would rather rewind it by hand."""
+    """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster. Without them the way
+    back is a new copy of the whole database, which works as well and takes longer."""
     situation = judged.situation
     for state in situation.here:
         settings = dict(state.database.settings)
@@ -105,7 +105,7 @@ def rewindable(judged: Judged) -> Iterator[Problem]:
         if "on" not in (settings.get("wal_log_hints"), settings.get("data_checksums")):
             yield Problem(
                 state.site,
-                "neither wal_log_hints nor data checksums are on: pg_rewind would refuse",
+                "neither wal_log_hints nor data checksums are on: it would be copied anew",
                 "`secondsite apply`",
             )
         if settings.get("full_page_writes", "on") != "on":
