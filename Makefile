@@ -66,6 +66,11 @@ integration: .tools/tests
 unit docs integration scenario: $(READY)
 	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)
 
+.PHONY: crash-matrix
+crash-matrix: $(READY) .tools/tests ## every procedure killed at every step; make test runs a sample (needs root)
+	$(call as_root,SECONDSITE_CRASH_MATRIX=all $(BIN)/python -m pytest -v tests/scenario/test_failover_killed.py \
+		tests/scenario/test_switchover_killed.py --junit-xml=$(JUNIT)/crash-matrix.xml)
+
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
 .PHONY: bench $(BENCHES)
 bench: $(BENCHES) ## every benchmark, one after the other: build/bench and a table (needs root)

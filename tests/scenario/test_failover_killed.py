@@ -1,4 +1,7 @@
-"""A failover that is killed at any step is finished by ``failover --resume``. Generated from the list of steps."""
+"""A failover that is killed at any step is finished by ``failover --resume``.
+
+Generated from the list of steps: a sample runs with every test, all of it with ``make crash-matrix``.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import pytest
 
 from secondsite.recovery.failover.plan import STEPS
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, recovered_at_bergen
+from tests.scenario.matrix import some
 
 # After an act and before its result is written nobody knows whether it happened: the hardest moment of each step.
 ACTED = [f"{step.name}:applied" for step in STEPS]
 ABOUT_TO_ACT = [f"{name}:intent" for name in ("promote", "dns", "application")]
 
 
-@pytest.mark.parametrize("place", ACTED + ABOUT_TO_ACT)
+@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 7, always=["fence:applied", "promote:applied"]))
 def test_a_failover_killed_at_a_step_is_finished_by_resume(ground: Ground, place: str) -> None:
     lab = ground.fresh()
     lab.lab("power-off", "oslo")

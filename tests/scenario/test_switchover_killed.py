@@ -1,7 +1,7 @@
 """A switchover that is killed at any step is finished by ``switchover --resume``: one primary, and no order lost.
 
-Generated from the list of steps. The service goes to and fro on one lab: each case moves it to the site that is standby
-when the case begins.
+Generated from the list of steps: a sample runs with every test, all of it with ``make crash-matrix``. The service goes
+to and fro on one lab: each case moves it to the site that is standby when the case begins.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from secondsite.recovery.switchover.attach import CommitMode
 from secondsite.recovery.switchover.plan import STEPS
 from secondsite_lab.applied import AppliedLab
 from tests.scenario.ground import Ground, lost, shopping, until_buys
+from tests.scenario.matrix import some
 from tests.scenario.test_switchover import OTHER, at_home, until_ready
 
 # After an act and before its result is written nobody knows whether it happened: the hardest moment of each step. The
@@ -38,7 +39,7 @@ def swinging(ground: Ground) -> Iterator[AppliedLab]:
     yield lab
 
 
-@pytest.mark.parametrize("place", ACTED + ABOUT_TO_ACT)
+@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 7, always=["equal:applied", "promote:applied"]))
 def test_a_switchover_killed_at_a_step_is_finished_with_one_primary_and_every_order(
     swinging: AppliedLab, tmp_path: Path, place: str
 ) -> None:
