@@ -152,15 +152,6 @@ def test_without_a_rehearsal_nothing_is_predicted_and_the_basis_says_so() -> Non
     assert status.rto.predicted_seconds is None and "no rehearsal yet" in status.rto.basis
 
 
-def test_nothing_promises_a_rewind_that_nobody_carries_out() -> None:
-    check = next(check for check in CHECKS if check.name == "rewindable")
-    assert "somebody" in check.question and "copies an old primary anew" in (check.look.__doc__ or "")
-    settings = (("wal_log_hints", "off"), ("data_checksums", "off"), ("full_page_writes", "off"))
-    found = judged(on_primary(settings=settings)).findings
-    messages = [finding.message for finding in found if finding.check == "rewindable"]
-    assert len(messages) == 2 and all("pg_rewind would refuse" in message for message in messages)
-
-
 def test_the_last_look_at_the_dns_counts_whichever_site_made_it() -> None:
     """Bergen has asked before the failover moved the record, oslo after it; bergen's state is the fresher one."""
     answer = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)

@@ -55,6 +55,7 @@ class Api:
     fence: Handler
     unfence: Handler
     handover: Handover
+    shut_out: Callable[[], bool] = bool  # the peer is quarantined: it may look, and ask for nothing
 
     def local(self) -> ASGIApp:
         """For the unix socket: its mode 0600 is the access control."""
@@ -77,7 +78,8 @@ class Api:
                 for kind in FOR_PEER
             ),
         ]
-        return OnlyWith(token, Starlette(routes=routes, exception_handlers={SecondsiteError: _explained}))
+        app = Starlette(routes=routes, exception_handlers={SecondsiteError: _explained})
+        return OnlyWith(token, OnlyLooks(self.shut_out, app))
 
     def _shared(self) -> list[Route]:
         return [
@@ -157,6 +159,21 @@ class OnlyWith:
         return bool(token) and hmac.compare_digest(given, f"Bearer {token}".encode())
 
 
+class OnlyLooks:
+    """Lets nothing but GET through while the peer is shut out: a former primary may ask what this site is."""
+
+    def __init__(self, shut_out: Callable[[], bool], inner: ASGIApp) -> None:
+        self._shut_out = shut_out
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] != "GET" and self._shut_out():
+            refusal = JSONResponse({"error": "quarantined", "message": "this site has shut its peer out"}, 403)
+            await refusal(scope, receive, send)
+            return
+        await self._inner(scope, receive, send)
+
+
 def _stream(run: Run) -> Response:
     async def lines() -> AsyncIterator[str]:
         async for line in run.follow():
@@ -183,5 +200,5 @@ async def _document(request: Request) -> Mapping[str, Any]:
 
 async def _explained(_: Request, error: Exception) -> Response:
     assert isinstance(error, SecondsiteError)
-    code = {"procedure-running": 409, "bad-request": 400}.get(error.slug, 500)
+    code = {"procedure-running": 409, "bad-request": 400, "fence-refused": 409}.get(error.slug, 500)
     return JSONResponse(error.as_json(), status_code=code)

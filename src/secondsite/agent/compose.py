@@ -61,9 +61,9 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         async with changing:
             await admit.ask_again(spec, site, clock)
 
-    async def unfence(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def unfence(request: Mapping[str, Any]) -> Mapping[str, Any]:
         async with changing:
-            return await unfence_here(spec, site, clock)
+            return await unfence_here(spec, site, clock, str(request.get("procedure", "")))
 
     stepping_down = Handover(spec, site, clock)
 

@@ -58,7 +58,10 @@ class Agent:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
                 procedures = Procedures(self._ports.procedures, work, self._look_again)
                 ports = self._ports
-                api = Api(self._knowledge(), procedures, ports.fence, ports.unfence, self._handover)
+                api = Api(
+                    self._knowledge(), procedures, ports.fence, ports.unfence, self._handover,
+                    ports.places.quarantine.exists,
+                )  # fmt: skip
                 await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
                 server = await on_socket(api.local(), self._ports.places.socket)

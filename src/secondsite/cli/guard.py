@@ -47,15 +47,13 @@ async def run(
     from secondsite.cli.render import confirm, emit_json
     from secondsite.cli.this_host import this_host
     from secondsite.recovery import admit, guard
-    from secondsite.recovery.fence import unfence_here
 
     spec, site = this_host(find_config(config))
     clock = SystemClock()
     if fence:
         return await _fence(spec, site)
     if unfence:
-        emit_json(dict(await unfence_here(spec, site, clock)))
-        return Exit.OK
+        return await _unfence(spec, site)
     if starting:
         verdict = await admit.at_start(spec, site, clock)
         print(f"secondsite guard: {_words(verdict, site)}", file=sys.stderr, flush=True)
@@ -65,7 +63,7 @@ async def run(
         await admit.release_by_person(spec, clock)
         verdict = guard.Verdict(guard.Ruling.ALLOW, "a person allowed it")
     else:
-        verdict = admit.fenced() or await guard.ask(spec, site, await admit.generation(_cluster(spec)))
+        verdict = await admit.asked(spec, site)
     quarantines = spec.peer_of(site) if paths.QUARANTINE.exists() else None
     if json:
         told = {"site": site, "ruling": verdict.ruling.value, "reason": verdict.reason, "quarantines": quarantines}
@@ -90,6 +88,18 @@ async def _fence(spec: Spec, site: str) -> int:
     told = json.loads(sys.stdin.readline() or "{}")
     why, generation = str(told.get("why", "fenced over SSH")), int(told.get("generation", 0))
     emit_json(dict(await fence_here(spec, site, why, SystemClock(), generation=generation)))
+    return Exit.OK
+
+
+async def _unfence(spec: Spec, site: str) -> int:
+    """What a peer's failover that is rolled back runs here over SSH; its id comes on stdin."""
+    import json
+
+    from secondsite.cli.render import emit_json
+    from secondsite.recovery.fence import unfence_here
+
+    told = json.loads(sys.stdin.readline() or "{}")
+    emit_json(dict(await unfence_here(spec, site, SystemClock(), str(told.get("procedure", "")))))
     return Exit.OK
 
 

@@ -15,6 +15,8 @@ from secondsite.recovery.fence import note_verdict
 from secondsite.recovery.guard import Ruling, Verdict, ask
 from secondsite.spec import Spec, paths
 
+SHUT_DOWN = "shut down"  # a primary's control file, stopped in good order (pg_controldata)
+
 
 async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     """Before the database starts: a standby may always; what would start writable must be allowed to.
@@ -24,7 +26,10 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
         return Verdict(Ruling.ALLOW, "it starts as a standby")
-    verdict = admitted() or fenced() or await ask(spec, site, await generation(cluster))
+    control = await read_control(cluster)
+    clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()  # or only the database went down, not the host
+    # A fence is asked first: what allowed an earlier start must not outlive it.
+    verdict = fenced() or admitted() or await ask(spec, site, control.timeline, stopped_cleanly=clean)
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         database.unmark(cluster)
@@ -33,6 +38,13 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
         paths.ACTIVE.unlink(missing_ok=True)
         database.mark_standby(cluster, verdict.reason)
     return verdict
+
+
+async def asked(spec: Spec, site: str) -> Verdict:
+    """What the guard would say now; nothing changes."""
+    control = await read_control(Cluster.parse(spec.database.cluster, spec.database.port))
+    clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()
+    return fenced() or await ask(spec, site, control.timeline, stopped_cleanly=clean)
 
 
 async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
@@ -44,7 +56,7 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if not database.marked_by_us(cluster) or last_ruling() is not Ruling.WAIT:
         return None
-    verdict = await ask(spec, site, await generation(cluster))
+    verdict = await ask(spec, site, await generation(cluster), stopped_cleanly=False)
     if fenced() is not None:  # it came while the others were asked
         return None
     note_verdict(verdict.ruling, verdict.reason, clock)

@@ -22,6 +22,8 @@ from secondsite.spec import Spec, paths
 ANSWER_SECONDS = 150.0  # the peer stops its application and its database within this
 COMMAND_SECONDS = 60.0
 SSH_SECONDS = 120.0
+OFF_SECONDS = 30.0  # how long a host may take to go off after the command
+CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,12 @@ async def fence_here(
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if generation is not None:
         _refuse_late(generation, (await read_control(cluster)).timeline)
+        _refuse_standby(site, cluster)
     troubles: list[str] = []
     acts: tuple[Callable[[], None], ...] = (
         lambda: atomically(paths.FENCED, f"{why}\n".encode(), mode=0o600),
         lambda: paths.ACTIVE.unlink(missing_ok=True),
+        lambda: paths.ADMITTED.unlink(missing_ok=True),
         lambda: database.mark_standby(cluster, why),
         lambda: note_verdict("hold", why, clock),
     )
@@ -81,15 +85,41 @@ def _refuse_late(theirs: int, own: int) -> None:
         )
 
 
-async def unfence_here(spec: Spec, site: str, clock: Clock) -> Mapping[str, Any]:
-    """Take a fence back, where a failover was rolled back: start what was stopped."""
+def _refuse_standby(site: str, cluster: Cluster) -> None:
+    """Only a primary is fenced. A standby that follows is what saves the service; the other site may not stop it."""
+    if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
+        raise FinalError(
+            f"{site} is a standby, which accepts no writes anyway and is not stopped from the other site",
+            slug="fence-refused",
+            host=site,
+            hint="secondsite status",
+        )
+
+
+async def unfence_here(spec: Spec, site: str, clock: Clock, procedure_id: str) -> Mapping[str, Any]:
+    """Take the fence of one procedure back, where that was rolled back: start what it has stopped.
+
+    Nothing is done where nothing is fenced. Raises FinalError (``fence-refused``) for a fence that is another's.
+    """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    paths.FENCED.unlink(missing_ok=True)
+    try:
+        why = paths.FENCED.read_text()
+    except FileNotFoundError:
+        return {"site": site, "fenced": False, "at": to_text(clock.now())}
+    if not procedure_id or procedure_id not in why:
+        raise FinalError(
+            f"{site} is not fenced by {procedure_id or 'whoever asks'}: {why.strip()}",
+            slug="fence-refused",
+            host=site,
+            hint="on this host: secondsite guard; a person opens it with --allow",
+        )
+    paths.FENCED.unlink()
     database.unmark(cluster)
     note_verdict("allow", "the failover that fenced this site was rolled back", clock)
     paths.RUN.mkdir(exist_ok=True)
     paths.ACTIVE.touch()
-    paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
+    if not database.postmaster_runs(cluster):  # else no start would use it up
+        paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
     await database.start(cluster)
     await application.start(spec.service.units)
     return {"site": site, "fenced": False, "at": to_text(clock.now())}
@@ -122,24 +152,27 @@ async def fence_peer(
         return tuple(gentle)
     site = spec.sites[peer.site]
     commands = [command for command in (*site.fence, site.power.off) if command]
-    return (*gentle, *await asyncio.gather(*(_by_command(command) for command in commands)))
+    sent = await asyncio.gather(*(_by_command(command) for command in commands))
+    if any(attempt.unknown for attempt in sent) and site.power.check:
+        sent = [*sent, await _by_check(site.power.check)]
+    return (*gentle, *sent)
 
 
-async def unfence_peer(spec: Spec, peer: Peer, attempts: Sequence[Attempt] | None) -> None:
+async def unfence_peer(spec: Spec, peer: Peer, attempts: Sequence[Attempt] | None, *, procedure_id: str) -> None:
     """Take back what ``fence_peer`` did, by the first way that answers: its agent, else SSH.
 
     attempts: what fencing was told; None where the process that fenced has died, so anything may have been done. Where
     a command has cut the power, the site's own command restores it, and its guard asks before it opens.
     Raises SecondsiteError where no way worked.
     """
-    by_command = [one for one in attempts or () if one.confirmed and one.method.startswith("command ")]
+    by_command = [one for one in attempts or () if (one.confirmed or one.unknown) and one.method.startswith("command ")]
     if by_command:
         await _power_on(spec, peer.site)
         return
     try:
-        await peer.post("/v1/unfence", {}, connect_seconds=5, answer_seconds=ANSWER_SECONDS)
+        await peer.post("/v1/unfence", {"procedure": procedure_id}, connect_seconds=5, answer_seconds=ANSWER_SECONDS)
     except RetryableError as silent:
-        done = await _guard_over_ssh(spec, peer.site, "--unfence", {}, connect_seconds=5)
+        done = await _guard_over_ssh(spec, peer.site, "--unfence", {"procedure": procedure_id}, connect_seconds=5)
         if not done.ok:
             raise FinalError(
                 f"{silent.message}, and over SSH: {done.why()}",
@@ -215,7 +248,24 @@ async def _by_command(argv: Sequence[str]) -> Attempt:
         done = await run(list(argv), timeout=COMMAND_SECONDS, check=False, step="fence")
     except SecondsiteError as failure:
         return Attempt(f"command {argv[0]}", False, failure.message)
-    return Attempt(f"command {argv[0]}", done.ok, done.why())
+    # A provider answers before the host is off, and a script may mean well: nothing was observed yet.
+    told = "it ended well, which does not show that the host is off" if done.ok else done.why()
+    return Attempt(f"command {argv[0]}", False, told, unknown=done.ok)
+
+
+async def _by_check(argv: Sequence[str]) -> Attempt:
+    """Ask whether the host is off until it is, or for a while: only this confirms what a command was sent for."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + OFF_SECONDS
+    while True:
+        try:
+            done = await run(list(argv), timeout=COMMAND_SECONDS, check=False, step="fence")
+            told, off = done.why(), done.ok
+        except SecondsiteError as failure:
+            told, off = failure.message, False
+        if off or loop.time() > deadline:
+            return Attempt(f"command {argv[0]}", off, "the host is off" if off else f"not seen off: {told}")
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 async def _listens(address: str, port: int, seconds: float) -> bool:

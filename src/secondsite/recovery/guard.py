@@ -58,8 +58,13 @@ def decide(
     peer: PeerAnswer | None,
     dns: Sequence[RecordState],
     policy: str,
+    stopped_cleanly: bool,
 ) -> Verdict:
-    """Pure: may ``site``, whose disk says ``generation``, accept writes?"""
+    """Pure: may ``site``, whose disk says ``generation``, accept writes?
+
+    stopped_cleanly: its database was shut down in good order, so it did not go down in a disaster. Only then is a DNS
+    that still names it enough beside a silent peer: a failover that could not move the DNS leaves just that behind.
+    """
     pointed = {site for record in dns for site in record.mentions}
     theirs = peer.generation if peer is not None else None
     if peer is not None and theirs is not None and theirs > generation:
@@ -73,19 +78,29 @@ def decide(
     if peer_site in pointed:
         name = next(f"{record.name}.{record.zone}" for record in dns if peer_site in record.mentions)
         return Verdict(Ruling.HOLD, f"the authoritative DNS sends users of {name} to {peer_site}")
+    if peer is not None and peer.writable:
+        # Never beside it. It stops by itself once it sees this site, unless a person has decided for it.
+        return Verdict(
+            Ruling.WAIT, f"{peer_site} accepts writes, in generation {theirs}, behind this site's {generation}"
+        )
     if theirs is not None:
         return Verdict(Ruling.ALLOW, f"{peer_site} answers, is in generation {theirs} and not ahead")
     # An agent whose database does not run is not silent, and saying so would send somebody to look at the network.
     known = f"{peer_site} {'does not answer' if peer is None else 'answers, and its database does not run'}"
-    if site in pointed:
+    if site in pointed and (peer is not None or stopped_cleanly):
         return Verdict(Ruling.ALLOW, f"the authoritative DNS sends users to {site}; {known}")
+    if site in pointed:
+        unsure = f"{known}, and may have taken over without reaching the DNS, which still names {site}"
+        if policy == "serve":
+            return Verdict(Ruling.ALLOW, f"{unsure}; the file says to serve then")
+        return Verdict(Ruling.WAIT, f"{unsure}; the file says to wait for a person")
     nobody = f"neither {peer_site} nor the DNS answers" if peer is None else f"{known}, and the DNS does not answer"
     if policy == "serve":
         return Verdict(Ruling.ALLOW, f"{nobody}, and the file says to serve then")
     return Verdict(Ruling.WAIT, f"{nobody}, and the file says to wait for a person")
 
 
-async def ask(spec: Spec, site: str, generation: int) -> Verdict:
+async def ask(spec: Spec, site: str, generation: int, *, stopped_cleanly: bool) -> Verdict:
     """Ask peer and DNS at the same time, again and again until somebody answers or the file's patience ends.
 
     A peer that answers settles it at once; DNS alone gets a second look while patience lasts, because it was
@@ -103,6 +118,7 @@ async def ask(spec: Spec, site: str, generation: int) -> Verdict:
             peer=answer,
             dns=records,
             policy=spec.guard.when_nobody_answers,
+            stopped_cleanly=stopped_cleanly,
         )
         settled = (answer is not None and answer.generation is not None) or verdict.ruling is Ruling.HOLD
         if settled or loop.time() + RETRY_SECONDS > deadline:

@@ -80,6 +80,9 @@ class Power(Section):
 
     off: Command = Field((), description="argument list that powers the host off; also used to fence it")
     on: Command = Field((), description="argument list that powers the host on")
+    check: Command = Field(
+        (), description="argument list that ends with 0 once the host is off; only this confirms a fence by command"
+    )
 
 
 class Site(Section):
@@ -90,7 +93,7 @@ class Site(Section):
     operator: Text = Field(description="who runs the place (declared, not verified)")
     country: Country = Field(description="country the host stands in (declared, not verified)")
     location: tuple[Latitude, Longitude] = Field(description="latitude and longitude in degrees")
-    power: Power = Field(default_factory=lambda: Power(off=(), on=()), description="power commands")
+    power: Power = Field(default_factory=lambda: Power(off=(), on=(), check=()), description="power commands")
     fence: tuple[FenceCommand, ...] = Field((), description="further commands that fence this site, tried in order")
 
 

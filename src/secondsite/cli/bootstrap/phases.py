@@ -91,7 +91,9 @@ def _database(now: Situation) -> Sequence[Resource]:
     if now.is_primary:
         let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
         return [*let_in, *database.primary_resources(now.spec, now.site, facts, rewinding=now.replace)]
-    return database.standby_resources(now.spec, now.site, facts, replace=now.replace)
+    # A site that is given up may have shut the other one out, when it was the one that had taken over.
+    let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
+    return [*let_in, *database.standby_resources(now.spec, now.site, facts, replace=now.replace)]
 
 
 def _password(now: Situation) -> Password:

@@ -36,6 +36,8 @@ class Promote(Act):
         return _details(promoted)
 
     def _open(self) -> None:
+        for old in (paths.FENCED, paths.ADMITTED):  # what was decided about this site before it took over
+            old.unlink(missing_ok=True)
         paths.RUN.mkdir(exist_ok=True)
         paths.ACTIVE.touch()
         if door.unlock(self._context.cluster):  # left over from a switchover that this site once stepped down in

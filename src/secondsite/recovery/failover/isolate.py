@@ -49,7 +49,9 @@ class Fence(FailoverAct):
         """Open the old primary again where anything may have stopped it; a process that does not know assumes so."""
         if self._attempts is not None and not any(one.confirmed or one.unknown for one in self._attempts):
             return
-        await fence.unfence_peer(self._context.spec, self._context.peer, self._attempts)
+        await fence.unfence_peer(
+            self._context.spec, self._context.peer, self._attempts, procedure_id=self._context.procedure_id
+        )
 
 
 class FenceAgain(FailoverAct):
