@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 
 from secondsite_lab.applied import BIN, AppliedLab
 from tests.scenario.ground import Ground, until_buys
+
+# What somebody on a compromised primary would send to its standby.
+POST = """
+import sys, urllib.error, urllib.request
+token = open("/etc/secondsite/peer.token").read().strip()
+url = "http://10.10.0.2:7433/v1/" + sys.argv[1]
+asked = urllib.request.Request(url, b'{"generation": 99}', {"Authorization": "Bearer " + token})
+try:
+    print(urllib.request.urlopen(asked).status)
+except urllib.error.HTTPError as refused:
+    print(refused.code)
+"""
 
 
 def inside(lab: AppliedLab, command: str) -> subprocess.CompletedProcess[str]:
@@ -52,3 +65,23 @@ def test_a_primary_that_waits_opens_by_itself_when_somebody_answers_again(ground
     lab.lab("link", "heal", "oslo")
     until_recovery_is(lab, "f")
     until_buys(lab, seconds=30)
+
+
+def test_after_a_crash_a_dns_that_still_names_it_does_not_open_a_primary_beside_a_silent_peer(ground: Ground) -> None:
+    """As a failover that could not move the DNS leaves things: the peer may accept writes, out of sight."""
+    lab = ground.fresh()
+    lab.lab("link", "cut", "oslo", "bergen")
+    lab.lab("power-off", "oslo")
+    lab.lab("power-on", "oslo")
+    until_recovery_is(lab, "t")
+    told = json.loads(inside(lab, "secondsite guard --json").stdout)
+    assert told["ruling"] == "wait" and "without reaching the DNS" in told["reason"]
+    lab.lab("link", "heal", "oslo", "bergen")
+    until_recovery_is(lab, "f")
+    until_buys(lab, seconds=30)
+
+    call = f"python3 -c {shlex.quote(POST)} "
+    assert inside(lab, call + "fence").stdout.strip() == "409", "a primary cannot stop its standby"
+    assert inside(lab, call + "unfence").stdout.strip() == "200"
+    assert lab.on("bergen", "runuser -u postgres -- psql -XAtc 'SELECT pg_is_in_recovery()'").strip() == "t"
+    assert lab.said("bergen", "systemctl is-active shop.service").stdout.strip() != "active"
