@@ -122,6 +122,8 @@ def _database(answers: Answers) -> str:
 [database]
 cluster = {quoted(answers.cluster)}  # as pg_lsclusters shows it
 mode = "async"  # "sync": a commit waits for the standby, which loses nothing and costs a round trip
+# when_standby_lost = "degrade"  # mode sync; "block": commits hang while the standby is lost
+# degrade_after = "10s"  # how long commits wait for a standby that is lost
 max_slot_wal = "20GB"  # WAL kept for an absent standby at most; more would fill the primary's disk
 # clients = ["192.0.2.0/24"]  # networks outside the hosts that may connect
 """

@@ -9,6 +9,8 @@ from secondsite.spec.faults import Problem
 from secondsite.spec.geography import great_circle_km
 from secondsite.spec.quantities import duration_text
 
+SHORTEST_WAIT = 3.0  # a standby reports each second: one that is silent for less than this is not lost
+
 
 def two_sites(draft: Draft) -> Iterator[Problem]:
     if draft.site_names is None or len(draft.site_names) == 2:
@@ -82,4 +84,25 @@ def window_has_length(draft: Draft) -> Iterator[Problem]:
             (*loc, "end"),
             f"the window ends at {window.end:%H:%M}, before it starts at {window.start:%H:%M}",
             "a window lies within one day",
+        )
+
+
+def waiting_has_a_mode(draft: Draft) -> Iterator[Problem]:
+    if draft.database is None or draft.database.mode == "sync":
+        return
+    for key in ("when_standby_lost", "degrade_after"):
+        if key in draft.database.model_fields_set:
+            yield Problem(
+                ("database", key),
+                'has no meaning in mode "async": no commit waits for the standby',
+                'write mode = "sync", or take the line out',
+            )
+
+
+def waiting_is_long_enough(draft: Draft) -> Iterator[Problem]:
+    if draft.database is not None and draft.database.degrade_after < SHORTEST_WAIT:
+        yield Problem(
+            ("database", "degrade_after"),
+            f"{duration_text(draft.database.degrade_after)} is too short to tell a lost standby from a slow one",
+            f"write at least {duration_text(SHORTEST_WAIT)}; a standby reports once a second",
         )

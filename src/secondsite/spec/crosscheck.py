@@ -17,6 +17,8 @@ CHECKS: tuple[Check, ...] = (
     check_promises.ttl_within_rto,
     check_promises.interval_within_rpo,
     check_promises.window_has_length,
+    check_promises.waiting_has_a_mode,
+    check_promises.waiting_is_long_enough,
     check_network.one_host_each,
     check_network.tunnel_is_usable,
     check_network.tunnel_is_apart,

@@ -120,6 +120,12 @@ class Database(Section):
     cluster: Cluster = Field(description="version/name as pg_lsclusters shows it, like 15/main")
     port: Port = Field(5432, description="port the cluster listens on")
     mode: Literal["async", "sync"] = Field("async", description="whether a commit waits for the standby")
+    when_standby_lost: Literal["degrade", "block"] = Field(
+        "degrade", description="mode sync, standby lost. degrade: commits stop waiting; block: commits hang"
+    )
+    degrade_after: Seconds = Field(
+        "10s", validate_default=True, description="degrade: commits wait this long for a lost standby, at least 3s"
+    )
     max_slot_wal: Bytes = Field("20GB", validate_default=True, description="WAL kept for an absent standby at most")
     clients: tuple[IPv4Network, ...] = Field(
         (), description="networks outside the hosts that may connect to the database; none by default"
