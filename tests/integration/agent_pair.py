@@ -24,10 +24,11 @@ from secondsite.agent.ports import Places, Ports
 from secondsite.agent.program import Agent
 from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
+from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
 from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
-from secondsite.events import Emit, Note, Result
+from secondsite.events import Emit, Event, Note, Result
 from secondsite.files.state import FileSetState
 from secondsite.objectives.snapshot import UnitState
 from secondsite.spec import Spec
@@ -177,6 +178,8 @@ class Calls:
 
     fenced: list[str] = field(default_factory=list)
     rehearsed: Rehearsed = field(default_factory=Rehearsed)
+    announced: list[Event] = field(default_factory=list)
+    procedure: bool = False  # one works on this host
 
 
 def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
@@ -207,8 +210,15 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
     async def fence_self(why: str) -> None:
         calls.fenced.append(why)
 
+    database = LocalDatabase(cluster, site)
+
+    async def change_waiting(act: Act) -> bool:
+        if not calls.procedure:
+            await database.change_waiting(act, "bergen" if site == "oslo" else "oslo")
+        return not calls.procedure
+
     return Ports(
-        database=LocalDatabase(cluster, site),
+        database=database,
         tunnel=tunnel,
         dns=dns,
         units=units,
@@ -222,6 +232,8 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         handover=handover,
         fence_self=fence_self,
         procedures=calls.rehearsed,
+        change_waiting=change_waiting,
+        announce=calls.announced.append,
         places=Places(
             samples=folder / "samples.sqlite",
             last_primary=folder / "last-primary.json",
@@ -230,6 +242,8 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
             active=folder / "active",
             guard_verdict=folder / "guard.json",
             quarantine=folder / "quarantine",
+            fenced=folder / "fenced",
+            uncovered=folder / "uncovered",
             disk=folder,
         ),
     )

@@ -16,7 +16,7 @@ from secondsite.database.situation import Act
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError
 from secondsite.events import Progress
-from tests.integration.database_clusters import ADDRESSES, Pair, create, pair, specification
+from tests.integration.database_clusters import ADDRESSES, Pair, create, pair
 
 
 @pytest.fixture
@@ -187,16 +187,3 @@ async def until(true: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.002)
-
-
-async def test_commits_wait_for_the_standby_only_while_it_streams(hosts: Pair) -> None:
-    hosts.spec = specification(hosts.spec.database.port, mode="sync")
-    assert "commits wait for bergen" not in [change.summary for change in await hosts.primary()]
-    await hosts.standby()
-    assert [change.summary for change in await hosts.primary()] == ["commits wait for bergen"]
-    with local(hosts.nodes["oslo"].cluster) as connection:
-        connection.execute("CREATE TABLE replicated ()")
-        row = connection.execute("SELECT sync_state FROM pg_stat_replication").fetchone()
-    assert row == ("sync",)
-    hosts.spec = specification(hosts.spec.database.port)
-    assert [change.summary for change in await hosts.primary()] == ["commits no longer wait for bergen"]

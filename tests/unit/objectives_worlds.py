@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
+from secondsite.database.commit_wait import names
+from secondsite.database.state import DatabaseState, Follower, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.files.state import FileSetState, FilesStatus
-from secondsite.objectives.snapshot import LastPrimary, Silence, SiteState, SiteView, UnitState
+from secondsite.objectives.snapshot import CommitWait, LastPrimary, Silence, SiteState, SiteView, UnitState
 from secondsite.spec import Spec
 from secondsite.tunnel.state import TunnelState
 
 NOW = 1_800_000_000.0
 SITE = {"operator": "Example AS", "country": "NO", "location": [60, 10]}
-SPEC = Spec.model_validate(
-    {
-        "service": {"name": "shop", "units": ["shop.service"], "health": "http://127.0.0.1:8000/"},
-        "objectives": {"rpo": "10s", "rto": "1m"},
-        "sites": {
-            "oslo": SITE | {"ssh": "root@192.0.2.11", "public": "192.0.2.11"},
-            "bergen": SITE | {"ssh": "root@198.51.100.11", "public": "198.51.100.11"},
-        },
-        "tunnel": {"network": "10.10.0.0/24"},
-        "database": {"cluster": "15/main", "max_slot_wal": "1GB"},
-        "files": [{"name": "uploads", "path": "/srv/uploads"}],
-        "dns": [{"zone": "example.no", "name": "shop", "server": "203.0.113.53", "ttl": 60}],
-    }
-)
+FILE = {
+    "service": {"name": "shop", "units": ["shop.service"], "health": "http://127.0.0.1:8000/"},
+    "objectives": {"rpo": "10s", "rto": "1m"},
+    "sites": {
+        "oslo": SITE | {"ssh": "root@192.0.2.11", "public": "192.0.2.11"},
+        "bergen": SITE | {"ssh": "root@198.51.100.11", "public": "198.51.100.11"},
+    },
+    "tunnel": {"network": "10.10.0.0/24"},
+    "database": {"cluster": "15/main", "max_slot_wal": "1GB"},
+    "files": [{"name": "uploads", "path": "/srv/uploads"}],
+    "dns": [{"zone": "example.no", "name": "shop", "server": "203.0.113.53", "ttl": 60}],
+}
+SPEC = Spec.model_validate(FILE)
+
+
+def spec(**database: object) -> Spec:
+    """The same with other keys in [database]."""
+    return Spec.model_validate(FILE | {"database": {"cluster": "15/main", "max_slot_wal": "1GB"} | database})
+
+
 SETTINGS = (
     ("max_connections", "100"),
     ("wal_log_hints", "on"),
@@ -34,7 +41,9 @@ SETTINGS = (
     ("full_page_writes", "on"),
     ("max_slot_wal_keep_size", "953MB"),
     ("synchronous_standby_names", ""),
+    ("synchronous_commit", "on"),
 )
+SYNCHRONOUS = (*SETTINGS[:-2], ("synchronous_standby_names", names("bergen")), ("synchronous_commit", "on"))
 
 
 def primary(**more: object) -> DatabaseState:
@@ -53,6 +62,19 @@ def standby(**more: object) -> DatabaseState:
         "streaming": Streaming.STREAMING, "heartbeat_at": NOW - 0.8, "primary_flushed": 1000,
         "primary_told_at": NOW - 0.8, "settings": SETTINGS, **more,
     })  # type: ignore[arg-type]  # fmt: skip
+
+
+def follower(**more: object) -> Follower:
+    """Bergen's connection, as oslo sees it."""
+    return Follower(**{
+        "name": "bergen", "state": "streaming", "sync_state": "sync", "flushed": 1000, "replied_at": NOW - 0.1, **more,
+    })  # type: ignore[arg-type]  # fmt: skip
+
+
+def in_step(**more: object) -> SiteState:
+    """Oslo, whose commits wait for bergen."""
+    database = primary(followers=(follower(),), settings=SYNCHRONOUS)
+    return site("oslo", **{"database": database, "commits": CommitWait(True, 0.4, True), **more})  # type: ignore[arg-type]
 
 
 def site(name: str, database: DatabaseState, **more: object) -> SiteState:
@@ -100,7 +122,8 @@ def databases() -> st.SearchStrategy[DatabaseState]:
         heartbeat_at=instants(),
         primary_flushed=positions(),
         primary_told_at=instants(),
-        settings=st.sampled_from([(), SETTINGS]),
+        followers=st.sampled_from([(), (follower(),), (follower(sync_state="async"),)]),
+        settings=st.sampled_from([(), SETTINGS, SYNCHRONOUS]),
     )
 
 
@@ -110,7 +133,19 @@ def states(name: str) -> st.SearchStrategy[SiteState]:
         FileSetState, name=st.just("uploads"), status=st.sampled_from(FilesStatus), complete_at=instants()
     )
     lasts = st.builds(
-        LastPrimary, at=st.floats(NOW - 1000, NOW), flushed=st.integers(0, 10**6), timeline=st.integers(1, 3)
+        LastPrimary,
+        at=st.floats(NOW - 1000, NOW),
+        flushed=st.integers(0, 10**6),
+        timeline=st.integers(1, 3),
+        synchronous=st.booleans(),
+        in_step_at=st.none() | st.floats(NOW - 1000, NOW),
+    )
+    waiting = st.builds(
+        CommitWait,
+        answers=st.booleans(),
+        missing_seconds=st.floats(0, 1000),
+        covered=st.booleans(),
+        stopped_at=st.none() | st.floats(NOW - 1000, NOW),
     )
     return st.builds(
         site,
@@ -118,6 +153,7 @@ def states(name: str) -> st.SearchStrategy[SiteState]:
         database=databases(),
         files=st.tuples() | st.tuples(copies),
         last_primary=st.none() | lasts,
+        commits=st.none() | waiting,
         active=st.booleans(),
         agent_running=st.booleans(),
         peer_clock_offset=st.none() | st.floats(-5, 5),

@@ -74,7 +74,7 @@ def test_a_site_fences_itself_only_where_the_other_is_surely_ahead() -> None:
 
 
 def test_the_last_position_is_kept_as_it_moves_and_read_back(tmp_path: Path) -> None:
-    keeper = memory.Keeper(tmp_path / "last.json")
+    keeper = memory.Keeper(tmp_path / "last.json", "bergen")
     oslo = site("oslo", primary(flushed=1000))
     keeper.note(oslo, NOW)
     assert keeper.note(site("oslo", primary(flushed=2000)), NOW + 0.1) == keeper.kept  # at most each second

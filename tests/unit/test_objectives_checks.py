@@ -15,10 +15,10 @@ from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import Severity
 from secondsite.objectives.rto import PastRun
-from secondsite.objectives.snapshot import LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
+from secondsite.objectives.snapshot import CommitWait, LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
 from secondsite.objectives.status import Status, assess
 from secondsite.tunnel.state import TunnelState
-from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby, well
+from tests.unit.objectives_worlds import NOW, SPEC, SYNCHRONOUS, primary, site, standby, well
 
 Views = dict[str, SiteView]
 
@@ -57,6 +57,10 @@ def copy(status: FilesStatus) -> tuple[FileSetState, ...]:
     return (FileSetState("uploads", status, NOW - 2, reason="because"),)
 
 
+def hanging() -> Views:
+    return well() | {"oslo": site("oslo", primary(settings=SYNCHRONOUS), commits=CommitWait(False, 4.0, False))}
+
+
 HERE = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)
 THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
 MUTE = ServerAnswer("203.0.113.54", problem="no answer")
@@ -86,6 +90,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("standby-settings", "bergen", lambda: on_standby(settings=(("max_connections", "50"),))),
     ("rewindable", "oslo", lambda: on_primary(settings=(("wal_log_hints", "off"), ("data_checksums", "off")))),
     ("commit-mode", "oslo", lambda: on_primary(settings=(("synchronous_standby_names", "bergen"),))),
+    ("commits-hang", "oslo", lambda: hanging()),
     ("collations", "bergen", lambda: bergen(condition=Condition(NOW, collations=(("shop", "2.36", "2.41"),)))),
     ("extensions", "bergen", lambda: bergen(condition=Condition(NOW, extensions=("shop: postgis",)))),
     ("replay-delayed", "bergen", lambda: bergen(condition=Condition(NOW, apply_delay="1h"))),

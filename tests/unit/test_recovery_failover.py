@@ -19,8 +19,10 @@ from secondsite.recovery.failover.context import FailoverArguments, FailoverCont
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
 from secondsite.spec import Spec
+from secondsite.spec.model import Database
 
 moments = st.floats(1e9, 2e9)
+ASYNC = Database.model_validate({"cluster": "15/main"})
 
 
 def context() -> FailoverContext:
@@ -64,16 +66,16 @@ def standby(heartbeat: float | None, reached: int = 1000) -> DatabaseState:
 def test_the_estimated_loss_is_never_negative_and_never_above_the_most_it_can_be(
     beat: float, last_beat: float, now: float
 ) -> None:
-    found = estimate(standby(beat), LastPrimary(now, 5000, 1, last_beat), {}, now=now)
+    found = estimate(standby(beat), LastPrimary(now, 5000, 1, last_beat), {}, rules=ASYNC, now=now)
     assert 0 <= found["estimated_seconds"] <= found["at_most_seconds"]
 
 
 def test_without_a_heartbeat_the_loss_is_unknown_not_zero() -> None:
-    assert estimate(standby(None), None, {}, now=2e9)["estimated_seconds"] is None
+    assert estimate(standby(None), None, {}, rules=ASYNC, now=2e9)["estimated_seconds"] is None
 
 
 def test_wal_the_primary_had_and_this_site_has_not_is_counted() -> None:
-    found = estimate(standby(100.0, reached=1000), LastPrimary(101, 1800, 1, 100.5), {}, now=110)
+    found = estimate(standby(100.0, reached=1000), LastPrimary(101, 1800, 1, 100.5), {}, rules=ASYNC, now=110)
     assert found["known_bytes"] == 800
     assert found["estimated_seconds"] == 0.5
     assert found["at_most_seconds"] == 10
@@ -86,12 +88,12 @@ def test_the_switch_point_is_the_last_line_of_a_history_file() -> None:
 
 
 def test_the_file_set_that_is_farthest_behind_decides_what_is_lost() -> None:
-    found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": 97.5}, now=110)
+    found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": 97.5}, rules=ASYNC, now=110)
     assert (found["worst"], found["estimated_seconds"]) == ("uploads", 3.5)
 
 
 def test_a_file_set_that_was_never_pulled_makes_the_loss_unknown() -> None:
-    found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": None}, now=110)
+    found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": None}, rules=ASYNC, now=110)
     assert (found["worst"], found["estimated_seconds"]) == ("uploads", None)
 
 

@@ -11,7 +11,16 @@ from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import REMEMBERED, PastRun, together
-from secondsite.objectives.snapshot import LagSample, LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
+from secondsite.objectives.snapshot import (
+    CommitWait,
+    LagSample,
+    LastPrimary,
+    Silence,
+    SiteState,
+    SiteView,
+    Trouble,
+    UnitState,
+)
 from secondsite.tunnel.state import TunnelState
 
 RECENT_SECONDS = 300
@@ -36,6 +45,7 @@ class Board:
     last_primary: LastPrimary | None = None
     disk_free_bytes: int | None = None
     healthy: bool | None = None
+    commits: CommitWait | None = None
     condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
     recent: deque[LagSample] = field(default_factory=deque)
@@ -72,6 +82,7 @@ class Board:
             peer_clock_offset=self.peer_clock_offset,
             troubles=tuple(troubles),
             history=self.history[-REMEMBERED:],
+            commits=self.commits,
             condition=self.condition,
         )
 

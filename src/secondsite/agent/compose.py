@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from secondsite.agent.commits import to_journal, unless_busy
 from secondsite.agent.database import LocalDatabase
 from secondsite.agent.health import answers
 from secondsite.agent.history import past_runs
@@ -18,6 +19,7 @@ from secondsite.agent.program import Agent
 from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
+from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
 from secondsite.dns.state import RecordState
 from secondsite.files.keeper import Keeper
@@ -65,6 +67,12 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         async with changing:
             return await unfence_here(spec, site, clock, str(request.get("procedure", "")))
 
+    database = LocalDatabase(cluster, site)
+
+    async def change_waiting(act: Act) -> bool:
+        peer = spec.peer_of(site)
+        return await unless_busy(changing, paths.LOCK, lambda: database.change_waiting(act, peer), clock)
+
     stepping_down = Handover(spec, site, clock)
 
     async def handover(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,7 +82,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
             return await stepping_down(act, request)
 
     return Ports(
-        database=LocalDatabase(cluster, site),
+        database=database,
         tunnel=_tunnel(spec, site),
         dns=_dns(spec),
         condition=lambda: condition(cluster, clock.now().timestamp()),
@@ -88,6 +96,8 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         handover=handover,
         fence_self=fence_self,
         procedures=Procedures(spec, site, clock, peer_silent_since=lambda: peer.silent_since),
+        change_waiting=change_waiting,
+        announce=to_journal,
         places=Places(disk=cluster.data if cluster.data.exists() else Path("/var/lib")),
     )
 

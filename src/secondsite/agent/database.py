@@ -7,27 +7,32 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
+from secondsite.database import synchronous
 from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.commit_wait import Act
 from secondsite.database.connect import CONNECT_SECONDS, as_user
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.observe import observe_over
 from secondsite.database.state import DatabaseState, Role, Streaming
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, RetryableError
 
 LOOK_SECONDS = 4.0  # beyond this a cluster that took the question counts as not answering
 Connection = psycopg.AsyncConnection[TupleRow]
 
-# A heartbeat waits for this disk only: it must never hang because a synchronous standby is away.
-_OPTIONS = "-c synchronous_commit=local -c statement_timeout=2s -c lock_timeout=1s -c jit=off"
+_OPTIONS = "-c statement_timeout=2s -c lock_timeout=1s -c jit=off"
+# A heartbeat waits for this disk only: it must never hang because a synchronous standby is away. It says so for itself,
+# because the connection has to see what the server says for everybody else.
 # Another site's row is a former primary's: with its clock ahead it would look newer than ours.
 _BEAT = """
-WITH former AS (DELETE FROM secondsite.heartbeat WHERE site <> %s)
-INSERT INTO secondsite.heartbeat (site, at, generation) VALUES (%s, clock_timestamp(), %s)
+WITH this_disk AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true)),
+former AS (DELETE FROM secondsite.heartbeat WHERE site <> %s)
+INSERT INTO secondsite.heartbeat (site, at, generation) SELECT %s, clock_timestamp(), %s FROM this_disk
 ON CONFLICT (site) DO UPDATE SET at = excluded.at, generation = excluded.generation
 RETURNING extract(epoch FROM at)::float8
 """
@@ -44,6 +49,9 @@ class Database(Protocol):
 
         Raises FinalError (``no-heartbeat-table``), or psycopg.Error where the cluster does not take it.
         """
+
+    async def change_waiting(self, act: Act, peer: str) -> None:
+        """Have commits wait for ``peer``, or no longer. Raises as ``beat``, and where there is no connection."""
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -90,6 +98,21 @@ class LocalDatabase:
                 ) from missing
             row = await cursor.fetchone()
         return float(row[0]) if row else None
+
+    async def change_waiting(self, act: Act, peer: str) -> None:
+        """ALTER SYSTEM and a reload; what became of it is seen by the next ``look``. Neither of them is a commit."""
+        connection = self._connection
+        if connection is None:
+            raise RetryableError(f"{self._cluster} is not connected", slug="database-unreachable")
+        with _hanging_up(connection):
+            statement: sql.Composed | LiteralString = synchronous.RESET
+            if act is Act.WAIT:
+                statement = synchronous.wait_for(peer)
+            elif act is Act.STOP:
+                row = await (await connection.execute(synchronous.BENEATH)).fetchone()
+                statement = synchronous.NOBODY if row and row[0] else synchronous.RESET
+            await connection.execute(statement)
+            await connection.execute(synchronous.RELOAD)
 
     async def close(self) -> None:
         """Let go of the connection."""

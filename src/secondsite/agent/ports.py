@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from secondsite.agent.database import Database
 from secondsite.agent.procedures import ProcedureRunner
 from secondsite.agent.selffence import Fencer
+from secondsite.database.commit_wait import Act
 from secondsite.database.condition import Condition
 from secondsite.dns.state import RecordState
+from secondsite.events import Emit
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import UnitState
@@ -43,6 +45,8 @@ class Places:
     active: Path = paths.ACTIVE
     guard_verdict: Path = paths.GUARD_VERDICT
     quarantine: Path = paths.QUARANTINE
+    fenced: Path = paths.FENCED
+    uncovered: Path = paths.UNCOVERED
     disk: Path = Path("/var/lib/postgresql")
 
 
@@ -64,4 +68,6 @@ class Ports:
     handover: Handover
     fence_self: Fencer
     procedures: ProcedureRunner
+    change_waiting: Callable[[Act], Awaitable[bool]]  # False where a procedure works on this host: it has the say
+    announce: Emit
     places: Places = field(default_factory=Places)

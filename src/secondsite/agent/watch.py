@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from secondsite.agent import guardword, selffence
 from secondsite.agent.board import Board
+from secondsite.agent.commits import Commits
 from secondsite.agent.duties import Troubles
 from secondsite.agent.memory import Keeper
 from secondsite.agent.peer import PeerWatch
@@ -40,7 +41,8 @@ class Watch:
         self._samples = samples
         self._troubles = troubles
         self._clock = clock
-        self._keeper = Keeper(ports.places.last_primary)
+        self._commits = Commits(spec, board, ports.places, ports.change_waiting, ports.announce, clock)
+        self._keeper = Keeper(ports.places.last_primary, board.site)
         board.last_primary = self._keeper.kept
         board.recent.extend(samples.since(clock.now().timestamp() - 300))
         self.rounds = 0
@@ -52,6 +54,8 @@ class Watch:
             self._board.peer_view = self._peer.view()
             self._board.peer_clock_offset = self._peer.clock_offset
             self._note_marks()
+            with self._troubles.kept_from("commits"):
+                await self._commits.second()
             await self._remember_primary()
             self._sample()
             await self._fence_if_overtaken()
@@ -90,7 +94,9 @@ class Watch:
             return
         at = self._peer.answered_at or self._board.looked_at
         with self._troubles.kept_from("last-primary"):
-            self._board.last_primary = await asyncio.to_thread(self._keeper.note, peer, at)
+            self._board.last_primary = await asyncio.to_thread(
+                self._keeper.note, peer, at, clock_offset=self._peer.clock_offset or 0.0
+            )
 
     def _sample(self) -> None:
         situation = Situation(self._spec, self._board.views(samples=False))

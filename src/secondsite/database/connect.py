@@ -22,19 +22,22 @@ from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 10  # these connections are used where nothing may hang; what takes long sets its own
+_OUR_DISK = " -c synchronous_commit=local"
 _SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewhere the wrapper
 
 
 @contextlib.contextmanager
 def local(
-    cluster: Cluster, database: str = "postgres", *, step: str | None = None
+    cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False
 ) -> Iterator[psycopg.Connection[TupleRow]]:
     """An autocommit connection to the local cluster as its owner; closed at the end.
 
+    Its commits wait for this disk only: no bookkeeping of ours may hang because a standby is lost, and no
+    statement_timeout ends that wait. as_set: they wait as the server's settings say, like a customer's.
     Raises RetryableError (slug ``database-unreachable``) where the cluster does not answer, FinalError
     (``database-refused``) where it says no to a statement.
     """
-    connection = connect(cluster, database, step=step)
+    connection = connect(cluster, database, step=step, as_set=as_set)
     try:
         yield connection
     except psycopg.OperationalError as lost:
@@ -48,7 +51,7 @@ def local(
 
 
 def connect(
-    cluster: Cluster, database: str = "postgres", *, step: str | None = None, **more: Any
+    cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False, **more: Any
 ) -> psycopg.Connection[TupleRow]:
     """As ``local``, but the caller closes the connection."""
     try:
@@ -61,7 +64,7 @@ def connect(
                 application_name="secondsite",
                 connect_timeout=CONNECT_SECONDS,
                 autocommit=True,
-                options=f"-c statement_timeout={STATEMENT_SECONDS}s",
+                options=f"-c statement_timeout={STATEMENT_SECONDS}s{'' if as_set else _OUR_DISK}",
                 **more,
             )
     except psycopg.OperationalError as refused:

@@ -15,7 +15,6 @@ from secondsite.database.rewind_role import RewindRole
 from secondsite.database.role import ReplicationRole
 from secondsite.database.seed import Standby
 from secondsite.database.slot import Slot
-from secondsite.database.synchronous import Synchronous
 from secondsite.spec import Spec
 
 
@@ -25,7 +24,7 @@ def primary_resources(
     """What makes ``site``'s running cluster a primary that its peer can copy and follow. Needs no facts of a peer.
 
     rewinding: the peer is a former primary and may have to be rewound.
-    With ``mode = "sync"`` the last one has its effect only once the peer streams: run them again after the standby.
+    Whether commits wait for the peer is not among them: the agent keeps that, because it changes with the peer.
     """
     node = node or Node.of(spec)
     return [
@@ -37,7 +36,6 @@ def primary_resources(
         RewindRole(node, facts.password, wanted=rewinding),
         HeartbeatTable(node),
         Slot(node, spec.peer_of(site)),
-        Synchronous(node, spec.peer_of(site), wanted=spec.database.mode == "sync"),
     ]
 
 

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.lsn import to_int
-from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
+from secondsite.database.state import DatabaseState, Follower, Role, SlotState, Streaming
 from secondsite.errors import RetryableError
 
 HEARTBEAT = "secondsite.heartbeat"
@@ -41,6 +41,9 @@ SELECT pg_is_in_recovery(),
        to_regclass('secondsite.heartbeat') IS NOT NULL,
        (SELECT coalesce(json_agg(json_build_array(slot_name, active, wal_status, safe_wal_size) ORDER BY slot_name),
                         '[]') FROM pg_replication_slots),
+       (SELECT coalesce(json_agg(json_build_array(application_name, state, sync_state, flush_lsn::text,
+                                                  extract(epoch FROM reply_time)::float8) ORDER BY pid),
+                        '[]') FROM pg_stat_replication),
        json_build_object({_SETTINGS})
   FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver r ON true
 """
@@ -59,7 +62,7 @@ def observe(cluster: Cluster, *, connection: psycopg.Connection[TupleRow] | None
     if not (cluster.data / "postmaster.pid").exists():
         return DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason="no postmaster runs")
     try:
-        with local(cluster) as own:
+        with local(cluster, as_set=True) as own:
             return _look(own)
     except RetryableError as unreachable:
         return DatabaseState(Role.UNKNOWN, reason=unreachable.message)
@@ -79,13 +82,13 @@ def _look(connection: psycopg.Connection[TupleRow]) -> DatabaseState:
 
 
 def _has_heartbeat(row: Sequence[Any] | None) -> bool:
-    return row is not None and bool(row[-3])
+    return row is not None and bool(row[-4])
 
 
 def _read(row: Sequence[Any] | None, beat: Sequence[Any] | None) -> DatabaseState:
     assert row is not None
     (recovery, system, timeline, flushed, received, replayed, paused, last_xact, started, status, sender, told,
-     told_at, receiver_timeline, _, slots, settings) = row  # fmt: skip
+     told_at, receiver_timeline, _, slots, followers, settings) = row  # fmt: skip
     return DatabaseState(
         role=Role.STANDBY if recovery else Role.PRIMARY,
         system_identifier=system,
@@ -101,6 +104,7 @@ def _read(row: Sequence[Any] | None, beat: Sequence[Any] | None) -> DatabaseStat
         primary_flushed=_lsn(told),
         primary_told_at=told_at,
         slots=tuple(SlotState(*slot) for slot in slots),
+        followers=tuple(Follower(name, state, sync, _lsn(flush), at) for name, state, sync, flush, at in followers),
         settings=tuple(settings.items()),
         started_at=started,
     )

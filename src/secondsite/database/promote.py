@@ -17,6 +17,7 @@ from secondsite.database.connect import local
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.follow import forget_overrides
 from secondsite.database.lsn import to_int, to_text
+from secondsite.database.synchronous import wait_for_nobody
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 
 POLL_SECONDS = 0.005
@@ -144,7 +145,7 @@ def _asked(cluster: Cluster) -> bool:
 
 
 async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
-    """Promote and observe the end of recovery; returns as soon as the cluster accepts writes.
+    """Promote and observe the end of recovery; returns as soon as the cluster accepts writes, and no commit hangs.
 
     ``pg_promote`` itself looks only ten times a second, so it is asked not to wait. Raises FinalError
     (``promotion-refused``) where PostgreSQL does not begin, UnknownOutcomeError (``promotion-unseen``) where the
@@ -152,6 +153,7 @@ async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
     """
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     with local(cluster, step="promote") as connection:
+        wait_for_nobody(connection)  # before the first write: whoever it names cannot stream from here yet
         try:
             begun = connection.execute("SELECT pg_promote(wait => false)").fetchone()
             if not (begun and begun[0]):
@@ -183,8 +185,9 @@ async def _ended(
 
 
 def look(cluster: Cluster) -> Promoted:
-    """What a promotion left, read from the running cluster."""
+    """What a promotion left, read from the running cluster; whoever asked for it, no commit hangs."""
     with local(cluster, step="promote") as connection:
+        wait_for_nobody(connection)
         return _promoted(connection)
 
 
@@ -210,14 +213,9 @@ def switch_point(history: str) -> int:
 
 
 def prove_writable(cluster: Cluster, site: str, timeline: int) -> str:
-    """Commit a row and read it back from the disk's point of view; the commit's time as text.
-
-    Clears synchronous_standby_names first: with a name in it and nobody streaming every commit would hang.
-    """
-    with local(cluster, step="prove") as connection:
-        if connection.execute("SHOW synchronous_standby_names").fetchone() != ("",):
-            connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
-            connection.execute("SELECT pg_reload_conf()")
+    """Commit a row as a customer's would be and read it back from the disk's point of view; its time as text."""
+    with local(cluster, step="prove", as_set=True) as connection:
+        wait_for_nobody(connection)
         connection.execute("SET statement_timeout = '10s'")
         row = connection.execute(
             "INSERT INTO secondsite.heartbeat AS h (site, at, generation) VALUES (%s, clock_timestamp(), %s)"

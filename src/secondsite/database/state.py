@@ -38,6 +38,20 @@ class SlotState:
 
 
 @dataclass(frozen=True, slots=True)
+class Follower:
+    """A standby as pg_stat_replication shows it at its primary (manual 28.2.4). name: its application_name.
+
+    flushed: how far its disk has come, in bytes. replied_at: its last answer, unix seconds of its own clock.
+    """
+
+    name: str
+    state: str
+    sync_state: str
+    flushed: int | None = None
+    replied_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseState:
     """A cluster at one moment. Times are unix seconds; positions bytes of WAL since the beginning.
 
@@ -45,6 +59,7 @@ class DatabaseState:
     only; ``received`` may stand behind ``replayed`` after a restart, so use ``reached``.
     heartbeat_at: the newest heartbeat row visible here (its writer's clock).
     primary_flushed: what the primary last told the receiver (latest_end_lsn), and when.
+    followers: who receives from this cluster.
     """
 
     role: Role
@@ -61,6 +76,7 @@ class DatabaseState:
     primary_flushed: int | None = None
     primary_told_at: float | None = None
     slots: tuple[SlotState, ...] = ()
+    followers: tuple[Follower, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     started_at: float | None = None
     reason: str | None = None  # why unknown, stopped or held read-only

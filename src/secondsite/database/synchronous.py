@@ -1,7 +1,8 @@
 """Whether a commit waits for the standby (manual 27.2.8). Set only while that standby streams: commits hang otherwise.
 
 It goes to postgresql.auto.conf, never to our conf.d file: that file is the same on both sites, and a promoted standby
-that waited for its lost peer would accept no commit. Seeds and rejoins leave the line behind (``follow``).
+that waited for its lost peer would accept no commit. Seeds and rejoins leave the line behind (``follow``). When it is
+set and taken back is decided in ``commit_wait``, each second, by the primary's agent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from secondsite.converge.resource import Change
+from secondsite.database.commit_wait import names
 from secondsite.database.connect import local
 from secondsite.database.node import Node
 from secondsite.database.reload import reload
@@ -23,21 +25,31 @@ _LOOK = """
 SELECT current_setting('synchronous_standby_names'),
        EXISTS (SELECT FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming')
 """
+# Somebody's own line in another file would count again after a RESET.
+BENEATH = """
+SELECT EXISTS (SELECT FROM pg_file_settings WHERE name = 'synchronous_standby_names' AND coalesce(setting, '') <> ''
+                  AND sourcefile NOT LIKE '%/postgresql.auto.conf')
+"""
+RESET = "ALTER SYSTEM RESET synchronous_standby_names"
+NOBODY = "ALTER SYSTEM SET synchronous_standby_names = ''"
+RELOAD = "SELECT pg_reload_conf()"
 
 
-def names(peer: str) -> str:
-    """The setting's value that makes commits wait for ``peer``."""
-    return f'FIRST 1 ("{peer}")'
+def wait_for(peer: str) -> sql.Composed:
+    """The statement after which, and a reload, commits wait for ``peer``."""
+    return sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(names(peer)))
 
 
-def wait_for(connection: psycopg.Connection[Any], peer: str) -> None:
-    """Commits wait for ``peer`` after the next reload."""
-    connection.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(names(peer))))
+def wait_for_nobody(connection: psycopg.Connection[Any]) -> bool:
+    """No commit waits from now on, and those that wait are let go; whether anything had to be done.
 
-
-def wait_for_nobody(connection: psycopg.Connection[Any]) -> None:
-    """Commits wait for nobody after the next reload; sessions that wait already are let go then."""
-    connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    It works on a standby, too. The server takes notice within milliseconds, and a promotion has no time to see it.
+    """
+    if connection.execute("SHOW synchronous_standby_names").fetchone() == ("",):
+        return False
+    connection.execute(NOBODY)
+    connection.execute(RELOAD)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,7 @@ class Synchronous:
     name: str = "synchronous replication"
 
     async def plan(self) -> Change | None:
-        """What differs. A peer that does not stream (yet) is not waited for; a later run sets it."""
+        """What differs. A peer that does not stream (yet) is not waited for; the agent sets it once it does."""
         try:
             with local(self.node.cluster, step=self.name) as connection:
                 row = connection.execute(_LOOK, (self.peer,)).fetchone()
@@ -66,8 +78,5 @@ class Synchronous:
     async def apply(self, change: Change, emit: Emit) -> None:
         """Set or reset it, and reload."""
         with local(self.node.cluster, step=self.name) as connection:
-            if self.wanted:
-                wait_for(connection, self.peer)
-            else:
-                wait_for_nobody(connection)
+            connection.execute(wait_for(self.peer) if self.wanted else RESET)
         await reload(self.node, step=self.name)

@@ -10,6 +10,7 @@ from secondsite.clock import to_text
 from secondsite.database.state import DatabaseState, Role
 from secondsite.objectives.finding import Finding
 from secondsite.objectives.lag import Lag, database_state
+from secondsite.objectives.rpo import loss
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import LagSample
 from secondsite.objectives.status import Status
@@ -86,6 +87,8 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "lag_seconds": _rounded(lag.seconds),
         "lag_bytes": lag.bytes,
         "lag_files": lag.files,
+        "loss_seconds": _rounded(loss(lag)),
+        "synchronous": lag.synchronous,
         "newest_at": _moment(lag.newest_at),
         "reason": lag.reason,
         "held_back": lag.held_back,

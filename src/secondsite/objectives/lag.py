@@ -9,6 +9,7 @@ from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
+from secondsite.objectives.synchronous import synchronous, was_synchronous
 
 DATABASE = "database"
 CLOCK_ERROR = 2.0  # a moment this far ahead of its own clock says that the clock, not the lag, is known
@@ -26,8 +27,10 @@ class Kind(StrEnum):
 class Lag:
     """One replica. newest_at: the primary's moment up to which everything is surely at the standby.
 
-    unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers. held_back:
-    deletions in a file set that wait for a person.
+    unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers.
+    synchronous: whatever the primary has acknowledged is at the standby, however old the last heartbeat here is;
+    was_synchronous: it was so when the primary was last heard.
+    held_back: deletions in a file set that wait for a person.
     """
 
     replica: str
@@ -39,6 +42,8 @@ class Lag:
     files: int | None = None
     newest_at: float | None = None
     unseen_seconds: float = 0.0
+    synchronous: bool = False
+    was_synchronous: bool = False
     reason: str | None = None
     held_back: int | None = None
 
@@ -67,6 +72,8 @@ def _database(situation: Situation) -> Lag:
         bytes=_bytes_behind(situation, state),
         newest_at=newest,
         unseen_seconds=unseen(situation),
+        synchronous=synchronous(situation),
+        was_synchronous=was_synchronous(situation),
         reason=None if present else _why_unknown(situation, site),
     )
 

@@ -12,7 +12,7 @@ from secondsite.objectives.lag import Lag
 class Rpo:
     """Estimated loss. seconds is None while any replica's lag is unknown: nothing is promised then.
 
-    known_seconds: how old the worst replica already was when the primary was last heard. It is the loss if the
+    known_seconds: how much the worst replica already lacked when the primary was last heard. It is the loss if the
     primary died at that moment; ``seconds`` is the loss if it only went silent and still accepts writes.
     """
 
@@ -27,15 +27,31 @@ def estimate(replicas: Sequence[Lag]) -> Rpo:
     """Never better than the worst replica."""
     if not replicas:
         return Rpo(None, None)
-    unknown = next((lag for lag in replicas if lag.seconds is None), None)
-    worst = unknown or max(replicas, key=lambda lag: lag.seconds or 0.0)
+    worst = max(replicas, key=lambda lag: _unknown_last(loss(lag)))
+    known = [known_loss(lag) for lag in replicas]
     return Rpo(
-        seconds=worst.seconds,
+        seconds=loss(worst),
         worst=worst.replica,
-        bytes=_sum([lag.bytes for lag in replicas]),
+        bytes=_sum([0 if lag.synchronous else lag.bytes for lag in replicas]),
         files=_sum([lag.files for lag in replicas]),
-        known_seconds=None if worst.seconds is None else max(0.0, worst.seconds - worst.unseen_seconds),
+        known_seconds=None if loss(worst) is None else max(map(_unknown_last, known)),
     )
+
+
+def loss(lag: Lag) -> float | None:
+    """What of this replica would be lost now. A commit that waited for the standby is there, whatever its age."""
+    return 0.0 if lag.synchronous else lag.seconds
+
+
+def known_loss(lag: Lag) -> float | None:
+    """The same, had the primary died when it was last heard."""
+    if lag.synchronous or lag.was_synchronous:
+        return 0.0
+    return None if lag.seconds is None else max(0.0, lag.seconds - lag.unseen_seconds)
+
+
+def _unknown_last(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

@@ -48,13 +48,31 @@ class LagSample:
 class LastPrimary:
     """The primary's last known position, kept at the standby: the estimate when the primary is gone.
 
-    at, heartbeat_at: unix seconds (this host's clock, the primary's clock).
+    at, heartbeat_at: unix seconds (this host's clock, the primary's clock). synchronous: whatever it had acknowledged
+    was here; in_step_at: the last moment (this host's clock) at which it saw its standby answer.
     """
 
     at: float
     flushed: int
     timeline: int
     heartbeat_at: float | None = None
+    synchronous: bool = False
+    in_step_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitWait:
+    """How a primary's commits wait for its standby, as its agent has followed it.
+
+    answers: the standby streams and reports. missing_seconds: since how long it was not seen to. covered: what was
+    acknowledged before commits began to wait is at the standby, too. stopped_at: since when (unix seconds) the agent
+    has them wait no longer, because the standby is lost; None where it has not stopped.
+    """
+
+    answers: bool
+    missing_seconds: float
+    covered: bool
+    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,7 @@ class SiteState:
     peer_clock_offset: float | None = None  # the peer's clock minus this one, seconds; None before the first answer
     troubles: tuple[Trouble, ...] = ()  # duties of the agent that fail now
     history: tuple[PastRun, ...] = ()  # the last recoveries that this host's journals prove
+    commits: CommitWait | None = None  # None at a site that is not the primary, or whose agent does not run
     condition: Condition | None = None  # None before the first, and where the cluster does not answer
 
 

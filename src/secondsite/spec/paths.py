@@ -20,6 +20,9 @@ LOST = STATE / "database" / "lost"  # what a former primary had and its successo
 GUARD_VERDICT = STATE / "guard.json"
 FENCED = STATE / "fenced"  # present: another site's failover has stopped this one; its text says which
 QUARANTINE = STATE / "quarantine"  # present: the peer is cut off from everything but the guard's question
+UNCOVERED = (
+    STATE / "uncovered"
+)  # present: in mode sync commits do not wait for the lost standby; unix seconds since when
 ASIDE = STATE / "aside"  # what was moved out of the way, never deleted
 
 RUN = Path("/run/secondsite")

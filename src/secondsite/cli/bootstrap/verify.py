@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from secondsite.cli.bootstrap.commits import as_wanted
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe as observe_database
 from secondsite.database.state import Role, Streaming
@@ -35,7 +36,15 @@ class Check:
 async def verify(spec: Spec, site: str, role: str, now: float) -> list[Check]:
     """The checks of this host. now: unix seconds."""
     tunnel, agent = await asyncio.gather(_tunnel(spec, site, now), asyncio.to_thread(_agent, spec, site))
-    return [tunnel, _database(spec, site, role), agent]
+    checks = [tunnel, _database(spec, site, role), agent]
+    return [*checks, _commits(spec, site)] if role == "primary" else checks
+
+
+def _commits(spec: Spec, site: str) -> Check:
+    state = observe_database(Cluster.parse(spec.database.cluster, spec.database.port))
+    kept, told = as_wanted(state, spec, site)
+    hint = f"does {spec.peer_of(site)} stream? journalctl -u secondsite-agent.service -n 50"
+    return Check("commits", site, kept, told, hint)
 
 
 async def _tunnel(spec: Spec, site: str, now: float) -> Check:

@@ -68,6 +68,8 @@ def loss(rpo: Mapping[str, Any]) -> list[str]:
     if known is not None:
         text += f", {known:,} bytes of WAL known to be missing"
     out = [text]
+    if rpo.get("synchronous"):
+        out.append("                  of the database nothing that was acknowledged: commits waited for this site")
     if most is not None and most > estimated + 1:
         out.append(f"                  at most {most:.1f} s, if the old primary worked on out of sight")
     return out

@@ -102,7 +102,7 @@ def _replicas(status: Document, width: int, *, plain: bool) -> Table:
     for replica in status["replicas"]:
         table.add_row(
             Text(replica["name"], "bold"),
-            Text(replica["state"], _colour(replica["state"])),
+            Text(replica["state"] + (", sync" if replica.get("synchronous") else ""), _colour(replica["state"])),
             _behind(replica["lag_seconds"], agreed),
             Text(_amount(replica), "dim"),
             _spark(replica["history"]["lag_seconds"], room, agreed, plain=plain),

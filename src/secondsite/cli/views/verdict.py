@@ -45,7 +45,7 @@ def _loss(status: Document) -> str:
     seconds = status["rpo"]["estimated_seconds"]
     if seconds is None:
         return f"an unknown amount of work: the lag of {status['rpo']['worst']} is not known"
-    return f"about {span(seconds)} of work"
+    return f"about {span(seconds)} of work" if seconds else "nothing that was acknowledged"
 
 
 def _back(status: Document) -> str:

@@ -113,17 +113,3 @@ def rewindable(judged: Judged) -> Iterator[Problem]:
                 state.site, "full_page_writes is off: pg_rewind would refuse, and a crash may damage data", "turn it on"
             )
 
-
-@registry.check("commit-mode", Severity.WARNING, "Do commits wait for the standby as the file says?", Needs.PRIMARY)
-def commit_mode(judged: Judged) -> Iterator[Problem]:
-    """In mode "sync" a commit waits for the standby; without a name in the setting none does."""
-    primary, _ = _pair(judged)
-    names = dict(primary.settings).get("synchronous_standby_names") if primary else None
-    if names is None:
-        return
-    wanted = judged.situation.spec.database.mode
-    if (wanted == "sync") != bool(names):
-        state = "waits for" if names else "does not wait for"
-        yield Problem(
-            judged.situation.primary, f'mode is "{wanted}", but a commit {state} the standby', "`secondsite apply`"
-        )

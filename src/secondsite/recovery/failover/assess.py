@@ -16,9 +16,11 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
 from secondsite.objectives.snapshot import LastPrimary
+from secondsite.objectives.synchronous import at_last_sign
 from secondsite.recovery.failover.context import FailoverAct
 from secondsite.recovery.step import Details
 from secondsite.spec import paths
+from secondsite.spec.model import Database
 
 
 class Assess(FailoverAct):
@@ -39,6 +41,7 @@ class Assess(FailoverAct):
                 state,
                 last,
                 {one.name: last_complete(one) for one in self._context.spec.files},
+                rules=self._context.spec.database,
                 now=self._context.clock.now().timestamp(),
             ),
         }
@@ -82,9 +85,12 @@ def _first_line(verdict: Path) -> str:
 
 
 def estimate(
-    state: DatabaseState, last: LastPrimary | None, files: Mapping[str, float | None], *, now: float
+    state: DatabaseState, last: LastPrimary | None, files: Mapping[str, float | None], *, rules: Database, now: float
 ) -> dict[str, Any]:
-    """Pure: what this failover would lose, as far as this site can know.
+    """Pure: what this failover would lose of what was acknowledged, as far as this site can know.
+
+    Where commits waited for this site at the primary's last sign of life, nothing of the database is lost up to then;
+    nor after it, where the policy is "block".
 
     Each replica's loss is from the newest moment that is here to the primary's last sign of life. estimated_seconds
     is that of the ``worst`` replica, at_most_seconds the same up to now, in case the primary works on out of our
@@ -95,13 +101,20 @@ def estimate(
     signs = [sign for sign in (last.heartbeat_at if last else None, state.primary_told_at) if sign is not None]
     known = max(0, last.flushed - (state.reached or 0)) if last and last.timeline == state.timeline else None
     losses = {name: _between(moment, max(signs, default=None), now) for name, moment in newest.items()}
+    ends = [moment for moment in newest.values() if moment is not None]
+    synchronous = at_last_sign(last, state.timeline, rules)
+    if synchronous:
+        losses["database"] = 0.0
+        if rules.when_standby_lost == "block":
+            ends = [moment for moment in files.values() if moment is not None] or [now]
     worst = max(losses, key=lambda name: _unknown_last(losses[name]))
     return {
         "estimated_seconds": losses[worst],
         "worst": worst,
         "replicas": losses,
-        "at_most_seconds": _between(min((m for m in newest.values() if m is not None), default=None), now, now),
-        "known_bytes": known,
+        "at_most_seconds": _between(min(ends, default=None), now, now),
+        "known_bytes": 0 if synchronous else known,
+        "synchronous": synchronous,
     }
 
 

@@ -50,7 +50,13 @@ async def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: flo
             ],
             "database": {"role": state.role.value, "streaming": state.streaming.value, "reason": state.reason},
             "rpo": {
-                **estimate(state, last_primary(), {one.name: last_complete(one) for one in spec.files}, now=now),
+                **estimate(
+                    state,
+                    last_primary(),
+                    {one.name: last_complete(one) for one in spec.files},
+                    rules=spec.database,
+                    now=now,
+                ),
                 "objective_seconds": spec.objectives.rpo,
             },
             "rto": {"objective_seconds": spec.objectives.rto},

@@ -1,0 +1,22 @@
+"""Do commits wait as the file says? The agent brings it about within seconds; here it is looked at."""
+
+from __future__ import annotations
+
+from secondsite.database.commit_wait import NAMES, follower, names, ours, waits
+from secondsite.database.state import DatabaseState
+from secondsite.spec import Spec
+
+
+def as_wanted(state: DatabaseState, spec: Spec, site: str) -> tuple[bool, str]:
+    """Pure: whether it is so at the primary, ``site``, and what was seen."""
+    peer, now = spec.peer_of(site), dict(state.settings).get(NAMES, "")
+    if spec.database.mode != "sync":
+        left = ours(now, spec.site_names)
+        return not left, f'mode is "async", and commits still wait for {peer}' if left else "commits wait for nobody"
+    if waits(state, peer):
+        return True, f"commits wait for {peer}"
+    standby = follower(state, peer)
+    seen = "which does not stream" if standby is None else f"whose stream is in state {standby.state}"
+    if now == names(peer):
+        return False, f"commits hang: they wait for {peer}, {seen}"
+    return False, f'mode is "sync", and commits do not wait for {peer}, {seen}: RPO is not 0'
