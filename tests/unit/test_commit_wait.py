@@ -31,7 +31,7 @@ OTHERS = ("", BERGEN, names("oslo"), "*", "ANY 1 (bergen, reports)")
 
 
 def situations() -> st.SearchStrategy[Waiting]:
-    answered = st.just(0.0) | st.floats(0.1, 1000)
+    answered = st.just(0.0) | st.floats(0.1, 2 * STEADY_SECONDS) | st.floats(0.1, 1000)
     return st.builds(
         Waiting,
         site=st.just("oslo"),
@@ -67,6 +67,12 @@ def test_in_mode_async_commits_never_begin_to_wait_and_only_our_own_leftover_is_
 def test_commits_begin_to_wait_only_for_a_standby_that_has_answered_without_a_break(now: Waiting) -> None:
     if decide(now) is Act.WAIT:
         assert now.mode == "sync" and now.answered >= STEADY_SECONDS and now.names != BERGEN
+
+
+def test_a_standby_that_flaps_is_not_waited_for() -> None:
+    back = Waiting("oslo", "bergen", "sync", "degrade", 10.0, True, "", STEADY_SECONDS, 0.0)
+    assert decide(back) is Act.WAIT
+    assert decide(replace(back, answered=STEADY_SECONDS - 0.1)) is Act.NOTHING
 
 
 @given(situations())
@@ -176,6 +182,7 @@ class Server:
     folder: Path
     names: str = ""
     streams: bool = True
+    told_at: float | None = None  # a connection over which nothing comes looks alive for a while
     busy: bool = False
     writable: bool = True
     clock: float = 0.0
@@ -183,6 +190,7 @@ class Server:
     acts: list[Act] = field(default_factory=list)
     board: Board = field(default_factory=lambda: Board("oslo", "bergen", "1", "h"))
     commits: Commits = field(init=False)
+    claimed: bool = False  # what was claimed while the setting was changed
 
     def now(self) -> datetime:
         return datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=self.clock)
@@ -203,13 +211,16 @@ class Server:
     async def change(self, act: Act) -> bool:
         if not self.busy:
             self.acts.append(act)
+            self.claimed = self.board.commits is not None and self.board.commits.covered
             self.names = BERGEN if act is Act.WAIT else ""
         return not self.busy
 
     def seconds(self, count: int) -> None:
         for _ in range(count):
             self.clock += 1.0
-            followers = (Follower("bergen", "streaming", "sync" if self.names else "async", 1000, self.clock),)
+            followers = (
+                Follower("bergen", "streaming", "sync" if self.names else "async", 1000, self.told_at or self.clock),
+            )
             settings = (("synchronous_standby_names", self.names), ("synchronous_commit", "on"))
             self.board.database = primary(followers=followers if self.streams else (), settings=settings)
             if not self.writable:
@@ -250,6 +261,20 @@ def test_commits_wait_by_themselves_stop_loudly_and_wait_again(tmp_path: Path) -
     assert oslo.acts[2:] == [Act.WAIT] and oslo.known.stopped_at is None and oslo.known.covered
     assert "commits wait for bergen from now on" in oslo.told[-1]
     assert not (tmp_path / "uncovered").exists()
+
+
+def test_a_connection_that_only_looks_alive_is_given_up_and_nothing_is_claimed_from_before_that_on(
+    tmp_path: Path,
+) -> None:
+    oslo = server(tmp_path)
+    oslo.seconds(6)
+    oslo.told_at = oslo.clock
+    oslo.seconds(4)
+    assert oslo.acts == [Act.WAIT] and oslo.known.covered, "commits wait still, so nothing is confirmed alone"
+    oslo.seconds(1)
+    assert oslo.acts[1:] == [Act.STOP] and not oslo.claimed
+    oslo.seconds(30)
+    assert oslo.acts[1:] == [Act.STOP] and not oslo.known.covered
 
 
 def test_since_when_nothing_is_promised_survives_a_restart_of_the_agent(tmp_path: Path) -> None:
