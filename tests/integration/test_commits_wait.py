@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from secondsite.agent.board import Board
@@ -110,10 +111,14 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def buy(hosts: Pair, site: str = "oslo") -> int:
-    """Commit a row as a customer does; its number."""
-    with local(hosts.nodes[site].cluster, as_set=True) as connection:
-        row = connection.execute("INSERT INTO orders DEFAULT VALUES RETURNING number").fetchone()
+async def buy(hosts: Pair, site: str = "oslo") -> int:
+    """Commit a row as a customer does; its number. Cancelled, it ends even where the commit hangs."""
+    cluster = hosts.nodes[site].cluster
+    async with await psycopg.AsyncConnection.connect(
+        host=str(cluster.socket_directory), port=cluster.port, dbname="postgres", user="postgres", autocommit=True
+    ) as connection:
+        cursor = await connection.execute("INSERT INTO orders DEFAULT VALUES RETURNING number")
+        row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
 
@@ -145,9 +150,9 @@ async def test_commits_wait_by_themselves_stop_for_a_lost_standby_and_wait_again
         await until(lambda: oslo.covered)
         assert waits(look(hosts), "bergen") and as_wanted(look(hosts), hosts.spec, "oslo")[0]
         assert await hosts.primary() == (), "what the agent keeps is no difference to apply"
-        await asyncio.to_thread(buy, hosts)
+        await buy(hosts)
         with frozen(hosts, "bergen"):
-            order, beats = asyncio.create_task(asyncio.to_thread(buy, hosts)), oslo.beats
+            order, beats = asyncio.create_task(buy(hosts)), oslo.beats
             await asyncio.sleep(1.5)
             assert not order.done() and oslo.beats > beats, "the heartbeat never waits"
             began = asyncio.get_running_loop().time()
@@ -160,7 +165,7 @@ async def test_commits_wait_by_themselves_stop_for_a_lost_standby_and_wait_again
             assert await asyncio.wait_for(hosts.primary(), 10) == ()
         await until(lambda: oslo.covered)
         assert oslo.names == BERGEN and oslo.board.commits.stopped_at is None
-        last = await asyncio.to_thread(buy, hosts)
+        last = await buy(hosts)
         await until(lambda: arrived(hosts) >= last)
         assert last > number
 
@@ -170,7 +175,7 @@ async def test_with_block_commits_hang_and_nothing_of_ours_does(hosts: Pair, tmp
     async with agent(hosts, tmp_path) as oslo:
         await until(lambda: oslo.covered)
         with frozen(hosts, "bergen"):
-            order = asyncio.create_task(asyncio.to_thread(buy, hosts))
+            order = asyncio.create_task(buy(hosts))
             with local(hosts.nodes["oslo"].cluster) as connection:  # as apply, a failover or a survey would
                 connection.execute("DROP TABLE secondsite.heartbeat")
             assert [change.summary for change in await asyncio.wait_for(hosts.primary(), 10)] == ["create"]
@@ -211,7 +216,7 @@ async def test_a_line_of_somebody_else_does_not_hold_commits_up_once_the_standby
     async with agent(hosts, tmp_path) as oslo:
         await until(lambda: oslo.covered)
         await hosts.nodes["bergen"].control.stop()
-        await asyncio.wait_for(asyncio.to_thread(buy, hosts), 8)
+        await asyncio.wait_for(buy(hosts), 8)
 
 
 async def test_the_followers_are_seen_with_what_the_server_says_for_everybody_else(hosts: Pair, tmp_path: Path) -> None:
@@ -236,9 +241,9 @@ async def test_after_a_promotion_no_commit_hangs_whatever_the_standby_was_told(h
         connection.execute(RELOAD)
     await hosts.nodes["oslo"].control.stop()
     await promote.promote(bergen, timeout_seconds=30)
-    assert await asyncio.wait_for(asyncio.to_thread(buy, hosts, "bergen"), 5)
-    assert promote.prove_writable(bergen, "bergen", 2)
+    assert await asyncio.wait_for(buy(hosts, "bergen"), 5)
     assert dict(look(hosts, "bergen").settings)["synchronous_standby_names"] == ""
+    assert promote.prove_writable(bergen, "bergen", 2)
 
 
 async def test_a_promotion_that_somebody_else_began_is_put_right_too(hosts: Pair) -> None:
@@ -249,4 +254,4 @@ async def test_a_promotion_that_somebody_else_began_is_put_right_too(hosts: Pair
         connection.execute(RELOAD)
         connection.execute("SELECT pg_promote()")
     promote.look(bergen)
-    assert await asyncio.wait_for(asyncio.to_thread(buy, hosts, "bergen"), 5)
+    assert await asyncio.wait_for(buy(hosts, "bergen"), 5)
