@@ -147,7 +147,7 @@ def test_a_site_says_what_it_said_when_it_falls_silent() -> None:
 
 
 def test_a_site_that_becomes_the_primary_forgets_the_one_before(tmp_path: Path) -> None:
-    keeper = memory.Keeper(tmp_path / "last.json")
+    keeper = memory.Keeper(tmp_path / "last.json", "bergen")
     keeper.note(site("oslo", primary()), NOW)
     keeper.forget()
     assert keeper.kept is None and memory.read(tmp_path / "last.json") is None
@@ -215,7 +215,7 @@ def test_both_hosts_predict_from_the_recoveries_of_both() -> None:
 async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_path: Path) -> None:
     """As primary: the last position of the one before. As standby: what the application answered when it ran here."""
     last = tmp_path / "last.json"
-    memory.Keeper(last).note(site("oslo", primary()), NOW)
+    memory.Keeper(last, "bergen").note(site("oslo", primary()), NOW)
     states = iter([standby(), primary(timeline=2, slots=()), DatabaseState(Role.STOPPED)])
 
     class Database:

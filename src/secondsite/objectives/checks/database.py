@@ -112,4 +112,3 @@ def rewindable(judged: Judged) -> Iterator[Problem]:
             yield Problem(
                 state.site, "full_page_writes is off: pg_rewind would refuse, and a crash may damage data", "turn it on"
             )
-
