@@ -90,7 +90,7 @@ def test_a_lost_standby_costs_what_the_policy_says_and_a_disaster_no_acknowledge
     with buying(lab, log):
         time.sleep(2)
         _moves_there_and_back(lab)
-        _degrades_and_comes_back(lab, log)
+        _degrades_and_comes_back(lab, log, tmp_path)
         assert "when_standby_lost" in str(set_up(lab, tmp_path, "block")["changes"])
         in_step(lab)
         _hangs_and_goes_on(lab, log)
@@ -113,7 +113,7 @@ def _moves_there_and_back(lab: AppliedLab) -> None:
         until(lambda: all(status(lab, host)["ready"] for host in ("oslo", "bergen")), 30, "not ready after the move")
 
 
-def _degrades_and_comes_back(lab: AppliedLab, log: Path) -> None:
+def _degrades_and_comes_back(lab: AppliedLab, log: Path, folder: Path) -> None:
     lab.lab("link", "cut", "oslo", "bergen")
     cut = time.time()
     until(lambda: acknowledged(log, cut), 20, "the customer is not served again")
@@ -124,6 +124,11 @@ def _degrades_and_comes_back(lab: AppliedLab, log: Path) -> None:
     (degraded,) = found(told, "commit-mode")
     assert not synchronous(told) and "RPO is not 0 any more" in degraded["message"], told
     assert "commits no longer wait for bergen" in lab.on("oslo", "journalctl --no-pager -u secondsite-agent")
+    planned = subprocess.run(
+        lab.world(str(BIN / "secondsite"), "--config", str(folder / "degrade.toml"), "plan"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "commits wait for bergen no longer, since" in planned.stderr + planned.stdout, planned
     lab.lab("link", "heal", "oslo", "bergen")
     in_step(lab)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from secondsite.agent.board import Board
 from secondsite.agent.commits import Commits, unless_busy
 from secondsite.agent.ports import Places
+from secondsite.cli.bootstrap.commits import trouble
 from secondsite.clock import SystemClock
 from secondsite.database.commit_wait import STEADY_SECONDS, Act, Waiting, decide, names, ours, waits
 from secondsite.database.in_step import InStep, after
@@ -104,6 +105,17 @@ def test_what_was_done_is_not_done_again(now: Waiting) -> None:
     act = decide(now)
     if act is not Act.NOTHING:
         assert decide(replace(now, names=left[act])) is Act.NOTHING
+
+
+def test_a_plan_tells_that_commits_hang_or_wait_no_longer_and_is_silent_otherwise() -> None:
+    sync = spec(mode="sync")
+    lost, here = primary(settings=at(1.0).settings), primary(settings=(("synchronous_standby_names", ""),))
+    assert "commits hang: they wait for bergen" in (trouble(lost, sync, "oslo", None) or "")
+    told = trouble(here, sync, "oslo", 1_800_000_000.0) or ""
+    assert "no longer, since 2027-01-15T08:00:00" in told and "by themselves" in told
+    assert trouble(at(1.0), sync, "oslo", None) is None
+    assert trouble(here, sync, "oslo", None) is None, "not reached yet is no trouble of an apply"
+    assert trouble(lost, spec(), "oslo", 1.0) is None and trouble(standby(), sync, "bergen", 1.0) is None
 
 
 def test_a_site_with_a_dash_is_quoted_and_a_site_of_that_name_only_is_ours() -> None:

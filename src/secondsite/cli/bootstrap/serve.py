@@ -10,13 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from secondsite.agent.commits import Marker
 from secondsite.cli.bootstrap import look, phases, verify
-from secondsite.cli.bootstrap.request import Kind, Request, parse
+from secondsite.cli.bootstrap.commits import trouble
+from secondsite.cli.bootstrap.request import Kind, Phase, Request, parse
 from secondsite.clock import Clock
 from secondsite.converge.resource import converge
 from secondsite.database import facts as database_facts
+from secondsite.database.cluster import Cluster
+from secondsite.database.observe import observe
 from secondsite.errors import FinalError, HalfwayError, SecondsiteError, UsageError
-from secondsite.events import ChangeDone, ChangePlanned, Emit, Event, Result, to_line
+from secondsite.events import ChangeDone, ChangePlanned, Emit, Event, Note, Result, to_line
 from secondsite.remote.session import error_document
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import loads
@@ -118,9 +122,19 @@ async def _converge(spec: Spec, request: Request, emit: Emit, clock: Clock) -> d
         dry_run=request.dry_run,
     )
     wanted = await phases.resources(request.phase, now)
+    if request.dry_run and request.phase is Phase.DATABASE:
+        _tell_commits(spec, request.site, emit)
     guarded = emit if request.dry_run or request.allowed is None else _only_allowed(emit, request.allowed)
     made = await converge(wanted, site=request.site, emit=guarded, clock=clock, dry_run=request.dry_run)
     return {"changes": len(made)}
+
+
+def _tell_commits(spec: Spec, site: str, emit: Emit) -> None:
+    """With the plan, because it is no difference that a change of ours could mend."""
+    state = observe(Cluster.parse(spec.database.cluster, spec.database.port))
+    told = trouble(state, spec, site, Marker(paths.UNCOVERED).since)
+    if told is not None:
+        emit(Note(told, site, "warning"))
 
 
 def _only_allowed(emit: Emit, allowed: tuple[str, ...]) -> Callable[[Event], None]:
