@@ -226,7 +226,14 @@ async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_pa
             return NOW
 
     places = Places(last_primary=last, active=tmp_path / "a", guard_verdict=tmp_path / "g", quarantine=tmp_path / "q")
-    ports = SimpleNamespace(places=places, database=Database(), files=SimpleNamespace(states=lambda: ()))
+
+    async def unchanged(_: object) -> bool:
+        return True
+
+    ports = SimpleNamespace(
+        places=places, database=Database(), files=SimpleNamespace(states=lambda: ()), change_waiting=unchanged,
+        announce=lambda _: None,
+    )  # fmt: skip
     peer = SimpleNamespace(view=lambda: Silence("oslo", "no answer"), clock_offset=None, answered_at=None)
     board, clock = Board("bergen", "oslo", "1", "h"), SystemClock()
     samples = Samples(tmp_path / "samples.sqlite")
