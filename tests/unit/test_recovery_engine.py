@@ -11,9 +11,9 @@ import pytest
 
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, UnknownOutcomeError
-from secondsite.events import Emit, ignore
+from secondsite.events import Emit, Event, Note, ignore
 from secondsite.recovery.engine import Engine, Outcome, position
-from secondsite.recovery.journal import Journal, Kind, Record, read
+from secondsite.recovery.journal import Journal, Kind, Record, Unwritable, read
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
 
 
@@ -295,3 +295,141 @@ async def test_a_turning_point_that_was_asked_for_before_a_death_and_comes_late_
     assert world.undone == []
     world.broken = set()
     assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
+
+
+async def test_what_the_world_denies_behind_the_turning_point_is_done_again_and_the_rest_is_not(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "j"
+    world.broken = {"dns"}
+    assert (await run(world, path))[0] is Outcome.BLOCKED
+    world.broken = set()
+    world.done.remove("app")  # the host was restarted meanwhile
+    outcome, steps = await run(world, path)
+    assert outcome is Outcome.COMPLETED
+    assert world.log.count("app ends") == 2
+    assert world.log.count("turn ends") == 1
+    results = {step.name: step.result for step in steps}
+    assert (results["turn"], results["app"]) == (StepResult.ALREADY, StepResult.DONE)
+
+
+async def test_a_turning_point_that_the_world_denies_is_never_believed_and_never_passed_anew(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "j"
+    world.broken = {"dns"}
+    await run(world, path)
+    world.broken = set()
+    world.done.remove("turn")
+    for _ in range(2):  # and what was found then is no reason to take anything back later
+        outcome, steps = await run(world, path)
+        assert outcome is Outcome.BLOCKED
+        assert [step.error.slug for step in steps if step.error] == ["promotion-gone"]
+        assert {step.name: step.result for step in steps}["dns"] is StepResult.SKIPPED
+        assert world.undone == []
+        assert world.log.count("turn begins") == 1
+    world.done.append("turn")
+    assert (await run(world, path))[0] is Outcome.COMPLETED
+
+
+async def test_a_turning_point_can_be_made_so_again(tmp_path: Path) -> None:
+    class Held(Turn):
+        async def again(self, before: Details, emit: Emit) -> Details:
+            self.world.done.append(self.name)
+            return {"was": dict(before)}
+
+    world, path = World(), tmp_path / "j"
+    world.broken = {"dns"}
+    kinds = (Look, Fence, Held, Dns, App)
+    await run(world, path, kinds=kinds)
+    world.broken = set()
+    world.done.remove("turn")
+    outcome, steps = await run(world, path, kinds=kinds)
+    assert outcome is Outcome.COMPLETED
+    assert {step.name: step.details for step in steps}["turn"]["was"] == {"by": "turn"}
+
+
+class FullDisk(Journal):
+    """No record fits any more from the intent or result of ``since`` on."""
+
+    since: ClassVar[tuple[Kind, str]] = (Kind.INTENT, "look")
+    full = False
+
+    def append(self, kind: Kind, body: Mapping[str, Any]) -> Record:
+        self.full = self.full or (kind, body.get("step")) == self.since
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().append(kind, body)
+
+
+@pytest.mark.parametrize("step", ["look", "fence", "turn"])
+async def test_a_disk_that_is_full_before_the_turning_point_ends_it_in_words(tmp_path: Path, step: str) -> None:
+    class Full(FullDisk):
+        since = (Kind.INTENT, step)
+
+    world = World()
+    steps = [kind(world) for kind in ALL]
+    outcome, ended = await Engine(steps, Full(tmp_path / "j", SystemClock()), SystemClock(), ignore, {}).run(
+        lambda _: {}
+    )
+    assert outcome is Outcome.ROLLED_BACK
+    assert world.done == []
+    (error,) = [one.error for one in ended if one.error]
+    assert error.slug == "journal-unwritable"
+    assert str(tmp_path / "j") in error.message and "No space left" in error.message
+    assert error.hint == f"df -h {tmp_path}; make room, then repeat"
+
+
+@pytest.mark.parametrize("since", [(Kind.RESULT, "turn"), (Kind.INTENT, "dns"), (Kind.INTENT, "tidy")])
+async def test_a_disk_that_is_full_behind_the_turning_point_is_told_and_every_step_is_done(
+    tmp_path: Path, since: tuple[Kind, str]
+) -> None:
+    class Full(FullDisk):
+        pass
+
+    Full.since = since
+    world, told = World(), list[Event]()
+    steps = [kind(world) for kind in ALL]
+    outcome, _ = await Engine(steps, Full(tmp_path / "j", SystemClock()), SystemClock(), told.append, {}).run(
+        lambda _: {}
+    )
+    assert outcome is Outcome.COMPLETED
+    assert set(world.done) == {kind.name for kind in ALL}
+    (note,) = [event for event in told if isinstance(event, Note)]
+    assert note.level == "error" and "No space left" in note.text
+
+
+async def test_taken_up_behind_the_turning_point_a_full_disk_stops_nothing(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "j"
+    world.broken = {"dns"}
+    await run(world, path)
+    world.broken = set()
+    journal = Unwritable(path, SystemClock(), read(path).records, OSError(30, "Read-only file system"))
+    steps = [kind(world) for kind in ALL]
+    outcome, _ = await Engine(steps, journal, SystemClock(), ignore, {}).run(lambda _: {})
+    assert outcome is Outcome.COMPLETED
+    assert "dns" in world.done
+
+
+async def test_what_an_earlier_run_began_and_nobody_took_back_is_taken_back_by_a_later_one(tmp_path: Path) -> None:
+    class Dead(Fence):
+        async def undo(self) -> None:
+            raise Died  # the process ends within its rollback
+
+    world, path = World(), tmp_path / "j"
+    world.broken = {"turn"}
+    with pytest.raises(Died):
+        await run(world, path, kinds=(Look, Dead, Turn, App))
+    world.broken = {"look"}
+    world.done.remove("look")
+    outcome, _ = await run(world, path, kinds=(Look, Fence, Turn, App))
+    assert outcome is Outcome.ROLLED_BACK
+    assert "fence" not in world.done
+
+
+async def test_what_cannot_be_taken_back_is_among_the_errors(tmp_path: Path) -> None:
+    class Stuck(Fence):
+        async def undo(self) -> None:
+            raise FinalError("oslo stays fenced", hint="secondsite guard --allow")
+
+    world = World()
+    world.broken = {"turn"}
+    outcome, steps = await run(world, tmp_path / "j", kinds=(Look, Stuck, Turn, App))
+    assert outcome is Outcome.FAILED
+    assert "oslo stays fenced" in {step.error.message for step in steps if step.error}

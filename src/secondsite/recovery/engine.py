@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from secondsite.clock import Clock, to_text
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 from secondsite.events import Emit, Note, StepEnded, StepStarted
-from secondsite.recovery.journal import Journal, Kind, Record
+from secondsite.recovery.journal import Journal, Kind, Record, unwritable
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
 
 Closing = Callable[[Sequence[StepOutcome]], Mapping[str, Any]]
 Tripwire = Callable[[str, str], None]  # (step, phase); where a rehearsal makes the process die
+
+
+GONE = "gone"  # the journal proves the point of no return, the world denies it, and it could not be made so again
 
 
 class Outcome(StrEnum):
@@ -38,23 +41,30 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a journal stands. completed: by step name. begun: intents without an end."""
+    """Where a journal stands. completed: by step name. begun: intents without an end. touched: what any run has begun
+    and none has taken back since. superseded: the world has gone on without it, and nobody takes it up again."""
 
     completed: dict[str, Ended]
     begun: frozenset[str]
     outcome: Outcome | None
+    touched: frozenset[str] = frozenset()
+    superseded: bool = False
 
 
 def position(records: Sequence[Record]) -> Position:
     """Pure: what the proven records say has happened."""
     completed: dict[str, Ended] = {}
     begun: set[str] = set()
+    touched: set[str] = set()
     outcome: Outcome | None = None
     for record in records:
         step = str(record.body.get("step", ""))
         match record.kind:
             case Kind.INTENT:
                 begun.add(step)
+                touched.add(step)
+            case Kind.RESULT if record.body["result"] == GONE:
+                begun.discard(step)  # it was done all the same, and what came after it relies on that
             case Kind.RESULT:
                 begun.discard(step)
                 completed.pop(step, None)
@@ -62,14 +72,16 @@ def position(records: Sequence[Record]) -> Position:
                     completed[step] = Ended(record.body["details"], record.at, record.body["seconds"])
             case Kind.UNDONE:
                 begun.discard(step)
+                touched.discard(step)
                 completed.pop(step, None)
             case Kind.CLOSED:
                 outcome = Outcome(record.body["outcome"])
             case Kind.RESUMED:
                 outcome = None
-            case Kind.OPENED:
+            case Kind.OPENED | Kind.SUPERSEDED:
                 pass
-    return Position(completed, frozenset(begun), outcome)
+    superseded = any(record.kind is Kind.SUPERSEDED for record in records)
+    return Position(completed, frozenset(begun), outcome, frozenset(touched), superseded)
 
 
 class Engine:
@@ -90,7 +102,8 @@ class Engine:
         self._emit = emit
         self._trip = tripwire or (lambda _step, _phase: None)
         self._before = position(journal.records)
-        self._touched: set[str] = set(self._before.begun)
+        self._touched: set[str] = set(self._before.touched)
+        self._told_unwritable = False
         self._outcomes: dict[str, StepOutcome] = {}
         self._details = details  # shared with the steps: what earlier steps left
         self._details.update({name: ended.details for name, ended in self._before.completed.items()})
@@ -117,12 +130,13 @@ class Engine:
         try:
             await self._journal.sync()
         except OSError as full:
-            self._emit(Note(f"the journal could not be made durable: {full}", level="error"))
+            self._tell_unwritable(full)
         return outcome, ended
 
     async def _settle(self) -> None:
         """Taken up before the turning point: what was done before it may have been taken back since, by a rollback
-        that died or by a person. Everything up to it is done again; every step begins by looking."""
+        that died or by a person. Everything up to it is done again; every step begins by looking. Taken up behind it:
+        it and what follows is asked again, one by one (``_still``)."""
         turn = self._steps[self._turn]
         if not self._journal_is_old() or turn.name in self._before.completed:
             return
@@ -164,10 +178,8 @@ class Engine:
 
     async def _one(self, step: Step) -> StepOutcome:
         ended = self._before.completed.get(step.name)
-        if ended is not None:
-            return StepOutcome(
-                step.name, step.site, step.title, StepResult.ALREADY, None, ended.at, ended.seconds, ended.details
-            )
+        if ended is not None and (kept := await self._still(step, ended)) is not None:
+            return kept
         began, started_at = self._clock.monotonic(), to_text(self._clock.now())
         self._emit(StepStarted(step.name, step.site, step.title, started_at))
         error: SecondsiteError | None = None
@@ -175,7 +187,7 @@ class Engine:
         result = StepResult.FAILED
         try:
             async with asyncio.timeout(step.timeout_seconds):
-                result, details = await self._act(step)
+                result, details = await self._act(step, ended)
         except TimeoutError:
             error = RetryableError(
                 f"not finished within {step.timeout_seconds:g} s", slug="step-timeout", host=step.site, step=step.name
@@ -188,17 +200,34 @@ class Engine:
             step.name, step.site, step.title, result, started_at, to_text(self._clock.now()),
             self._clock.monotonic() - began, details, _located(error, step),
         )  # fmt: skip
-        self._record(outcome)
+        self._record(outcome, gone=result is StepResult.FAILED and ended is not None and step.point_of_no_return)
         return outcome
 
-    async def _act(self, step: Step) -> tuple[StepResult, Details]:
+    async def _still(self, step: Step, ended: Ended) -> StepOutcome | None:
+        """What the journal proves of a step, where the world still says so; None where the world denies it. What lies
+        before the turning point is not asked once that is passed: it has done its part."""
+        details = ended.details
+        if self._steps.index(step) >= self._turn:
+            try:
+                async with asyncio.timeout(step.timeout_seconds):
+                    seen = await step.holds()
+            except Exception:  # noqa: BLE001 - whatever hides the answer: it says why when it is done again
+                seen = None
+            if seen is None:
+                self._emit(Note(f"done before, and not so now: {step.title}", step.site, "warning"))
+                return None
+            details = self._details[step.name] = {**ended.details, **seen}
+        return StepOutcome(step.name, step.site, step.title, StepResult.ALREADY, None, ended.at, ended.seconds, details)
+
+    async def _act(self, step: Step, before: Ended | None) -> tuple[StepResult, Details]:
+        if before is not None and step.point_of_no_return:
+            await self._intend(step)
+            return StepResult.DONE, {**before.details, **await step.again(before.details, self._emit)}
         already = await step.check()
         if already is not None:
             return StepResult.ALREADY, already
         self._trip(step.name, "before-intent")
-        self._journal.append(Kind.INTENT, {"step": step.name, "site": step.site})
-        if not step.only_looks:
-            await self._journal.sync()
+        await self._intend(step)
         self._trip(step.name, "intent")
         applied = await step.apply(self._emit)
         self._trip(step.name, "applied")
@@ -206,12 +235,37 @@ class Engine:
         self._trip(step.name, "verified")
         return StepResult.DONE, {**applied, **verified}
 
-    def _record(self, outcome: StepOutcome) -> None:
+    async def _intend(self, step: Step) -> None:
+        """The intent, on the disk before the step acts. Without it nothing begins that could still be left alone;
+        behind the turning point there is no way back, so it is told and gone on."""
+        try:
+            self._journal.append(Kind.INTENT, {"step": step.name, "site": step.site})
+            if not step.only_looks:
+                await self._journal.sync()
+        except OSError as full:
+            if self._steps.index(step) <= self._turn and not self._passed_before:
+                raise unwritable(self._journal.path, full) from full
+            self._tell_unwritable(full)
+
+    @property
+    def _passed_before(self) -> bool:
+        """Was the turning point passed in an earlier run?"""
+        return self._steps[self._turn].name in self._before.completed
+
+    def _tell_unwritable(self, full: OSError) -> None:
+        if not self._told_unwritable:
+            self._told_unwritable = True
+            told = (
+                f"the journal {self._journal.path} cannot be written, and everything goes on: {full.strerror or full}"
+            )
+            self._emit(Note(told, level="error"))
+
+    def _record(self, outcome: StepOutcome, *, gone: bool = False) -> None:
         self._details[outcome.name] = outcome.details
         body: dict[str, Any] = {
             "step": outcome.name,
             "site": outcome.site,
-            "result": outcome.result.value,
+            "result": GONE if gone else outcome.result.value,
             "seconds": round(outcome.seconds, 6),
             "details": outcome.details,
         }
@@ -232,7 +286,7 @@ class Engine:
         try:
             self._journal.append(kind, body)
         except OSError as full:
-            self._emit(Note(f"the journal could not be written: {full}", level="error"))
+            self._tell_unwritable(full)
 
     async def _roll_back(self) -> Outcome:
         touched = [
@@ -247,12 +301,12 @@ class Engine:
                     await step.undo()
             except Exception as failure:  # noqa: BLE001 - the other steps must be taken back all the same
                 clean = False
+                why = _not_undone(failure, step, self._outcomes[step.name].error)
+                self._outcomes[step.name] = replace(self._outcomes[step.name], result=StepResult.FAILED, error=why)
                 self._write(
-                    Kind.RESULT, {"step": step.name, "result": "undo-failed", "details": {}, "why": str(failure)}
+                    Kind.RESULT, {"step": step.name, "result": "undo-failed", "details": {}, "why": why.message}
                 )
-                self._emit(
-                    StepEnded(step.name, step.site, "undo-failed", to_text(self._clock.now()), 0.0, str(failure))
-                )
+                self._emit(StepEnded(step.name, step.site, "undo-failed", to_text(self._clock.now()), 0.0, why.message))
             else:
                 self._write(Kind.UNDONE, {"step": step.name})
         return Outcome.ROLLED_BACK if clean else Outcome.FAILED
@@ -277,6 +331,8 @@ class Engine:
         """Was the point of no return passed? Asks the world where the step's own answer is not enough."""
         turn = self._steps[self._turn]
         outcome = self._outcomes[turn.name]
+        if self._passed_before:
+            return True  # the journal proves it, whatever became of it since
         asked_before = outcome.result is StepResult.SKIPPED and turn.name in self._before.begun
         if outcome.result is not StepResult.FAILED and not asked_before:
             return outcome.result in (StepResult.DONE, StepResult.ALREADY)
@@ -298,6 +354,20 @@ def _turning_point(steps: Sequence[Step]) -> int:
         if any(need not in names for need in step.follows) or any(need not in names[:index] for need in step.needs):
             raise ValueError(f"step {step.name} needs a step that does not come before it")
     return marked[0]
+
+
+def _not_undone(failure: Exception, step: Step, before: SecondsiteError | None) -> SecondsiteError:
+    """Why a step could not be taken back, as an error that names the step; with it what had gone wrong before."""
+    if isinstance(failure, SecondsiteError):
+        error = failure
+    elif isinstance(failure, TimeoutError):
+        error = RetryableError(f"not taken back within {step.timeout_seconds:g} s", slug="step-timeout")
+    else:
+        error = FinalError(f"{type(failure).__name__}: {failure}", slug="internal")
+    if before is not None:
+        error.message = f"{error.message}; before that: {before.message}"
+    _located(error, step)
+    return error
 
 
 def _located(error: SecondsiteError | None, step: Step) -> SecondsiteError | None:

@@ -31,7 +31,11 @@ class Entry:
     @property
     def unfinished(self) -> bool:
         """Died on the way, or stopped beyond the point of no return."""
-        return bool(self.opened) and self.position.outcome in (None, Outcome.BLOCKED, Outcome.FAILED)
+        return (
+            bool(self.opened)
+            and not self.position.superseded
+            and self.position.outcome in (None, Outcome.BLOCKED, Outcome.FAILED)
+        )
 
 
 def entries(directory: Path) -> tuple[Entry, ...]:

@@ -7,6 +7,7 @@ it, so a change, a gap or a missing tail shows. A record counts once it is on th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from secondsite.clock import Clock, to_text
+from secondsite.errors import FinalError
 
 GENESIS = "0" * 64
 
@@ -31,6 +33,7 @@ class Kind(StrEnum):
     RESULT = "result"  # a step was observed to have worked, or failed
     UNDONE = "undone"
     CLOSED = "closed"  # the outcome
+    SUPERSEDED = "superseded"  # the world has gone on without it: never taken up again
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,39 @@ class Journal:
             self._synced = covered
 
     def close(self) -> None:
-        os.fdatasync(self._file)
-        os.close(self._file)
+        """Never raises: what could not be written was told when it was written, and what was done counts."""
+        with contextlib.suppress(OSError):
+            os.fdatasync(self._file)
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+
+class Unwritable(Journal):
+    """A journal that cannot even be opened for writing, of a procedure that must go on: its records can be read."""
+
+    def __init__(self, path: Path, clock: Clock, records: tuple[Record, ...], why: OSError) -> None:
+        self.path = path
+        self.records = list(records)
+        self._why = why
+
+    def append(self, kind: Kind, body: Mapping[str, Any]) -> Record:
+        raise self._why
+
+    async def sync(self) -> None:
+        """Nothing was appended."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def unwritable(path: Path, why: OSError) -> FinalError:
+    """The error of a procedure that does not begin, or does not go on to its point of no return, without a journal."""
+    folder = path if path.is_dir() else path.parent
+    return FinalError(
+        f"the journal {path} cannot be written: {why.strerror or why}",
+        slug="journal-unwritable",
+        hint=f"df -h {folder}; make room, then repeat",
+    )
 
 
 def _content(record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from secondsite.errors import SecondsiteError
+from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit
 
 Details = Mapping[str, Any]
@@ -57,6 +57,18 @@ class Step(ABC):
     async def verify(self) -> Details:
         """Observe that it worked; raises SecondsiteError where it did not."""
         return {}
+
+    async def holds(self) -> Details | None:
+        """Is what a journal says of it still so? Asked when that journal is taken up; the details observed, None where
+        the world denies it. Changes nothing."""
+        return await self.check()
+
+    async def again(self, before: Details, emit: Emit) -> Details:
+        """Of the point of no return alone: a journal proves it, and the world denies it now. Make it so again, or raise
+        SecondsiteError; ``before``: what it left then."""
+        raise FinalError(
+            f"the journal says that this was done ({self.title}), and it is not so now", slug="promotion-gone"
+        )
 
     async def undo(self) -> None:  # noqa: B027 - nothing to take back is the usual case
         """Take ``apply`` back, completely or not begun; called only before the point of no return."""

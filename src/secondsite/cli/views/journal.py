@@ -35,6 +35,8 @@ def listing(entries: Sequence[Entry]) -> list[str]:
 
 def outcome(entry: Entry) -> str:
     """How it ended, in words."""
+    if entry.position.superseded:
+        return "superseded"
     return _OUTCOMES.get(entry.position.outcome, str(entry.position.outcome))
 
 
@@ -79,6 +81,8 @@ def _words(record: Record) -> list[str]:
             return _result(body)
         case Kind.UNDONE:
             return [f"{body.get('step')} was taken back"]
+        case Kind.SUPERSEDED:
+            return [f"not to be taken up again: {body.get('why')}"]
         case Kind.CLOSED:
             served, out = body.get("rto_seconds"), body.get("outage_seconds")
             if out is not None:

@@ -17,6 +17,7 @@ from secondsite.spec import DnsRecord
 
 CONVERGE_SECONDS = 30.0
 POLL_SECONDS = 0.1
+HEALTH_SECONDS = 5.0
 
 
 class Redirect(Act):
@@ -25,6 +26,12 @@ class Redirect(Act):
     name = "dns"
     title = "Point the DNS here"
     needs = ("promote",)
+
+    async def holds(self) -> Details | None:
+        states = await asyncio.gather(*(self._look(record) for record in self._context.spec.dns))
+        if any(state.points_to != self.site for state in states):
+            return None
+        return {"records": [asdict(state) for state in states]}
 
     async def apply(self, emit: Emit) -> Details:
         await asyncio.gather(*(self._one(record) for record in self._context.spec.dns))
@@ -74,6 +81,14 @@ class Application(Act):
     title = "Start the application"
     needs = ("promote",)
     timeout_seconds = 180.0
+
+    async def holds(self) -> Details | None:
+        service = self._context.spec.service
+        if not await application.active(service.units):
+            return None
+        if service.health is None:
+            return {}
+        return {} if await asyncio.to_thread(application.probe, service.health, HEALTH_SECONDS) is None else None
 
     async def apply(self, emit: Emit) -> Details:
         await application.start(self._context.spec.service.units)

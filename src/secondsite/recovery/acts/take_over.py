@@ -7,8 +7,10 @@ from secondsite.database import promote as database
 from secondsite.database.lsn import to_text
 from secondsite.database.promote import Promoted
 from secondsite.database.slot import slot_name
+from secondsite.errors import FinalError, HalfwayError, SecondsiteError
 from secondsite.events import Emit
 from secondsite.recovery.acts.context import Act
+from secondsite.recovery.promoted import open_again
 from secondsite.recovery.step import Details
 from secondsite.spec import paths
 
@@ -34,6 +36,29 @@ class Promote(Act):
         promoted = await database.promote(self._context.cluster, timeout_seconds=PROMOTE_SECONDS)
         self._open()
         return _details(promoted)
+
+    async def again(self, before: Details, emit: Emit) -> Details:
+        """The journal is the decision: what was promoted, and is only held read-only since, is opened again."""
+        context, seen = self._context, await self.check()
+        if seen is not None:
+            return seen
+        timeline, failed = int(before.get("timeline") or 0), None
+        try:
+            await open_again(
+                context.spec, context.peer, context.cluster, context.clock, site=self.site, timeline=timeline
+            )
+        except HalfwayError:
+            raise
+        except SecondsiteError as why:
+            failed = why  # it may be the application alone, which has a step of its own
+        seen = await self.check()
+        if seen is None:
+            raise failed or FinalError(
+                f"{self.site} was opened again, and its database is still in recovery",
+                slug="promotion-gone",
+                hint=f"journalctl -u {context.cluster.unit} -n 50",
+            )
+        return seen
 
     def _open(self) -> None:
         for old in (paths.FENCED, paths.ADMITTED):  # what was decided about this site before it took over

@@ -12,14 +12,16 @@ from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import in_recovery, receiver_heard_at
 from secondsite.errors import FinalError, SecondsiteError, UsageError
-from secondsite.events import Emit, Note, Result
+from secondsite.events import Emit, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
 from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverArguments, FailoverContext
-from secondsite.recovery.failover.plan import steps
-from secondsite.recovery.journal import Journal, Kind
+from secondsite.recovery.failover.plan import STEPS, steps
+from secondsite.recovery.journal import Journal
+from secondsite.recovery.opening import begin, supersede, take_up
 from secondsite.recovery.peer import Peer
+from secondsite.recovery.promoted import denied, promised, refuse_held
 from secondsite.recovery.step import Details
 from secondsite.spec import Spec, paths
 
@@ -39,7 +41,8 @@ async def failover(
 ) -> Result:
     """Run a failover to ``site``, which is this host. The result's document is a procedure document.
 
-    A failover to the same site that died is taken up, asked for or not: beginning anew would forget what it did.
+    A failover to the same site that died is taken up, asked for or not: beginning anew would forget what it did. What
+    the world denies of it is done again. One whose promotion is gone is taken up only where ``resume`` asks for it.
     Raises UsageError where there is nothing to resume or the target is another site, FinalError
     (``procedure-running``, ``other-procedure-unfinished``) where something stands in the way.
     """
@@ -51,7 +54,7 @@ async def failover(
         )
     arguments = replace(arguments, peer_silent_since=_silent_since(spec, arguments, clock))
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
-        journal, arguments = _journal(directory, arguments, resume, emit, clock, spec)
+        journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
         try:
             return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire)
         finally:
@@ -71,49 +74,64 @@ def _silent_since(spec: Spec, arguments: FailoverArguments, clock: Clock) -> flo
     return arguments.peer_silent_since
 
 
-def _journal(
+async def _journal(
     directory: Path, arguments: FailoverArguments, resume: bool, emit: Emit, clock: Clock, spec: Spec
 ) -> tuple[Journal, FailoverArguments]:
     old = history.unfinished(directory)
-    if old is not None and _given_up(old, spec):
-        emit(Note(f"{old.id} is given up: this failover takes its place", arguments.to, "warning"))
+    cluster, site = Cluster.parse(spec.database.cluster, spec.database.port), arguments.to
+    if old is not None and not resume and await _over(old, cluster, site):
+        supersede(old, "this failover takes its place", clock, emit, site)
         old = None
-    if old is not None and (old.opened["procedure"] != PROCEDURE or old.opened["arguments"]["to"] != arguments.to):
+    if old is not None and (old.opened["procedure"] != PROCEDURE or old.opened["arguments"]["to"] != site):
         raise FinalError(
             f"{old.id} is unfinished here",
             slug="other-procedure-unfinished",
-            hint=f"secondsite {old.opened['procedure']} --resume",
+            hint=f"secondsite {old.opened['procedure']} --resume --to {site}",
         )
     if old is not None:
-        emit(Note(f"taking up {old.id}, begun {old.records[0].at}", arguments.to))
-        journal = Journal.reopen(old.path, clock)
-        before = FailoverArguments(**old.opened["arguments"])
-        merged = replace(
-            before,
-            accept_unconfirmed_fence=before.accept_unconfirmed_fence or arguments.accept_unconfirmed_fence,
-            resume_replay=before.resume_replay or arguments.resume_replay,
-            overwrite_dns=arguments.overwrite_dns,
-            peer_silent_since=arguments.peer_silent_since,
-        )
-        journal.append(Kind.RESUMED, {"arguments": asdict(merged)})
-        return journal, merged
+        merged = merge(FailoverArguments(**old.opened["arguments"]), arguments, resume=resume)
+        return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no failover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    journal = Journal.create(directory, _new_id(clock), clock)
-    names = [step.name for step in steps(_context(spec, arguments.to, arguments, clock, journal, {}))]
-    journal.append(
-        Kind.OPENED,
-        {"procedure": PROCEDURE, "arguments": asdict(arguments), "steps": names, "version": __version__},
+    opened = {
+        "procedure": PROCEDURE,
+        "arguments": asdict(arguments),
+        "steps": [step.name for step in STEPS],
+        "version": __version__,
+    }
+    return begin(directory, _new_id(clock), opened, clock), arguments
+
+
+def merge(before: FailoverArguments, now: FailoverArguments, *, resume: bool) -> FailoverArguments:
+    """Pure: what holds for a procedure that is taken up. What its operator has accepted then counts only for somebody
+    who means that procedure, and says so."""
+    return replace(
+        before,
+        accept_unconfirmed_fence=(resume and before.accept_unconfirmed_fence) or now.accept_unconfirmed_fence,
+        resume_replay=(resume and before.resume_replay) or now.resume_replay,
+        overwrite_dns=now.overwrite_dns,
+        peer_silent_since=now.peer_silent_since,
     )
-    return journal, arguments
 
 
-def _given_up(old: history.Entry, spec: Spec) -> bool:
-    """A switchover that has promoted nobody does not stand in the way of a disaster that came in its middle."""
-    if old.opened["procedure"] != "switchover":
+async def _over(old: history.Entry, cluster: Cluster, site: str) -> bool:
+    """Has the world gone on without that procedure? A promotion that it proves and this site's database denies is over;
+    so is a switchover that has promoted nobody, which must not stand in the way of a disaster that came in its middle.
+
+    Raises HalfwayError where the guard alone holds back what was promoted: the procedure itself opens it again.
+    """
+    timeline = promised(old)
+    if timeline is None:
+        return old.opened["procedure"] == "switchover" and _stands_by(cluster)
+    if not denied(old, cluster):
         return False
+    await refuse_held(old, cluster, site)
+    return True
+
+
+def _stands_by(cluster: Cluster) -> bool:
     try:
-        return in_recovery(Cluster.parse(spec.database.cluster, spec.database.port))
+        return in_recovery(cluster)
     except SecondsiteError:
         return True  # the first step says what is wrong with the database
 

@@ -54,6 +54,11 @@ class Attach(SwitchoverAct):
     there = True
     timeout_seconds = FOLLOW_SECONDS + PATIENCE_SECONDS + SEEN_SECONDS + 10
 
+    async def holds(self) -> Details | None:
+        with local(self._context.cluster, step=self.name) as connection:
+            row = connection.execute(_FOLLOWER, (self.site, slot_name(self.site))).fetchone()
+        return {"replayed": row[1]} if row is not None and row[0] == "streaming" and row[2] else None
+
     async def apply(self, emit: Emit) -> Details:
         promoted = self._context.result("promote")
         state = self._context.result("assess").get("database", {})

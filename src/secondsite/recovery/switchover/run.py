@@ -13,12 +13,14 @@ from secondsite import __version__
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.errors import FinalError, UsageError
-from secondsite.events import Emit, Note, Result
+from secondsite.events import Emit, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe
 from secondsite.recovery.engine import Engine, Tripwire
-from secondsite.recovery.journal import Journal, Kind
+from secondsite.recovery.journal import Journal
+from secondsite.recovery.opening import begin, supersede, take_up
 from secondsite.recovery.peer import Peer
+from secondsite.recovery.promoted import denied, refuse_held
 from secondsite.recovery.step import Details, Step, StepOutcome
 from secondsite.recovery.switchover.context import PROCEDURE, OldPrimary, SwitchoverArguments, SwitchoverContext
 from secondsite.recovery.switchover.outage import loss, outage_seconds
@@ -52,43 +54,42 @@ async def switchover(
             hint=f"run it on {arguments.to}, or from a machine that reaches it by SSH",
         )
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
-        journal, arguments = _journal(directory, arguments, resume, emit, clock)
+        journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
         try:
             return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire)
         finally:
             journal.close()
 
 
-def _journal(
-    directory: Path, arguments: SwitchoverArguments, resume: bool, emit: Emit, clock: Clock
+async def _journal(
+    directory: Path, arguments: SwitchoverArguments, resume: bool, emit: Emit, clock: Clock, spec: Spec
 ) -> tuple[Journal, SwitchoverArguments]:
-    old = history.unfinished(directory)
+    old, site = history.unfinished(directory), arguments.to
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    if old is not None and not resume and denied(old, cluster):
+        await refuse_held(old, cluster, site)
+        supersede(old, "this switchover takes its place", clock, emit, site)
+        old = None
     if old is not None and old.opened["procedure"] != PROCEDURE:
         raise FinalError(
             f"{old.id} is unfinished here",
             slug="other-procedure-unfinished",
-            hint=f"secondsite {old.opened['procedure']} --resume",
+            hint=f"secondsite {old.opened['procedure']} --resume --to {site}",
         )
     if old is not None:
-        emit(Note(f"taking up {old.id}, begun {old.records[0].at}", arguments.to))
-        journal = Journal.reopen(old.path, clock)
         merged = replace(SwitchoverArguments(**old.opened["arguments"]), overwrite_dns=arguments.overwrite_dns)
-        journal.append(Kind.RESUMED, {"arguments": asdict(merged)})
-        return journal, merged
+        return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no switchover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    name = f"{clock.now():%Y%m%dT%H%M%SZ}-{PROCEDURE}-{secrets.token_hex(2)}"
-    journal = Journal.create(directory, name, clock)
-    journal.append(
-        Kind.OPENED,
-        {
-            "procedure": PROCEDURE,
-            "arguments": asdict(arguments),
-            "steps": [step.name for step in STEPS],
-            "version": __version__,
-        },
-    )
-    return journal, arguments
+    opened = {
+        "procedure": PROCEDURE,
+        "arguments": asdict(arguments),
+        "steps": [step.name for step in STEPS],
+        "version": __version__,
+    }
+    return begin(
+        directory, f"{clock.now():%Y%m%dT%H%M%SZ}-{PROCEDURE}-{secrets.token_hex(2)}", opened, clock
+    ), arguments
 
 
 async def _carry_out(

@@ -1,0 +1,183 @@
+"""Which journal a procedure writes into: a new one, one that is taken up, one that the world has gone on without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.clock import SystemClock
+from secondsite.errors import FinalError, HalfwayError
+from secondsite.events import Event, Note, ignore
+from secondsite.recovery import admit, history, promoted
+from secondsite.recovery.failover import run as failover
+from secondsite.recovery.guard import PeerAnswer
+from secondsite.recovery.journal import Journal, Kind
+from secondsite.recovery.opening import begin, supersede, take_up
+from tests.unit.test_recovery_failover import context
+
+ARGUMENTS = replace(context().arguments, accept_unconfirmed_fence=True, resume_replay=True)
+CLOCK = SystemClock()
+
+
+class FakeDatabase:
+    """This site's cluster as the promotion's questions see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.recovering, self.marked, self.timeline = True, False, 2
+        self.peer: PeerAnswer | None = None
+        self.opened = False
+
+        async def control(_: Any) -> Any:
+            return self
+
+        async def release(*_: Any) -> None:
+            self.opened = True
+
+        async def asked(_: Any) -> PeerAnswer | None:
+            return self.peer
+
+        async def generation(_: Any) -> int:
+            return self.timeline
+
+        monkeypatch.setattr(promoted, "in_recovery", lambda _: self.recovering)
+        monkeypatch.setattr(failover, "in_recovery", lambda _: self.recovering)
+        monkeypatch.setattr(promoted, "marked_by_us", lambda _: self.marked)
+        monkeypatch.setattr(promoted, "read_control", control)
+        monkeypatch.setattr(promoted, "_ask", asked)
+        monkeypatch.setattr(admit, "release_by_person", release)
+        monkeypatch.setattr(admit, "generation", generation)
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
+    return FakeDatabase(monkeypatch)
+
+
+def old(folder: Path, *, promoted_to: int | None = 2, procedure: str = "failover") -> history.Entry:
+    """A journal that was left unfinished."""
+    arguments = {"to": "bergen", "commanded_at": "2026-11-22T03:12:00Z", "accept_unconfirmed_fence": True}
+    journal = begin(
+        folder, f"20261122T031200Z-{procedure}-1a2b", {"procedure": procedure, "arguments": arguments}, CLOCK
+    )
+    if promoted_to is not None:
+        body = {"step": "promote", "result": "done", "seconds": 1.0, "details": {"timeline": promoted_to}}
+        journal.append(Kind.RESULT, body)
+        journal.append(Kind.CLOSED, {"outcome": "blocked"})
+    journal.close()
+    (entry,) = history.entries(folder)
+    return entry
+
+
+async def opened(folder: Path, *, resume: bool) -> Journal:
+    spec = context().spec
+    journal, _ = await failover._journal(folder, context().arguments, resume, ignore, CLOCK, spec)
+    journal.close()
+    return journal
+
+
+async def test_a_promotion_that_is_gone_is_superseded_by_a_plain_failover(
+    tmp_path: Path, database: FakeDatabase
+) -> None:
+    entry = old(tmp_path)
+    journal = await opened(tmp_path, resume=False)
+    assert journal.path != entry.path
+    before = next(one for one in history.entries(tmp_path) if one.path == entry.path)
+    assert before.position.superseded and not before.unfinished
+    assert (await opened(tmp_path, resume=True)).path == journal.path
+
+
+async def test_a_promotion_that_the_guard_holds_is_not_begun_anew(tmp_path: Path, database: FakeDatabase) -> None:
+    entry, database.marked = old(tmp_path), True
+    with pytest.raises(HalfwayError) as refused:
+        await opened(tmp_path, resume=False)
+    assert refused.value.slug == "promotion-gone" and "failover --resume" in (refused.value.hint or "")
+    assert (await opened(tmp_path, resume=True)).path == entry.path
+
+
+async def test_a_promotion_that_stands_is_taken_up(tmp_path: Path, database: FakeDatabase) -> None:
+    entry, database.recovering = old(tmp_path), False
+    assert (await opened(tmp_path, resume=False)).path == entry.path
+
+
+async def test_a_switchover_that_promoted_nobody_gives_way(tmp_path: Path, database: FakeDatabase) -> None:
+    entry = old(tmp_path, promoted_to=None, procedure="switchover")
+    assert (await opened(tmp_path, resume=False)).path != entry.path
+
+
+def test_what_was_accepted_then_counts_only_for_resume() -> None:
+    now = context().arguments
+    assert failover.merge(ARGUMENTS, now, resume=True).accept_unconfirmed_fence
+    taken_up = failover.merge(ARGUMENTS, now, resume=False)
+    assert not taken_up.accept_unconfirmed_fence and not taken_up.resume_replay
+    assert failover.merge(now, ARGUMENTS, resume=False).accept_unconfirmed_fence
+
+
+async def again() -> None:
+    one = context()
+    await promoted.open_again(one.spec, one.peer, one.cluster, CLOCK, site="bergen", timeline=2)
+
+
+async def test_what_the_guard_holds_is_opened_again_where_the_peer_is_silent_or_read_only(
+    database: FakeDatabase,
+) -> None:
+    database.marked = True
+    await again()
+    assert database.opened
+    database.opened, database.peer = False, PeerAnswer(False, 1)
+    await again()
+    assert database.opened
+
+
+@pytest.mark.parametrize(
+    ("marked", "timeline", "peer"),
+    [
+        (True, 2, PeerAnswer(True, 1)),
+        (True, 2, PeerAnswer(False, 3)),
+        (True, 3, None),
+        (False, 2, PeerAnswer(True, 3)),
+        (False, 2, None),
+    ],
+)
+async def test_nothing_is_opened_where_it_is_another_database_or_the_other_site_is_ahead(
+    database: FakeDatabase, marked: bool, timeline: int, peer: PeerAnswer | None
+) -> None:
+    database.marked, database.timeline, database.peer = marked, timeline, peer
+    with pytest.raises(HalfwayError) as stopped:
+        await again()
+    assert not database.opened
+    assert "bergen" in stopped.value.message and "oslo" in stopped.value.message
+    assert "secondsite" in (stopped.value.hint or "")
+
+
+def full(*_: Any) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+def test_nothing_begins_without_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "append", full)
+    with pytest.raises(FinalError) as refused:
+        begin(tmp_path, "one", {}, CLOCK)
+    assert refused.value.slug == "journal-unwritable" and int(refused.value.exit) == 3
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Journal, "create", full)
+    with pytest.raises(FinalError, match="No space left"):
+        begin(tmp_path, "one", {}, CLOCK)
+
+
+def test_taken_up_before_the_promotion_the_journal_must_be_writable_and_behind_it_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, behind = old(tmp_path / "before", promoted_to=None), old(tmp_path / "behind")
+    monkeypatch.setattr(Journal, "append", full)
+    with pytest.raises(FinalError) as refused:
+        take_up(before, {}, CLOCK, ignore, "bergen")
+    assert refused.value.slug == "journal-unwritable"
+    told: list[Event] = []
+    assert take_up(behind, {}, CLOCK, told.append, "bergen").records
+    monkeypatch.setattr(Journal, "reopen", full)
+    assert take_up(behind, {}, CLOCK, told.append, "bergen").records
+    assert [one.level for one in told if isinstance(one, Note)].count("error") == 2
+    supersede(behind, "a test says so", CLOCK, ignore, "bergen")
