@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from secondsite.recovery import fence
 from secondsite.recovery.acts.context import Act, Context
 
 KNOWN_SILENT_SECONDS = 3.0
@@ -32,9 +33,11 @@ class FailoverArguments:
 
 @dataclass(frozen=True, slots=True)
 class FailoverContext(Context):
-    """The failover's world."""
+    """The failover's world. fenced_before: what earlier runs of this procedure have tried to fence the old primary with
+    and nobody has taken back; None where none has begun to."""
 
     arguments: FailoverArguments
+    fenced_before: tuple[fence.Attempt, ...] | None = None
 
     @property
     def peer_known_silent(self) -> bool:

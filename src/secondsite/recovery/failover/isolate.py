@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit
 from secondsite.recovery import fence
+from secondsite.recovery.engine import position
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
+from secondsite.recovery.journal import Kind, Record
 from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
 SHORT_SECONDS = 0.02  # for a peer that has not answered the agent's questions for a while
 LONG_SECONDS = 2.0  # for a peer nobody has asked yet
 LATER_SECONDS = 5.0
+BY_COMMAND = "command "  # how the attempts of the file's commands are named
 
 
 class Fence(FailoverAct):
@@ -46,12 +50,37 @@ class Fence(FailoverAct):
         return fence.as_details(attempts)
 
     async def undo(self) -> None:
-        """Open the old primary again where anything may have stopped it; a process that does not know assumes so."""
-        if self._attempts is not None and not any(one.confirmed or one.unknown for one in self._attempts):
+        """Open the old primary again where anything may have stopped it, in this run or in an earlier one; a process
+        that does not know assumes so."""
+        before, now = self._context.fenced_before, self._attempts
+        ours = now is None or any(one.confirmed or one.unknown for one in now)
+        if before is None and not ours:
             return
-        await fence.unfence_peer(
-            self._context.spec, self._context.peer, self._attempts, procedure_id=self._context.procedure_id
-        )
+        try:
+            await self._open(before, now)
+        except SecondsiteError as failed:
+            raise FinalError(
+                f"{self.site} is fenced, as far as is known, and could not be opened again from here: {failed.message}",
+                slug="unfence-failed",
+                host=self.site,
+                hint=f"on {self.site}, with its power on: secondsite guard --allow",
+            ) from failed
+
+    async def _open(self, before: tuple[fence.Attempt, ...] | None, now: tuple[fence.Attempt, ...] | None) -> None:
+        async def unfence(attempts: tuple[fence.Attempt, ...] | None) -> None:
+            context = self._context
+            await fence.unfence_peer(context.spec, context.peer, attempts, procedure_id=context.procedure_id)
+
+        if before is None:
+            await unfence(now)
+            return
+        everything = (*before, *(now or ()))
+        cut_off = [one for one in everything if (one.confirmed or one.unknown) and one.method.startswith(BY_COMMAND)]
+        if cut_off:
+            await unfence(tuple(cut_off))
+            if len(cut_off) == len([one for one in everything if one.confirmed or one.unknown]) and now is not None:
+                return  # nothing else can have stopped it, and its guard asks before it opens
+        await unfence(None)
 
 
 class FenceAgain(FailoverAct):
@@ -100,6 +129,25 @@ class Quarantine(FailoverAct):
 
     async def undo(self) -> None:
         await quarantine.remove(self._address)
+
+
+def fenced_before(records: Sequence[Record]) -> tuple[fence.Attempt, ...] | None:
+    """Pure: what earlier runs have tried, as the journal proves, and that one died over it; None where none has begun,
+    or it was taken back since."""
+    if Fence.name not in position(records).touched:
+        return None
+    found: list[fence.Attempt] = []
+    died = False
+    for record in records:
+        if record.body.get("step") != Fence.name:
+            continue
+        died = record.kind is Kind.INTENT
+        if record.kind is Kind.UNDONE:
+            found.clear()
+        elif record.kind is Kind.RESULT:
+            found += [fence.Attempt(**one) for one in record.body["details"].get("attempts", ())]
+    lost = [fence.Attempt("an earlier run", False, "it died over it", unknown=True)] if died else []
+    return (*found, *lost)
 
 
 async def fence_now(context: FailoverContext, patience: float) -> tuple[fence.Attempt, ...]:

@@ -17,6 +17,7 @@ from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
 from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverArguments, FailoverContext
+from secondsite.recovery.failover.isolate import fenced_before
 from secondsite.recovery.failover.plan import STEPS, steps
 from secondsite.recovery.journal import Journal
 from secondsite.recovery.opening import begin, supersede, take_up
@@ -183,6 +184,7 @@ def _context(
         overwrite_dns=arguments.overwrite_dns,
         results=lambda: results,
         arguments=arguments,
+        fenced_before=fenced_before(journal.records),
     )
 
 
