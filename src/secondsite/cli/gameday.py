@@ -28,12 +28,14 @@ async def run(
 
     This is a real failover: afterwards the other site is primary. Run it from a machine that reaches both hosts by
     SSH and the service by its DNS name. It refuses while a failover would not work, or outside the agreed window.
-    The end of a fault is armed on the host before the fault is injected. Afterwards both hosts are looked at for what
-    a fault may leave.
+    The end of a fault is armed on the host before the fault is injected, and whatever happens behind it, an interrupt
+    too, the fault is taken back and a report is written. Afterwards both hosts are looked at for what a fault may
+    leave.
 
     Example: ``secondsite gameday --fault interface-down --reason "first game day"``
 
-    Exit code 0: passed. 1: done, and not passed. 3: refused; nothing was broken. 4: the failover stopped half-way.
+    Exit code 0: passed. 1: done, and not passed. 3: refused; nothing was broken. 4: the failover stopped half-way, or a
+    site was left in another state.
 
     See also: readiness, report, journal.
 
@@ -95,6 +97,6 @@ async def run(
     else:
         show(held.document)
         print(f"  report  {page}")
-    if held.document["procedure"]["outcome"] not in ("completed", "rolled_back"):
+    if held.halfway:
         return Exit.HALFWAY
     return Exit.OK if held.document["verdict"]["passed"] else Exit.OBJECTIVE_MISSED

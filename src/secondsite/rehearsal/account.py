@@ -22,10 +22,12 @@ CLAIMS = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A report's document, and the evidence files that go with it."""
+    """A report's document, and the evidence files that go with it. halfway: a site was left in a state that a person
+    must look at."""
 
     document: dict[str, Any]
     evidence: dict[str, bytes]
+    halfway: bool = False
 
 
 def account(
@@ -44,6 +46,7 @@ def account(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     evidence: dict[str, bytes],
+    halfway: bool = False,
 ) -> Account:
     """Put a game day together. fault_at and every moment's ``at``: unix seconds."""
     found = outage([one for one in attempts if (one.acknowledged_at or one.sent_at) >= fault_at - 5])
@@ -75,7 +78,7 @@ def account(
         "claims": list(CLAIMS),
         "manifest": [],
     }
-    return Account(document, evidence)
+    return Account(document, evidence, halfway)
 
 
 def _scope(spec: Spec, config_sha256: str) -> dict[str, Any]:
@@ -169,7 +172,7 @@ def _verdict(
     procedure: Mapping[str, Any],
 ) -> dict[str, Any]:
     reasons = [f"{check['name']}: {check['told']}" for check in checks if not check["passed"]]
-    if procedure["outcome"] != "completed":
+    if procedure["outcome"] not in ("completed", None):  # that none is known is told by a check
         reasons.append(f"the failover ended {procedure['outcome']}")
     for name, value in (("RTO", rto), ("RPO", rpo)):
         if value["met"] is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from secondsite.clock import Clock, from_text, to_text
-from secondsite.errors import FinalError, SecondsiteError
+from secondsite.errors import FinalError, SecondsiteError, UnknownOutcomeError
 from secondsite.events import Emit, Note, Result
 from secondsite.process import run
 from secondsite.rehearsal import leftovers, probe, window
@@ -21,7 +21,7 @@ from secondsite.rehearsal.observer import Observer, critical, primary_of
 from secondsite.remote.host import reach
 from secondsite.remote.procedure import carry_out_there
 from secondsite.remote.target import target_of
-from secondsite.spec import Spec
+from secondsite.spec import Spec, paths
 
 NOTICE_SECONDS = 60.0
 SETTLE_SECONDS = 3.0
@@ -30,6 +30,12 @@ RETURN_SECONDS = 120.0
 POWER_SECONDS = 120.0
 POLL_SECONDS = 0.2
 ENOUGH_GOOD = 5
+# 64 KiB and an fsync: more than a procedure writes until its promotion.
+_TRY_JOURNAL = (
+    f"set -e; mkdir -p -m 700 {paths.JOURNAL}; new=$(mktemp {paths.JOURNAL}/.try-XXXXXX); trap 'rm -f \"$new\"' EXIT; "
+    'head -c 65536 /dev/zero > "$new"; sync "$new"'
+)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,8 @@ class Diary:
 async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: Emit, clock: Clock) -> Account:
     """Hold the game day; everything it saw. ``work`` is a folder for the customer's log.
 
-    Raises FinalError (``outside-window``, ``not-ready``, ``no-single-primary``) before anything is broken. After
-    the fault nothing raises for what the rehearsal found: that is the result.
+    Raises FinalError (``outside-window``, ``not-ready``, ``no-single-primary``, ``journal-unwritable``) before anything
+    is broken. After the fault nothing raises: the fault is taken back whatever has happened, and that is the result.
     """
     refused = window.refusal(spec.gameday, clock.now())
     if refused:
@@ -86,20 +92,24 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
         if old is None:
             raise FinalError("not exactly one site is primary", slug="no-single-primary", hint="secondsite status")
         new = spec.peer_of(old)
+        await _journal_writable(observers[new])
         plan.confirm(f"Break {old} now ({TITLES[plan.fault]}) and let {new} take over?")
         diary = Diary(clock, emit)
         customer = await stack.enter_async_context(probe.customer(argv, work / "customer.jsonl"))
         await _good(customer, since=clock.now().timestamp(), seconds=SERVED_SECONDS)
         await clock.sleep(SETTLE_SECONDS)
-        await _break(spec, plan, observers[old], diary)
-        result, told = await _recover(spec, plan, observers[new], before, diary)
-        await _served(customer, result, diary, new)
-        await _heal(spec, plan, old, diary, stack)
-        await _left_behind(spec, plan, old, diary)
-        after = await observers[new].status()
-        await customer.end()  # what is counted and what is asked for must be the same list
+        result, told = await _break_and_recover(spec, plan, observers, old, before, customer, diary)
+        outcome = None if result is None else str(result.document["outcome"])
+        moved = outcome in ("completed", "blocked")
+        healed = await _heal(spec, plan, old, diary, moved=moved)
+        await _ask("both hosts looked at", diary, _left_behind(spec, plan, old, diary, moved=moved))
+        after = await _ask("status afterwards", diary, observers[new].status()) or {}
+        await _ask(
+            "customer's end", diary, customer.end()
+        )  # what is counted and what is asked for must be the same list
         lost = await _verify(customer, diary)
-        journal = await _journal(observers[new], result)
+        journal = None if result is None else await _ask("journal fetched", diary, _journal(observers[new], result))
+        as_before = healed and after != {} and primary_of(after) == old
         return account(
             spec=spec,
             report_id=f"{clock.now():%Y%m%dT%H%M%SZ}-gameday-{secrets.token_hex(2)}",
@@ -114,13 +124,91 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
             moments=diary.moments,
             checks=diary.checks,
             fault_at=diary.fault_at or 0.0,
+            halfway=outcome in ("blocked", "failed") or (not moved and not as_before),
             noticed=told,
             attempts=customer.attempts(),
             lost=lost,
-            procedure=dict(result.document),
+            procedure=_not_begun(new) if result is None else dict(result.document),
             before=before,
             after=after,
-            evidence={"journal.jsonl": journal, "customer.jsonl": customer.log.read_bytes()},
+            evidence={
+                **({} if journal is None else {"journal.jsonl": journal}),
+                "customer.jsonl": customer.log.read_bytes(),
+            },
+        )
+
+
+async def _break_and_recover(
+    spec: Spec,
+    plan: Plan,
+    observers: dict[str, Observer],
+    old: str,
+    before: dict[str, Any],
+    customer: probe.Probe,
+    diary: Diary,
+) -> tuple[Result | None, str | None]:
+    """Break ``old`` and let the other site take over. Raises only where nothing was broken; whatever happens behind the
+    fault, an interrupt too, is kept in the diary, because the fault must be taken back."""
+    new = spec.peer_of(old)
+    result: Result | None = None
+    noticed: str | None = None
+    try:
+        await _break(spec, plan, observers[old], diary)
+        result, noticed = await _recover(spec, plan, observers[new], before, diary)
+        await _served(customer, result, diary, new)
+    except (Exception, asyncio.CancelledError) as failure:
+        refused = isinstance(failure, SecondsiteError) and not isinstance(failure, UnknownOutcomeError)
+        if diary.fault_at is None and refused:
+            raise  # nothing was broken
+        if diary.fault_at is None:
+            diary.fault_at = diary.note("fault", f"{TITLES[plan.fault]}, as far as is known", old)
+        diary.check("the failover was carried out", False, _words(failure))
+        task = asyncio.current_task()
+        if isinstance(failure, asyncio.CancelledError) and task is not None:
+            task.uncancel()  # an interrupt ends the rehearsal, and what it has broken must not stay so
+    return result, noticed
+
+
+def _words(failure: BaseException) -> str:
+    if isinstance(failure, SecondsiteError):
+        return failure.message
+    if isinstance(failure, asyncio.CancelledError):
+        return "it was interrupted"
+    return f"{type(failure).__name__}: {failure}"
+
+
+def _not_begun(site: str) -> dict[str, Any]:
+    """A procedure of which nothing is known."""
+    return {
+        "procedure": "failover",
+        "id": None,
+        "outcome": None,
+        "arguments": {"to": site},
+        "steps": [],
+        "rto": {"measured_seconds": None},
+        "rpo": {},
+        "journal": None,
+    }
+
+
+async def _ask(what: str, diary: Diary, question: Awaitable[T]) -> T | None:
+    """An answer for the report; where there is none that is told in it."""
+    try:
+        return await question
+    except (SecondsiteError, OSError, TimeoutError) as failure:
+        diary.check(what, False, _words(failure))
+        return None
+
+
+async def _journal_writable(standby: Observer) -> None:
+    """The failover that follows must not be stopped by a full disk: a fault would stay for nothing."""
+    done = await standby.host.run(_TRY_JOURNAL, timeout=20, step="try the journal", check=False)
+    if not done.ok:
+        raise FinalError(
+            f"the journal in {paths.JOURNAL} cannot be written, so nothing is broken on purpose: {done.why()}",
+            slug="journal-unwritable",
+            host=standby.host.site,
+            hint=f"df -h {paths.JOURNAL}; make room, then repeat",
         )
 
 
@@ -207,14 +295,19 @@ async def _served(customer: probe.Probe, result: Result, diary: Diary, site: str
     await diary.clock.sleep(SETTLE_SECONDS)
 
 
-async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, stack: AsyncExitStack) -> None:
-    """End the fault and see what the old primary does when it is back: it must not accept a write."""
+async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> bool:
+    """End the fault and see what the old primary does when it is back: where another has taken over it must not accept
+    a write, else it must serve again. True where it was seen to do so, or is to stay off. Raises nothing."""
+    wanted = ("standby", "stopped") if moved else ("primary",)
     if plan.fault == "power-off":
         on = spec.sites[old].power.on
-        if not on or not plan.return_power:
-            return
+        if moved and not (on and plan.return_power):
+            return True
+        if not on:
+            diary.check("the fault is taken back", False, f"the file names no command that powers {old} on again")
+            return False
         diary.note("undo", f"{old} gets its power back", old)
-        await run(on, timeout=POWER_SECONDS, step="power on")
+        await _ask("the fault is taken back", diary, run(on, timeout=POWER_SECONDS, step="power on"))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + RETURN_SECONDS + plan.for_seconds
     role, told = "unknown", f"{old} did not come back"
@@ -227,18 +320,21 @@ async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, stack: AsyncExit
                 state = await back.ask("state --json")
                 role = str(state["database"]["role"])
                 told = str(state.get("guard_reason") or state["database"].get("reason") or role)
-                if role in ("standby", "stopped") and state["agent_running"]:
+                if role in wanted and state["agent_running"]:
                     break
-        except (SecondsiteError, TimeoutError) as not_yet:
+        except (SecondsiteError, TimeoutError, OSError) as not_yet:
             told = str(not_yet)
         await asyncio.sleep(1.0)
     diary.note("check", f"{old} is back: its database is {role}", old)
-    diary.check("old primary accepts no write", role in ("standby", "stopped"), f"{role}: {told}")
+    name = "old primary accepts no write" if moved else "the fault is taken back, and the primary serves again"
+    diary.check(name, role in wanted, f"{role}: {told}")
+    return role in wanted
 
 
-async def _left_behind(spec: Spec, plan: Plan, old: str, diary: Diary) -> None:
+async def _left_behind(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> None:
     """Look at both hosts for what a fault leaves; at the old one only where it has its power back."""
-    off = old if plan.fault == "power-off" and not (plan.return_power and spec.sites[old].power.on) else None
+    returns = bool(spec.sites[old].power.on) and (plan.return_power or not moved)
+    off = old if plan.fault == "power-off" and not returns else None
     left = await leftovers.look(spec, [site for site in spec.sites if site != off])
     diary.check(leftovers.NAME, *leftovers.judged(left, off))
 

@@ -1,0 +1,178 @@
+"""A game day takes its fault back whatever happens behind it, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.cli.schemas import conforms
+from secondsite.clock import SystemClock
+from secondsite.errors import FinalError, HalfwayError, SecondsiteError
+from secondsite.events import Result, ignore
+from secondsite.evidence.write import write
+from secondsite.process import Completed
+from secondsite.rehearsal import gameday, leftovers, probe
+from secondsite.rehearsal.account import Account
+from secondsite.rehearsal.felt import Attempt
+from secondsite.spec import Spec
+from tests.unit.test_recovery_failover import context
+
+
+def spec() -> Spec:
+    made = context().spec
+    oslo = made.sites["oslo"]
+    power = oslo.power.model_copy(update={"off": ("off",), "on": ("on",)})
+    return made.model_copy(update={"sites": {**made.sites, "oslo": oslo.model_copy(update={"power": power})}})
+
+
+class World:
+    """Two sites: whether oslo has power, and how a failover at bergen ends."""
+
+    def __init__(self) -> None:
+        self.power, self.comes_back = True, True
+        self.ran: list[str] = []
+        self.full = False
+        self.failover: Callable[[], Result] = lambda: Result({"error": "procedure-running", "message": "busy"}, 3)
+
+
+class Connection:
+    def abort(self) -> None:
+        """The fault comes over it."""
+
+
+class Host:
+    def __init__(self, world: World, site: str) -> None:
+        self.world, self.site, self.connection = world, site, Connection()
+
+    async def run(self, script: str, **_: Any) -> Completed:
+        assert self.site == "bergen" and "mktemp /var/lib/secondsite/journal" in script
+        return Completed(("sh",), 1 if self.world.full else 0, "", "No space left on device")
+
+
+class Observer:
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def status(self) -> dict[str, Any]:
+        roles = {"oslo": "primary" if self.host.world.power else "unknown", "bergen": "standby"}
+        return {
+            "ready": True,
+            "findings": [],
+            "sites": {site: {"role": role, "reachable": role != "unknown"} for site, role in roles.items()},
+        }
+
+    async def until_noticed(self, *_: Any, **__: Any) -> tuple[str, dict[str, Any]]:
+        return "oslo does not answer", {}
+
+    async def ask(self, _: str) -> dict[str, Any]:
+        if not self.host.world.power:
+            raise FinalError("oslo is silent")
+        return {"database": {"role": "primary"}, "agent_running": True, "guard_reason": None}
+
+
+class Customer:
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        log.write_bytes(b"")
+
+    def attempts(self) -> list[Attempt]:
+        return []
+
+    async def end(self) -> None:
+        """It has bought nothing."""
+
+    async def verify(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    made = World()
+
+    @asynccontextmanager
+    async def reach(site: str) -> AsyncIterator[Host]:
+        yield Host(made, site)
+
+    @asynccontextmanager
+    async def customer(_: Any, log: Path) -> AsyncIterator[Customer]:
+        yield Customer(log)
+
+    async def run(argv: Any, **_: Any) -> None:
+        made.ran.append(argv[0])
+        made.power = argv[0] == "on" and made.comes_back
+
+    async def carry_out_there(*_: Any, **__: Any) -> Result:
+        return made.failover()
+
+    async def look(_: Any, sites: Any) -> dict[str, leftovers.Left]:
+        return {site: leftovers.Left() for site in sites}
+
+    for name, fake in {
+        "reach": reach, "target_of": lambda _, site: site, "Observer": Observer, "run": run,
+        "carry_out_there": carry_out_there, "SERVED_SECONDS": 0.0, "SETTLE_SECONDS": 0.0, "RETURN_SECONDS": 0.2,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(gameday, name, fake)
+    monkeypatch.setattr(probe, "program", lambda _: ("customer",))
+    monkeypatch.setattr(probe, "customer", customer)
+    monkeypatch.setattr(leftovers, "look", look)
+    return made
+
+
+async def held(work: Path, *, return_power: bool = True) -> Account:
+    plan = gameday.Plan("power-off", 0.0, "", lambda _: None, return_power)
+    return await gameday.hold(spec(), plan, config_sha256="", work=work, emit=ignore, clock=SystemClock())
+
+
+def raising(failure: BaseException) -> Callable[[], Result]:
+    def fail() -> Result:
+        raise failure
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "failover",
+    [
+        lambda: Result({"error": "journal-unwritable", "message": "the disk is full"}, 3),
+        raising(HalfwayError("the connection broke")),
+        raising(SecondsiteError("bergen does not answer")),
+        raising(RuntimeError("a bug")),
+        raising(asyncio.CancelledError()),
+    ],
+)
+@pytest.mark.parametrize("return_power", [True, False])
+async def test_whatever_happens_behind_the_fault_it_is_taken_back_and_reported(
+    world: World, tmp_path: Path, failover: Callable[[], Result], return_power: bool
+) -> None:
+    world.failover = failover
+    account = await held(tmp_path, return_power=return_power)
+    assert world.ran == ["off", "on"] and world.power
+    checks = {check["name"]: check["passed"] for check in account.document["checks"]}
+    assert checks["the failover was carried out"] is False
+    assert checks["the fault is taken back, and the primary serves again"] is True
+    assert not account.document["verdict"]["passed"]
+    assert account.halfway is False
+    written, _ = write(account.document, tmp_path / "report", account.evidence)
+    conforms("report", json.loads(written.read_text()))
+    assert "oslo gets its power back" in account.document["scenario"]["undo"]
+
+
+async def test_a_primary_that_does_not_come_back_needs_a_person(world: World, tmp_path: Path) -> None:
+    world.comes_back = False
+    account = await held(tmp_path)
+    assert world.ran == ["off", "on"]
+    assert account.halfway is True
+
+
+async def test_nothing_is_broken_where_the_standby_could_not_write_its_journal(world: World, tmp_path: Path) -> None:
+    world.full = True
+    with pytest.raises(FinalError) as refused:
+        await held(tmp_path)
+    assert refused.value.slug == "journal-unwritable" and "No space left" in refused.value.message
+    assert world.ran == [] and world.power
