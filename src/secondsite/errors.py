@@ -101,6 +101,10 @@ class HalfwayError(SecondsiteError):
 _SINGLE_ACTS = ("allow-deletions", "preview-failover")  # no journal, so there is nothing to take up
 
 
-def way_on(kind: str) -> str:
-    """The command after a procedure whose end nobody heard: take it up, or look where it was a single act."""
-    return "secondsite status" if kind in _SINGLE_ACTS else f"secondsite {kind} --resume"
+def way_on(kind: str, site: str | None = None) -> str:
+    """The command after a procedure whose end nobody heard: take it up, or look where it was a single act.
+
+    site: the one it runs at, where the command is not given there."""
+    if kind in _SINGLE_ACTS:
+        return "secondsite status"
+    return f"secondsite {kind} --resume" + (f" --to {site}" if site else "")

@@ -8,7 +8,7 @@ import pytest
 
 from secondsite.cli.outcome import until_result
 from secondsite.cli.views.procedure import lines, preview_lines
-from secondsite.errors import HalfwayError
+from secondsite.errors import HalfwayError, way_on
 from secondsite.events import ignore
 
 
@@ -55,3 +55,9 @@ def test_an_agent_that_died_is_followed_by_a_command_that_exists(kind: str, comm
     with pytest.raises(HalfwayError) as caught:
         until_result(iter(()), kind, ignore)
     assert caught.value.hint == command
+
+
+def test_the_command_that_goes_on_works_away_from_the_host() -> None:
+    document = ended(outcome="blocked", arguments={"to": "bergen"})
+    assert "  next: mend the cause, then: secondsite failover --resume --to bergen" in lines(document)
+    assert way_on("switchover", "bergen") == "secondsite switchover --resume --to bergen"

@@ -15,7 +15,16 @@ from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import Severity
 from secondsite.objectives.rto import PastRun
-from secondsite.objectives.snapshot import CommitWait, LastPrimary, Silence, SiteState, SiteView, Trouble, UnitState
+from secondsite.objectives.snapshot import (
+    CommitWait,
+    LastPrimary,
+    Silence,
+    SiteState,
+    SiteView,
+    Trouble,
+    Unfinished,
+    UnitState,
+)
 from secondsite.objectives.status import Status, assess
 from secondsite.tunnel.state import TunnelState
 from tests.unit.objectives_worlds import NOW, SPEC, SYNCHRONOUS, primary, site, standby, well
@@ -72,6 +81,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("agent", "bergen", lambda: bergen(agent_running=False)),
     ("agent-duties", "oslo", lambda: oslo(troubles=(Trouble("dns", "refused", NOW),))),
     ("guard", "bergen", lambda: bergen(guard_reason="bergen is in generation 2")),
+    ("unfinished", "bergen", lambda: bergen(unfinished=Unfinished("failover", "x", NOW - 600))),
     ("quarantine", "oslo", lambda: oslo(quarantining_peer=True)),
     ("application", "oslo", lambda: oslo(healthy=False)),
     ("units", "bergen", lambda: bergen(units=(UnitState("shop.service", "missing"),))),
@@ -218,3 +228,12 @@ def test_a_site_that_a_switchover_stopped_half_way_is_told_the_one_command_that_
     assert all("at bergen: `secondsite switchover --resume`" in hint for hint in hints.values())
     fenced = site("oslo", DatabaseState(Role.STOPPED), guard_reason="fenced by procedure x at bergen")
     assert all("switchover" not in finding.hint for finding in judged(well() | {"oslo": fenced}).findings)
+
+
+def test_an_unfinished_procedure_is_told_with_its_age_and_a_command_that_works_everywhere() -> None:
+    status = judged(bergen(unfinished=Unfinished("switchover", "2026-x", NOW - 7300)))
+    (finding,) = [one for one in status.findings if one.check == "unfinished"]
+    assert (finding.severity, finding.site) == (Severity.CRITICAL, "bergen")
+    assert finding.message == "the switchover 2026-x, begun 2 h ago, is not finished"
+    assert finding.hint == "`secondsite switchover --resume --to bergen`"
+    assert not status.ready

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from secondsite.agent.history import unfinished_here
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, HalfwayError
 from secondsite.events import Event, Note, ignore
-from secondsite.recovery import admit, history, promoted
+from secondsite.recovery import admit, history, lock, promoted
 from secondsite.recovery.failover import run as failover
 from secondsite.recovery.guard import PeerAnswer
 from secondsite.recovery.journal import Journal, Kind
@@ -181,3 +182,15 @@ def test_taken_up_before_the_promotion_the_journal_must_be_writable_and_behind_i
     assert take_up(behind, {}, CLOCK, told.append, "bergen").records
     assert [one.level for one in told if isinstance(one, Note)].count("error") == 2
     supersede(behind, "a test says so", CLOCK, ignore, "bergen")
+
+
+def test_an_unfinished_procedure_is_known_until_it_is_superseded_and_not_while_one_runs(tmp_path: Path) -> None:
+    journals, taken = tmp_path / "journal", tmp_path / "lock"
+    assert unfinished_here(journals, taken) is None
+    entry = old(journals)
+    found = unfinished_here(journals, taken)
+    assert found is not None and (found.procedure, found.id) == ("failover", entry.id)
+    with lock.hold(taken, "failover to bergen", "now"):
+        assert unfinished_here(journals, taken) is None
+    supersede(entry, "a test says so", CLOCK, ignore, "bergen")
+    assert unfinished_here(journals, taken) is None

@@ -19,6 +19,7 @@ from secondsite.objectives.snapshot import (
     SiteState,
     SiteView,
     Trouble,
+    Unfinished,
     UnitState,
 )
 from secondsite.tunnel.state import TunnelState
@@ -48,6 +49,7 @@ class Board:
     commits: CommitWait | None = None
     condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
+    unfinished: Unfinished | None = None
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
     peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
@@ -84,6 +86,7 @@ class Board:
             history=self.history[-REMEMBERED:],
             commits=self.commits,
             condition=self.condition,
+            unfinished=self.unfinished,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

@@ -47,6 +47,8 @@ class Places:
     quarantine: Path = paths.QUARANTINE
     fenced: Path = paths.FENCED
     uncovered: Path = paths.UNCOVERED
+    journal: Path = paths.JOURNAL
+    lock: Path = paths.LOCK
     disk: Path = Path("/var/lib/postgresql")
 
 

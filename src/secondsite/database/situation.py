@@ -103,7 +103,7 @@ def _standby(now: Situation, data: DataFolder) -> Act:
             "this site has cut off its peer, so it will not follow it",
             slug="peer-quarantined",
             step="seed",
-            hint="finish the failover first: secondsite failover --resume",
+            hint="finish the failover first: secondsite status names the command",
         )
     flows = now.database.streaming in (Streaming.STREAMING, Streaming.CATCHING_UP, Streaming.PAUSED)
     if now.database.role is Role.STANDBY and flows:

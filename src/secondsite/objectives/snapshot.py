@@ -35,6 +35,15 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The newest procedure of a site where it died or stopped half-way. since: when it began (unix seconds)."""
+
+    procedure: str
+    id: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class LagSample:
     """A replica's lag at a moment (unix seconds). None means unknown, never zero."""
 
@@ -101,6 +110,7 @@ class SiteState:
     history: tuple[PastRun, ...] = ()  # the last recoveries that this host's journals prove
     commits: CommitWait | None = None  # None at a site that is not the primary, or whose agent does not run
     condition: Condition | None = None  # None before the first, and where the cluster does not answer
+    unfinished: Unfinished | None = None  # a procedure that this host's journals prove to be unfinished
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ async def _run(host: Host, kind: str, arguments: Mapping[str, Any], emit: Emit) 
 
 
 def _lost(host: Host, kind: str) -> HalfwayError:
-    look, go_on = "secondsite status", way_on(kind)
+    look, go_on = "secondsite status", way_on(kind, host.site)
     return HalfwayError(
         f"the connection to {host.target.host} broke; the agent there goes on with the {kind} by itself",
         slug="session-lost",

@@ -46,7 +46,9 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     if document.get("fence") == "unconfirmed" and document["outcome"] in ("completed", "blocked"):
         out.append("  the old primary was NOT confirmed to be stopped; if it runs, the guard stops it when it is back")
     if document["outcome"] in ("blocked", "failed"):
-        out += ["", f"  next: mend the cause, then: secondsite {document['procedure']} --resume"]
+        to = document.get("arguments", {}).get("to")
+        go_on = f"secondsite {document['procedure']} --resume" + (f" --to {to}" if to else "")
+        out += ["", f"  next: mend the cause, then: {go_on}"]
     out.append(f"  journal         {document['journal']}")
     out += [f"  {see(error['error'])}" for error in document["errors"]]
     return out

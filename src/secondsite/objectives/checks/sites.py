@@ -97,6 +97,24 @@ def guard(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, holding, mended(state, peer, back(state.site)))
 
 
+@registry.check("unfinished", Severity.CRITICAL, "Is every failover and every switchover finished?")
+def unfinished(judged: Judged) -> Iterator[Problem]:
+    """A procedure that died or stopped half-way has left the sites between two states."""
+    for state in judged.situation.here:
+        old = state.unfinished
+        if old is not None:
+            age = _age(state.taken_at - old.since)
+            message = f"the {old.procedure} {old.id}, begun {age} ago, is not finished"
+            yield Problem(state.site, message, f"`secondsite {old.procedure} --resume --to {state.site}`")
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 @registry.check("quarantine", Severity.CRITICAL, "Is the peer let in?")
 def quarantine(judged: Judged) -> Iterator[Problem]:
     """After a failover the old primary is shut out until it has been taken back as a standby."""

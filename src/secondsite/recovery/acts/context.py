@@ -36,8 +36,8 @@ class Context:
 
     @property
     def go_on(self) -> str:
-        """The command that goes on with this procedure."""
-        return f"secondsite {self.procedure} --resume"
+        """The command that goes on with this procedure, wherever it is given."""
+        return f"secondsite {self.procedure} --resume --to {self.site}"
 
 
 class Act(Step):

@@ -59,7 +59,7 @@ class Handover:
                 f"the request to {act} of {now[0]} came after a later one, so it was left alone",
                 slug="handover-stale",
                 host=self._site,
-                hint="secondsite switchover --resume",
+                hint=f"secondsite switchover --resume --to {self._spec.peer_of(self._site)}",
             )
         if now[0] != procedure:
             self._over.add(procedure)
