@@ -14,7 +14,7 @@ from secondsite.errors import FinalError, HalfwayError
 from secondsite.events import Event, Note, ignore
 from secondsite.recovery import admit, history, lock, promoted
 from secondsite.recovery.failover import run as failover
-from secondsite.recovery.guard import PeerAnswer
+from secondsite.recovery.guard import PeerAnswer, Ruling, Verdict
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.opening import begin, supersede, take_up
 from tests.unit.test_recovery_failover import context
@@ -29,6 +29,7 @@ class FakeDatabase:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.recovering, self.marked, self.timeline = True, False, 2
         self.peer: PeerAnswer | None = None
+        self.fence: Verdict | None = None
         self.opened = False
 
         async def control(_: Any) -> Any:
@@ -50,6 +51,7 @@ class FakeDatabase:
         monkeypatch.setattr(promoted, "_ask", asked)
         monkeypatch.setattr(admit, "release_by_person", release)
         monkeypatch.setattr(admit, "generation", generation)
+        monkeypatch.setattr(admit, "fenced", lambda: self.fence)
 
 
 @pytest.fixture
@@ -151,6 +153,15 @@ async def test_nothing_is_opened_where_it_is_another_database_or_the_other_site_
     assert not database.opened
     assert "bergen" in stopped.value.message and "oslo" in stopped.value.message
     assert "secondsite" in (stopped.value.hint or "")
+
+
+async def test_what_a_later_procedure_has_fenced_stays_closed(tmp_path: Path, database: FakeDatabase) -> None:
+    database.marked, database.fence = True, Verdict(Ruling.HOLD, "fenced by procedure y at oslo")
+    with pytest.raises(HalfwayError, match="fenced by procedure y at oslo"):
+        await again()
+    assert not database.opened
+    entry = old(tmp_path)
+    assert (await opened(tmp_path, resume=False)).path != entry.path
 
 
 def full(*_: Any) -> Any:

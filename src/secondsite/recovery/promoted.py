@@ -37,7 +37,9 @@ def denied(old: Entry, cluster: Cluster) -> bool:
 
 async def held_by_guard(cluster: Cluster, timeline: int) -> bool:
     """Is it the guard, and nobody else, that keeps the promoted database read-only? Then nothing has followed anybody
-    since: the journal is still the decision."""
+    since: the journal is still the decision. Not so where a later procedure has fenced this site."""
+    if admit.fenced() is not None:
+        return False
     try:
         return marked_by_us(cluster) and (await read_control(cluster)).timeline == timeline
     except SecondsiteError:
@@ -65,7 +67,8 @@ async def open_again(spec: Spec, peer: Peer, cluster: Cluster, clock: Clock, *, 
     if held and not ahead:
         await admit.release_by_person(spec, clock)
         return
-    what = "held read-only by the guard" if marked_by_us(cluster) else "a standby"
+    fenced = admit.fenced()
+    what = fenced.reason if fenced else "held read-only by the guard" if marked_by_us(cluster) else "a standby"
     raise HalfwayError(
         f"the journal says that {site} was promoted to timeline {timeline}, and its database is in recovery now "
         f"({what}, timeline {await admit.generation(cluster)}); {peer.site} {_words(answer)}",
