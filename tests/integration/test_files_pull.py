@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,39 @@ async def test_the_first_pull_makes_the_folder_with_owner_mode_links_and_attribu
     assert os.getxattr(uploads.target / "file-1", "user.colour") == b"red"
     assert Path(os.fsdecode(odd.replace(os.fsencode(uploads.source), os.fsencode(uploads.target)))).exists()
     assert engine.last_complete(uploads.fileset, uploads.store) == result.started_at
+
+
+async def test_a_hostile_source_plants_nothing_that_gives_rights_here(uploads: Mirror) -> None:
+    """Set-id bits, capabilities, devices, FIFOs and sockets stay where they are; nothing is fetched again for it."""
+    fill(uploads.source, 2)
+    (uploads.source / "shared").mkdir()
+    (uploads.source / "shared").chmod(0o2775)
+    root, group = uploads.source / "root", uploads.source / "shared" / "group"
+    for path, mode in ((root, 0o4755), (group, 0o2755)):
+        path.write_bytes(b"#!/bin/sh\n")
+        path.chmod(mode)
+    able = uploads.source / "able"
+    able.write_bytes(b"")
+    os.setxattr(able, "security.capability", bytes.fromhex("0100000280000000000000000000000000000000"))
+    os.setxattr(able, "user.colour", b"red")
+    os.mkfifo(uploads.source / "fifo")
+    os.mknod(uploads.source / "device", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(uploads.source / "socket"))
+    assert (await uploads.pull()).complete
+    here = {path.name: path.stat().st_mode for path in uploads.target.rglob("*")}
+    assert sorted(here) == ["able", "file-0", "file-1", "group", "root", "shared"]
+    assert (here["root"] & 0o7777, here["group"] & 0o7777, here["shared"] & 0o7777) == (0o755, 0o755, 0o2775)
+    assert os.listxattr(uploads.target / "able") == ["user.colour"]
+    (uploads.target / "root").chmod(0o4755)  # as an earlier version has brought it
+    assert (await uploads.pull()).complete
+    assert (uploads.target / "root").stat().st_mode & 0o7777 == 0o755
+    changed = {path: path.stat().st_ctime_ns for path in uploads.target.rglob("*")}
+    again = await uploads.pull()
+    assert (again.complete, again.files, again.bytes, again.deleted) == (True, 0, 0, 0)
+    assert {path: path.stat().st_ctime_ns for path in uploads.target.rglob("*")} == changed
+    found = await verify(uploads.fileset, ADDRESS, uploads.port, timeout=30)
+    assert (found.differing, found.sample) == (0, ())
 
 
 async def test_a_rewrite_of_the_same_size_within_the_same_second_is_seen(uploads: Mirror) -> None:

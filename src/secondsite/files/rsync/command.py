@@ -11,7 +11,12 @@ CONNECT_SECONDS = 5
 
 _BASE = (
     "--archive",
-    "--no-devices",  # a folder of files has none, and a hostile source must not plant one
+    # What a hostile source must not plant here: pulled as root, each of these would give rights to whoever finds it.
+    "--no-devices",
+    "--no-specials",  # sockets and FIFOs
+    "--chmod=Fug-s",  # setuid and setgid of files; a folder keeps its setgid, which only hands down its group
+    "--filter=-x security.capability",  # as good as setuid
+    "--filter=-x system.*",  # rsync's own rule, which a rule of ours replaces
     "--hard-links",
     "--acls",
     "--xattrs",
@@ -54,7 +59,7 @@ def pull(
         f"--max-delete={max_delete}",
         "--force",  # a folder that became a file at the source
         f"--partial-dir={PARTIAL}",
-        "--info=progress2",
+        "--info=progress2,nonreg0",
         "--outbuf=L",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         *(["--backup", f"--backup-dir={backup}"] if backup else []),
