@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,20 @@ def question() -> Iterator[None]:
         yield
     finally:
         _asking -= 1
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends a read at once, inside an event loop too: asyncio's own handler only asks the task to end, and a task
+    that waits for a line does not hear it, so that the next answer would count as if nothing had been pressed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Surface(Protocol):

@@ -39,7 +39,7 @@ def ask(question: str, *, yes: bool = False) -> bool:
             slug="no-answer",
             hint="add --yes to answer yes",
         )
-    with live.question():
+    with live.question(), live.interruptible():
         while True:
             print(prompt(question), end="", file=sys.stderr, flush=True)
             decided = decision(sys.stdin.readline())
