@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +17,7 @@ from secondsite.agent import guardword, memory
 from secondsite.agent.board import Board
 from secondsite.agent.converge import unit_text
 from secondsite.agent.duties import Duty, Troubles, keep
-from secondsite.agent.http import parse_head
+from secondsite.agent.http import Line, parse_head
 from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch, Token
 from secondsite.agent.ports import Places, Ports
@@ -78,12 +80,41 @@ def test_the_last_position_is_kept_as_it_moves_and_read_back(tmp_path: Path) -> 
     oslo = site("oslo", primary(flushed=1000))
     keeper.note(oslo, NOW)
     assert keeper.note(site("oslo", primary(flushed=2000)), NOW + 0.1) == keeper.kept  # at most each second
-    keeper.note(site("oslo", primary(flushed=3000)), NOW + 1)
+    keeper.note(site("oslo", primary(flushed=3000)), NOW + 1, clock_offset=0.25)
     found = memory.read(tmp_path / "last.json")
-    assert found is not None and found.flushed == 3000 and found.timeline == 1
+    assert found is not None and (found.flushed, found.timeline, found.clock_offset) == (3000, 1, 0.25)
     assert (tmp_path / "last.json").stat().st_mode & 0o777 == 0o600
     (tmp_path / "last.json").write_text("{")
     assert memory.read(tmp_path / "last.json") is None
+
+
+async def test_silence_is_measured_by_a_clock_that_nobody_sets(tmp_path: Path) -> None:
+    """This host's clock is set ahead, then back: a primary that answers is there, one that died stays silent."""
+
+    class Set(SystemClock):
+        wall, since_boot = NOW, 500.0
+
+        def now(self) -> datetime:
+            return datetime.fromtimestamp(self.wall, UTC)
+
+        def monotonic(self) -> float:
+            return self.since_boot
+
+    class Answering:
+        async def get(self, *_: object, **__: object) -> bytes:
+            return json.dumps({**to_json(site("oslo", primary())), "now": NOW + 7.0}).encode()
+
+    clock = Set()
+    peer = PeerWatch(SPEC, "bergen", clock, tmp_path / "token")
+    peer._line = cast(Line, Answering())
+    await peer.poll()
+    assert (peer.clock_offset, peer.answered_at) == (7.0, NOW)
+    clock.wall += 3600
+    assert not isinstance(peer.view(), Silence) and peer.silent_since is None
+    clock.wall -= 7200
+    clock.since_boot += 60
+    assert isinstance(peer.view(), Silence)
+    assert peer.silent_since == clock.wall - 60
 
 
 def test_the_guards_word_is_only_told_where_it_holds(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import switch_point
 from secondsite.database.state import DatabaseState, Role
+from secondsite.objectives.lag import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.recovery.failover import preview
 from secondsite.recovery.failover.assess import estimate
@@ -67,7 +68,30 @@ def test_the_estimated_loss_is_never_negative_and_never_above_the_most_it_can_be
     beat: float, last_beat: float, now: float
 ) -> None:
     found = estimate(standby(beat), LastPrimary(now, 5000, 1, last_beat), {}, rules=ASYNC, now=now)
-    assert 0 <= found["estimated_seconds"] <= found["at_most_seconds"]
+    if found["estimated_seconds"] is None:
+        assert max(beat, last_beat) > now + CLOCK_ERROR  # a clock is wrong, and a loss of 0 would be an invention
+    else:
+        assert 0 <= found["estimated_seconds"] <= found["at_most_seconds"]
+
+
+@pytest.mark.parametrize("wrong", [3600.0, -3600.0])
+def test_a_primary_whose_clock_is_wrong_costs_what_it_costs_and_never_nothing(wrong: float) -> None:
+    """The heartbeat here is 4 s older than the last sign of life, which was 6 s ago; the files are 7 s old."""
+    now = 1e9
+    state, heard = standby(now - 10 + wrong), now - 6 + wrong
+    known = estimate(
+        state, LastPrimary(now - 6, 1000, 1, heard, clock_offset=wrong), {"uploads": now - 7}, rules=ASYNC, now=now
+    )
+    assert known["replicas"] == {"database": pytest.approx(4), "uploads": pytest.approx(1)}
+    assert known["at_most_seconds"] == pytest.approx(10)
+    unknown = estimate(state, LastPrimary(now - 6, 1000, 1, heard), {"uploads": now - 7}, rules=ASYNC, now=now)
+    assert (unknown["estimated_seconds"], unknown["worst"]) == (None, "database" if wrong > 0 else "uploads")
+    assert unknown["at_most_seconds"] is None or unknown["at_most_seconds"] >= 10
+
+
+def test_a_primary_whose_clock_is_a_little_ahead_is_known() -> None:
+    found = estimate(standby(1001.0), LastPrimary(1000, 1000, 1, 1001.5), {}, rules=ASYNC, now=1000.0)
+    assert (found["estimated_seconds"], found["at_most_seconds"]) == (0.0, 0.0)
 
 
 def test_without_a_heartbeat_the_loss_is_unknown_not_zero() -> None:

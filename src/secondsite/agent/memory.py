@@ -28,10 +28,10 @@ class Keeper:
         self._site = site
         self.kept = read(path)
 
-    def note(self, primary: SiteState, at: float, *, clock_offset: float = 0.0) -> LastPrimary | None:
+    def note(self, primary: SiteState, at: float, *, clock_offset: float | None = None) -> LastPrimary | None:
         """Keep what a primary just said (heard at ``at``, this host's clock), where it is news.
 
-        clock_offset: the primary's clock minus this one.
+        clock_offset: the primary's clock minus this one; None where it is not known.
         """
         flushed, timeline = primary.database.flushed, primary.database.timeline
         if flushed is None or timeline is None:
@@ -42,7 +42,8 @@ class Keeper:
             timeline,
             primary.database.heartbeat_at,
             synchronous=says_so(primary, self._site),
-            in_step_at=_in_step_at(primary, at, clock_offset),
+            in_step_at=_in_step_at(primary, at, clock_offset or 0.0),
+            clock_offset=clock_offset,
         )
         old = self.kept
         if old and at - old.at < LEAST_STEP_SECONDS * 0.9 and old.synchronous == news.synchronous:

@@ -30,7 +30,8 @@ class PeerWatch:
         address = str(spec.tunnel_address(self.site))
         self._line = Line(self.site, lambda: _dial(address, spec.tunnel.api_port))
         self._last: SiteState | None = None
-        self._answered_at: float | None = None
+        self._answered_at: float | None = None  # to be shown; how long ago it was, the next one tells
+        self._answered: float | None = None  # monotonic: this host's own clock may be set meanwhile
         self._reason = "not asked yet"
         self._clocks: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
@@ -50,23 +51,23 @@ class PeerWatch:
 
     @property
     def silent_since(self) -> float | None:
-        """Unix seconds of its last answer, where it is silent now; None where it answers or never did."""
-        view = self.view()
-        return view.since if isinstance(view, Silence) else None
+        """Unix seconds of its last answer, counted back from the present by this host's clock, where it is silent now;
+        None where it answers or never did."""
+        ago = self._seconds_ago()
+        return None if ago is None or self._fresh() else self._now() - ago
 
     def view(self) -> SiteView:
         """The peer's last words, or that it is silent."""
-        fresh = self._answered_at is not None and self._now() - self._answered_at <= SILENT_AFTER
-        if self._last is not None and fresh:
+        if self._last is not None and self._fresh():
             return self._last
         return Silence(self.site, self._reason, self._answered_at, self._last)
 
     async def poll(self) -> None:
         """Ask once. Silence is no error here: it is what ``view`` will say."""
-        began = self._now()
+        began, asked = self._now(), self._clock.monotonic()
         try:
             body = await self._line.get("/v1/state?samples=0", token=self._token.read(), timeout=ASK_SECONDS)
-            ended = self._now()
+            took = self._clock.monotonic() - asked
             document = json.loads(body)
             self._last = from_json(document)
         except SecondsiteError as silent:
@@ -75,14 +76,21 @@ class PeerWatch:
         except (ValueError, ValidationError):
             self._reason = "it speaks another version of secondsite"
             return
-        self._answered_at = ended
+        self._answered_at, self._answered = began + took, asked + took
         told = document.get("now")
         if isinstance(told, float):
-            self._clocks.append((ended - began, told - (began + ended) / 2))
+            self._clocks.append((took, told - (began + took / 2)))
 
     def close(self) -> None:
         """Hang up."""
         self._line.hang_up()
+
+    def _seconds_ago(self) -> float | None:
+        return None if self._answered is None else self._clock.monotonic() - self._answered
+
+    def _fresh(self) -> bool:
+        ago = self._seconds_ago()
+        return self._last is not None and ago is not None and ago <= SILENT_AFTER
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

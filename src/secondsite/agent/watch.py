@@ -95,7 +95,7 @@ class Watch:
         at = self._peer.answered_at or self._board.looked_at
         with self._troubles.kept_from("last-primary"):
             self._board.last_primary = await asyncio.to_thread(
-                self._keeper.note, peer, at, clock_offset=self._peer.clock_offset or 0.0
+                self._keeper.note, peer, at, clock_offset=self._peer.clock_offset
             )
 
     def _sample(self) -> None:

@@ -58,7 +58,8 @@ class LastPrimary:
     """The primary's last known position, kept at the standby: the estimate when the primary is gone.
 
     at, heartbeat_at: unix seconds (this host's clock, the primary's clock). synchronous: whatever it had acknowledged
-    was here; in_step_at: the last moment (this host's clock) at which it saw its standby answer.
+    was here; in_step_at: the last moment (this host's clock) at which it saw its standby answer. clock_offset: the
+    primary's clock minus this host's, as it was then; None where it is not known.
     """
 
     at: float
@@ -67,6 +68,7 @@ class LastPrimary:
     heartbeat_at: float | None = None
     synchronous: bool = False
     in_step_at: float | None = None
+    clock_offset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
+from secondsite.objectives.lag import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.objectives.synchronous import at_last_sign
 from secondsite.recovery.failover.context import FailoverAct
@@ -96,26 +97,43 @@ def estimate(
     is that of the ``worst`` replica, at_most_seconds the same up to now, in case the primary works on out of our
     sight; known_bytes is WAL the primary had and this site has not. files: the source's moment up to which each
     file set is complete (unix seconds). None means unknown, and one unknown replica makes the whole unknown.
+
+    The primary's moments are by its clock, a file set's by this host's. The difference of the clocks is taken out where
+    the agent has kept it. Where it is not known, moments that cannot be true together are unknown; no loss of 0.
     """
-    newest = {"database": state.heartbeat_at, **files}
-    signs = [sign for sign in (last.heartbeat_at if last else None, state.primary_told_at) if sign is not None]
+    offset = last.clock_offset if last else None
+    told = (last.heartbeat_at if last else None, state.primary_told_at)
+    signs = [sign for sign in (_by_our_clock(moment, offset, now) for moment in told) if sign is not None]
+    sign = max(signs, default=None)
+    copies = {name: _by_our_clock(moment, 0.0, now) for name, moment in files.items()}
+    newest = {"database": _by_our_clock(state.heartbeat_at, offset, now), **copies}
+    moments = [moment for moment in newest.values() if moment is not None]
     known = max(0, last.flushed - (state.reached or 0)) if last and last.timeline == state.timeline else None
-    losses = {name: _between(moment, max(signs, default=None), now) for name, moment in newest.items()}
-    ends = [moment for moment in newest.values() if moment is not None]
+    losses = {name: _between(moment, sign, now) for name, moment in newest.items()}
+    for name, moment in copies.items():
+        if offset is None and sign is not None and moment is not None and moment - sign > CLOCK_ERROR:
+            losses[name] = None  # fetched after the last sign of life: the primary's clock is behind, who knows how far
     synchronous = at_last_sign(last, state.timeline, rules)
     if synchronous:
         losses["database"] = 0.0
-        if rules.when_standby_lost == "block":
-            ends = [moment for moment in files.values() if moment is not None] or [now]
+        if rules.when_standby_lost == "block":  # nor after it: then the files alone can be old
+            newest, moments = dict(copies), [moment for moment in copies.values() if moment is not None]
     worst = max(losses, key=lambda name: _unknown_last(losses[name]))
     return {
         "estimated_seconds": losses[worst],
         "worst": worst,
         "replicas": losses,
-        "at_most_seconds": _between(min(ends, default=None), now, now),
+        "at_most_seconds": _between(min(moments, default=now), now, now) if len(moments) == len(newest) else None,
         "known_bytes": 0 if synchronous else known,
         "synchronous": synchronous,
     }
+
+
+def _by_our_clock(moment: float | None, offset: float | None, now: float) -> float | None:
+    """A moment of a clock that is ``offset`` ahead of ours; None where it lies ahead of the present all the same."""
+    if moment is None or moment - (offset or 0.0) - now > CLOCK_ERROR:
+        return None
+    return moment - (offset or 0.0)
 
 
 def _between(moment: float | None, sign: float | None, now: float) -> float | None:
