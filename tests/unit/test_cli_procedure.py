@@ -33,6 +33,26 @@ def test_a_step_that_never_began_shows_no_time(outcome: str, took: str) -> None:
     assert row.endswith(f" {took}")
 
 
+SILENT = "oslo does not answer: the copy stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("pull", "mark", "told"),
+    [
+        ({"complete": True, "reason": None}, "✓", None),
+        ({"complete": False, "reason": "no answer in time"}, "!", "uploads: no answer in time"),
+        ({"complete": False, "reason": None}, "!", "uploads: not everything was fetched"),
+        (SILENT, "!", f"uploads: {SILENT}"),
+    ],
+)
+def test_a_last_pull_that_fetched_nothing_is_not_shown_as_if_it_had(pull: object, mark: str, told: str | None) -> None:
+    details = {"sets": {"uploads": {"last_complete_at": 1.0, "final_pull": pull}}}
+    text = lines(ended(steps=[{**step("Fetch the last files", "done", 0.1), "name": "files", "details": details}]))
+    at = next(place for place, line in enumerate(text) if "Fetch" in line)
+    assert text[at].startswith(f"  {mark} ")
+    assert (text[at + 1].strip() or None) == told
+
+
 @pytest.mark.parametrize(
     ("known", "told"),
     [

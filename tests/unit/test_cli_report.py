@@ -15,6 +15,7 @@ from secondsite.cli.main import main
 from secondsite.cli.views.gameday import lines, show
 from secondsite.clock import SystemClock
 from secondsite.errors import RetryableError
+from secondsite.evidence.html import render
 from secondsite.evidence.write import write
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.remote.journals import unpack
@@ -163,6 +164,17 @@ def test_summary_says_what_it_cost() -> None:
     for told in ("PASSED", "4.26 s", "612 ms", "2.75 s", "874 ms", "at most 2.29 s", "of 361", "of 73", "03:12:04.207"):
         assert told in text
     assert text.index("Cut the old primary") < text.index("point of no return") < text.index("Promote the standby")
+
+
+def test_a_last_pull_that_fetched_nothing_is_marked_in_the_summary_and_on_the_page() -> None:
+    report = sample()
+    step = next(step for step in report["procedure"]["steps"] if step["name"] == "files")
+    whole = render(report)
+    step["details"] = {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}
+    text = lines(report)
+    at = next(place for place, line in enumerate(text) if "Fetch the last files" in line)
+    assert "! Fetch the last files" in text[at] and "uploads: oslo does not answer" in text[at + 1]
+    assert render(report).count(">!</text>") == whole.count(">!</text>") + 1
 
 
 def test_summary_invents_nothing() -> None:

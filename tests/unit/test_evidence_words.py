@@ -93,6 +93,18 @@ def test_nothing_is_drawn_of_what_nobody_saw() -> None:
     assert waterfall(complete({})) is None
 
 
+def test_a_last_pull_that_fetched_nothing_is_marked_and_told_with_its_reason() -> None:
+    report = sample()
+    step = next(step for step in report["procedure"]["steps"] if step["name"] == "files")
+    step["details"] = {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}
+    fall = waterfall(complete(report))
+    assert fall is not None
+    (bar,) = (bar for bar in fall.bars if bar.title == "Fetch the last files")
+    assert (bar.outcome, bar.message) == ("incomplete", "uploads: oslo does not answer")
+    told = [one for one in deviations(complete(report)) if one.what.startswith("Fetch the last files")]
+    assert [(one.severity, one.told) for one in told] == [("info", "uploads: oslo does not answer")]
+
+
 def test_deviations_name_each_thing_once_and_the_worst_first() -> None:
     report = sample()
     report["checks"][0]["passed"] = False

@@ -11,6 +11,7 @@ from secondsite.evidence.axis import Axis, Tick
 from secondsite.evidence.milestones import TURNING_STEP, command_at
 from secondsite.evidence.report import Report
 from secondsite.evidence.words import span
+from secondsite.recovery.unfetched import unfetched
 
 LEFT, RIGHT = 464.0, 948.0
 TOP, ROW = 42.0, 25.0
@@ -80,7 +81,8 @@ def _bar(
     return Bar(
         step.get("title") or step["name"], step["site"], _outcome(step), y, x, width,
         "not begun" if when is None else span(when[1] - when[0]),
-        end is not None and end > axis.end + 1e-6, step["site"] != broken, _turning(step), step.get("message"),
+        end is not None and end > axis.end + 1e-6, step["site"] != broken, _turning(step),
+        step.get("message") or unfetched(step),
     )  # fmt: skip
 
 
@@ -107,6 +109,8 @@ def _turning(step: Mapping[str, Any]) -> bool:
 
 
 def _outcome(step: Mapping[str, Any]) -> str:
-    """A fence that nobody confirmed was carried out, and is not what an auditor may read as fenced."""
-    unconfirmed = (step.get("details") or {}).get("fence") == "unconfirmed" and step["outcome"] == "done"
-    return "unconfirmed" if unconfirmed else str(step["outcome"])
+    """A fence that nobody confirmed was carried out, and is not what an auditor may read as fenced; neither is a
+    last pull that fetched nothing one that did."""
+    if step["outcome"] == "done" and (step.get("details") or {}).get("fence") == "unconfirmed":
+        return "unconfirmed"
+    return "incomplete" if step["outcome"] == "done" and unfetched(step) else str(step["outcome"])

@@ -23,6 +23,7 @@ _MARKS = {
     "done": ("✓", "green"),
     "already": ("✓", "green"),
     "unconfirmed": ("!", "yellow"),
+    "incomplete": ("!", "yellow"),
     "failed": ("✗", "bold red"),
     "skipped": ("·", "dim"),
 }
@@ -134,6 +135,8 @@ def _done(report: Report) -> Iterator[Text]:
         if bar.turning:
             yield Text(f"   {' point of no return ':┄^{TITLE + 2}}".replace("┄", "-"), "dim")
         yield _step(bar)
+        if bar.outcome == "incomplete" and bar.message:
+            yield from _wrapped(bar.message)
     if fall is None:
         yield Text("   no step is known", "yellow")
 

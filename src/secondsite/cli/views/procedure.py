@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondsite.cli.render import see
+from secondsite.recovery.unfetched import unfetched
 
 _MARKS = {"done": "✓", "already": "✓", "failed": "✗", "skipped": "·", "undone": "↶"}
 _OUTCOMES = {
@@ -25,7 +26,8 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     """Pure: the text of ``show``."""
     out = [f"{document['procedure']} {document['id']}: {_OUTCOMES[document['outcome']]}", ""]
     for step in document["steps"]:
-        open_question = step["details"].get("fence") == "unconfirmed"
+        missing = unfetched(step)
+        open_question = step["details"].get("fence") == "unconfirmed" or missing
         mark = "!" if open_question else _MARKS.get(step["outcome"], "?")
         # A step that was never begun took no time: 0.000 s would read as one that was quick.
         took = "skipped" if step["outcome"] == "skipped" else f"{step['seconds']:.3f} s"
@@ -35,6 +37,8 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         elif step["message"]:
             out.append(f"      {step['message']}")
             out += [f"      next: {step['hint']}"] if step["hint"] else []
+        elif missing:
+            out.append(f"      {missing}")
     out.append("")
     if document.get("outage_seconds") is not None:
         objective = document["rto"]["objective_seconds"]
