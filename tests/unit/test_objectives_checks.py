@@ -73,6 +73,7 @@ def hanging() -> Views:
 HERE = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)
 THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
 MUTE = ServerAnswer("203.0.113.54", problem="no answer")
+RECORD = RecordState("example.no", "shop", (HERE,), "oslo")
 
 CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("two-primaries", None, lambda: well() | {"bergen": site("bergen", primary(timeline=2))}),
@@ -128,6 +129,8 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("tunnel", "bergen", lambda: bergen(tunnel=TunnelState(up=False, reason="no interface"))),
     ("handshake", "oslo", lambda: oslo(tunnel=TunnelState(up=True, last_handshake_at=NOW - 3600))),
     ("dns-target", "oslo", lambda: record(THERE, points_to="bergen")),
+    ("dns-key", "bergen", lambda: bergen(dns=(replace(RECORD, key_problem="no such file"),))),
+    ("dns-key", "oslo", lambda: oslo(dns=(replace(RECORD, key_problem="no such file"),))),
     ("dns-ttl", None, lambda: record(replace(HERE, ttl=86400), points_to="oslo")),
     ("dns-servers", "oslo", lambda: record(HERE, MUTE, points_to="oslo")),
 ]
@@ -165,6 +168,13 @@ def test_a_prediction_is_the_median_of_the_last_five() -> None:
 def test_without_a_rehearsal_nothing_is_predicted_and_the_basis_says_so() -> None:
     status = judged(well())
     assert status.rto.predicted_seconds is None and "no rehearsal yet" in status.rto.basis
+
+
+def test_a_standby_without_the_key_is_not_ready_and_a_primary_without_it_is() -> None:
+    broken = (replace(RECORD, key_problem="no such file"),)
+    assert not judged(bergen(dns=broken)).ready
+    (found,) = (finding for finding in judged(oslo(dns=broken)).findings if finding.check == "dns-key")
+    assert found.severity is Severity.WARNING
 
 
 def test_the_last_look_at_the_dns_counts_whichever_site_made_it() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,14 +14,17 @@ from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import switch_point
 from secondsite.database.state import DatabaseState, Role
+from secondsite.dns import verify
+from secondsite.dns.ask import Server
+from secondsite.errors import FinalError, RetryableError
 from secondsite.objectives.lag import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.recovery.failover import preview
-from secondsite.recovery.failover.assess import estimate
+from secondsite.recovery.failover.assess import Assess, estimate
 from secondsite.recovery.failover.context import FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
-from secondsite.spec import Spec
+from secondsite.spec import DnsRecord, Spec
 from secondsite.spec.model import Database
 
 moments = st.floats(1e9, 2e9)
@@ -119,6 +124,32 @@ def test_the_file_set_that_is_farthest_behind_decides_what_is_lost() -> None:
 def test_a_file_set_that_was_never_pulled_makes_the_loss_unknown() -> None:
     found = estimate(standby(100.0), LastPrimary(101, 1000, 1, 101.0), {"uploads": None}, rules=ASYNC, now=110)
     assert (found["worst"], found["estimated_seconds"]) == ("uploads", None)
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "No such file"), ("", "empty"), ("no base64!", "not base64")])
+async def test_a_failover_whose_dns_key_is_not_sound_refuses_before_anything_is_touched(
+    tmp_path: Path, text: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(_: DnsRecord) -> tuple[Server, ...]:
+        raise RetryableError("no answer", slug="dns-silent")
+
+    monkeypatch.setattr(verify, "servers", nobody)
+    secret = tmp_path / "tsig"
+    if text is not None:
+        secret.write_text(text)
+    tsig = {"name": "secondsite", "secret": {"file": str(secret)}}
+    record = DnsRecord.model_validate({"zone": "example.no", "name": "shop", "server": "203.0.113.53", "tsig": tsig})
+    world = context()
+    act = Assess(replace(world, spec=world.spec.model_copy(update={"dns": (record,)})))
+    with pytest.raises(FinalError) as refused:
+        act.refuse_unless_ready(standby(1.0))
+    assert (refused.value.slug, refused.value.host) == ("dns-secret", "bergen")
+    assert told in refused.value.message and str(secret) in refused.value.message and "0600" in str(refused.value.hint)
+    problem = (await verify.observe(record, {})).key_problem
+    assert problem is not None and told in problem
+    secret.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
+    act.refuse_unless_ready(standby(1.0))
+    assert (await verify.observe(record, {})).key_problem is None
 
 
 async def agent(answer: bytes) -> tuple[asyncio.Server, Peer]:

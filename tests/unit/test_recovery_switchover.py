@@ -98,6 +98,7 @@ TROUBLES: Mapping[str, Look] = {
     "application does not run there": there(units_running=False),
     "never copied": replace(SOUND, never_copied=("uploads",)),
     "points to bergen": replace(SOUND, records=(replace(RECORD, points_to="bergen"),)),
+    "cannot be read": replace(SOUND, dns_may_differ=True, records=(replace(RECORD, key_problem="/k cannot be read"),)),
     "would not take the change": replace(SOUND, dns_refusals=("REFUSED",)),
 }
 
@@ -121,6 +122,14 @@ def test_all_faults_are_told_at_once() -> None:
     assert [name for name, _, ok in questions(SOUND, found) if not ok] == ["way-back", "application", "files"]
     assert len(found) == 3
     assert "refused" in told.message and "uploads" in told.message and "nothing was touched" in told.message
+
+
+def test_a_key_that_is_missing_is_refused_by_its_own_name() -> None:
+    keyless = replace(SOUND, records=(replace(RECORD, key_problem="/k cannot be read"),))
+    told, both = refusal(faults(keyless)), refusal(faults(replace(keyless, never_copied=("uploads",))))
+    assert told is not None and "/k" in told.message and "0600" in told.hint
+    assert (told.error("bergen").slug, told.error("bergen").host) == ("dns-secret", "bergen")
+    assert both is not None and both.error("bergen").slug == "switchover-refused"
 
 
 def test_taken_up_with_the_writers_stopped_the_old_primary_need_not_run() -> None:

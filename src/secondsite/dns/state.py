@@ -22,6 +22,7 @@ class RecordState:
 
     points_to: the site whose address every server that answers gives, where the update server is one of them.
     mentions: every site to which at least one server sends users. looked_at: when the servers were asked, unix seconds.
+    key_problem: why the host that asked could not sign a change; None where it could.
     """
 
     zone: str
@@ -30,3 +31,4 @@ class RecordState:
     points_to: str | None = None
     mentions: tuple[str, ...] = ()
     looked_at: float | None = None
+    key_problem: str | None = None

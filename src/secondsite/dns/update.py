@@ -6,21 +6,16 @@ the server answers NXRRSET and nothing happens.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-import dns.exception
-import dns.name
 import dns.rcode
-import dns.tsigkeyring
 import dns.update
 
 from secondsite.dns.ask import Server, exchange, refused
+from secondsite.dns.key import signature
 from secondsite.dns.verify import Address, full_name, kind_of
 from secondsite.errors import FinalError
-from secondsite.spec import DnsRecord, Secret, Tsig
+from secondsite.spec import DnsRecord
 
 
 async def swap(record: DnsRecord, old: Iterable[str], new: Address) -> None:
@@ -30,7 +25,7 @@ async def swap(record: DnsRecord, old: Iterable[str], new: Address) -> None:
     other response code, ``dns-secret`` where the key cannot be read, and RetryableError ``dns-silent``.
     """
     name, kind = full_name(record), kind_of(new)
-    update = dns.update.UpdateMessage(record.zone, **_signature(record.tsig))
+    update = dns.update.UpdateMessage(record.zone, **signature(record.tsig))
     held = tuple(old)
     if held:
         update.present(name, kind, *held)
@@ -57,34 +52,6 @@ async def rehearse(record: DnsRecord) -> None:
     """
     name = full_name(record)
     server = Server.parse(record.server)
-    answer = await exchange(server, dns.update.UpdateMessage(record.zone, **_signature(record.tsig)))
+    answer = await exchange(server, dns.update.UpdateMessage(record.zone, **signature(record.tsig)))
     if answer.rcode() != dns.rcode.NOERROR:
         raise refused(server, name, answer)
-
-
-def read_secret(secret: Secret) -> str:
-    """The secret from where the file says it is. Raises FinalError (``dns-secret``) where it is not there."""
-    if secret.env is not None:
-        value = os.environ.get(secret.env, "")
-        if not value:
-            raise FinalError(f"environment variable {secret.env} is not set", slug="dns-secret")
-        return value.strip()
-    path = Path(str(secret.file))
-    try:
-        return path.read_text().strip()
-    except OSError as missing:
-        raise FinalError(
-            f"the TSIG secret {path} cannot be read: {missing.strerror}",
-            slug="dns-secret",
-            hint=f"put the base64 secret into {path}, owner root, mode 0600, on both hosts",
-        ) from missing
-
-
-def _signature(tsig: Tsig | None) -> dict[str, Any]:
-    if tsig is None:
-        return {}
-    try:
-        ring = dns.tsigkeyring.from_text({tsig.name: (tsig.algorithm, read_secret(tsig.secret))})
-    except (dns.exception.DNSException, ValueError) as bad:
-        raise FinalError(f"the TSIG secret of key {tsig.name} is not base64", slug="dns-secret") from bad
-    return {"keyring": ring, "keyname": dns.name.from_text(tsig.name), "keyalgorithm": tsig.algorithm}

@@ -10,6 +10,7 @@ import dns.message
 import dns.name
 import dns.rdatatype
 
+from secondsite.dns import key
 from secondsite.dns.ask import Server, ask
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.errors import SecondsiteError
@@ -53,10 +54,11 @@ async def observe(record: DnsRecord, sites: Mapping[str, Address]) -> RecordStat
         everyone = await servers(record)
     except SecondsiteError as problem:
         first = ServerAnswer(record.server, problem=problem.message)
-        return RecordState(record.zone, record.name, (first,))
+        return RecordState(record.zone, record.name, (first,), key_problem=key.problem(record))
     answers = tuple(await asyncio.gather(*(_one(server, record, sites) for server in everyone)))
     mentions = tuple(site for site, address in sites.items() if any(sends(answer, address) for answer in answers))
-    return RecordState(record.zone, record.name, answers, pointed(answers, sites), mentions)
+    points_to = pointed(answers, sites)
+    return RecordState(record.zone, record.name, answers, points_to, mentions, key_problem=key.problem(record))
 
 
 def pointed(answers: tuple[ServerAnswer, ...], sites: Mapping[str, Address]) -> str | None:

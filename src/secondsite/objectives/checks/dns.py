@@ -42,6 +42,20 @@ def dns_target(judged: Judged) -> Iterator[Problem]:
         )
 
 
+@registry.check(
+    "dns-key", Severity.CRITICAL, "Does each host have the key that signs a change of the record?", Needs.BOTH
+)
+def dns_key(judged: Judged) -> Iterator[Problem]:
+    """The site that takes over moves the record. Without the key it stops half-way: promoted, and no user finds it."""
+    for state in judged.situation.here:
+        alone = state.site == judged.situation.primary  # missed when the service comes back, not by a failover now
+        for record in state.dns:
+            if record.key_problem is not None:
+                message = f"{record.name}.{record.zone} cannot be changed from here: {record.key_problem}"
+                hint = "put the secret there, as on the other host: base64, owner root, mode 0600"
+                yield Problem(state.site, message, hint, Severity.WARNING if alone else None)
+
+
 @registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?", Needs.ANY)
 def dns_ttl(judged: Judged) -> Iterator[Problem]:
     """Resolvers may send users to the old site for as long as the TTL says."""

@@ -12,6 +12,7 @@ from secondsite.database.fence import marked_by_us
 from secondsite.database.lsn import to_text
 from secondsite.database.observe import observe
 from secondsite.database.state import DatabaseState, Role
+from secondsite.dns.key import signature
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
@@ -20,7 +21,7 @@ from secondsite.objectives.snapshot import LastPrimary
 from secondsite.objectives.synchronous import at_last_sign
 from secondsite.recovery.failover.context import FailoverAct
 from secondsite.recovery.step import Details
-from secondsite.spec import paths
+from secondsite.spec import DnsRecord, paths
 from secondsite.spec.model import Database
 
 
@@ -69,6 +70,8 @@ class Assess(FailoverAct):
                 slug="former-primary",
                 hint=f"secondsite apply --replace-standby {here}; if nothing else is left: secondsite guard --allow",
             )
+        for record in self._context.spec.dns:
+            self._refuse_without_key(record)
         if state.replay_paused and not self._context.arguments.resume_replay:
             raise FinalError(
                 "replay is paused here: by a person, or because a setting is lower than the primary's, which would "
@@ -76,6 +79,14 @@ class Assess(FailoverAct):
                 slug="replay-paused",
                 hint="see the database's log; if nothing stands against it add --resume-replay",
             )
+
+    def _refuse_without_key(self, record: DnsRecord) -> None:
+        """The record is moved behind the point of no return: a key that is missing then stops the failover half-way."""
+        try:
+            signature(record.tsig)
+        except FinalError as fault:
+            fault.host = self._context.site
+            raise
 
 
 def _first_line(verdict: Path) -> str:

@@ -10,6 +10,7 @@ from secondsite.database.movable import Movable
 from secondsite.database.settings import AT_LEAST_PRIMARYS
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.dns.state import RecordState
+from secondsite.errors import FinalError
 from secondsite.recovery.handover.survey import Survey
 
 LITTLE_LAG = 16 * 1024 * 1024
@@ -217,9 +218,7 @@ def _files(look: Look) -> Iterator[tuple[str, str, str]]:
 
 @check("dns", "Do the records point to the primary, and would the server change them?", midway=True)
 def _dns(look: Look) -> Iterator[tuple[str, str, str]]:
-    if look.dns_may_differ:
-        return
-    for record in look.records:
+    for record in () if look.dns_may_differ else look.records:
         if record.points_to not in (look.peer, look.site if look.midway else look.peer):
             told = record.points_to or ", ".join(record.mentions) or "nowhere that is known"
             message = f"{record.name}.{record.zone} points to {told}, not to {look.peer}"
@@ -228,12 +227,27 @@ def _dns(look: Look) -> Iterator[tuple[str, str, str]]:
         yield look.site, f"the DNS server would not take the change: {refusal}", "secondsite readiness"
 
 
+@check("dns-key", "Does this host have the key that signs the change?", midway=True)
+def _dns_key(look: Look) -> Iterator[tuple[str, str, str]]:
+    for record in look.records:
+        if record.key_problem is not None:
+            hint = "put the secret there, as on the other host: base64, owner root, mode 0600"
+            yield look.site, f"{record.name}.{record.zone} cannot be changed: {record.key_problem}", hint
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What to tell: one message and one next step for all faults."""
+    """What to tell: one message and one next step for all faults. keyless: the DNS key is all that is missing."""
 
     message: str
     hint: str
+    keyless: bool = False
+
+    def error(self, site: str) -> FinalError:
+        """The same as an error at the site that was to take over."""
+        if self.keyless:
+            return FinalError(self.message, slug="dns-secret", host=site, hint=self.hint)
+        return FinalError(self.message, slug="switchover-refused", host=site, hint=self.hint)
 
 
 def refusal(found: tuple[Fault, ...]) -> Refusal | None:
@@ -242,4 +256,5 @@ def refusal(found: tuple[Fault, ...]) -> Refusal | None:
         return None
     told = "; ".join(f"{fault.site}: {fault.message}" for fault in found)
     hints = list(dict.fromkeys(fault.hint for fault in found))
-    return Refusal(f"nothing was touched, because {told}", "; ".join(hints))
+    keyless = {fault.check for fault in found} == {"dns-key"}
+    return Refusal(f"nothing was touched, because {told}", "; ".join(hints), keyless)

@@ -35,7 +35,7 @@ class Assess(SwitchoverAct):
         self.faults = faults(found)
         refused = refusal(self.faults)
         if refused is not None:
-            raise FinalError(refused.message, slug="switchover-refused", hint=refused.hint)
+            raise refused.error(found.site)
         ttl = max((answer.ttl or 0 for record in found.records for answer in record.answers), default=0)
         if ttl:
             emit(Note(f"resolvers may send users to {found.peer} for up to {ttl} s after the move", self.site))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from secondsite.clock import Clock, to_text
-from secondsite.errors import Exit, FinalError, SecondsiteError
+from secondsite.errors import Exit, SecondsiteError
 from secondsite.events import Result
 from secondsite.recovery import history
 from secondsite.recovery.switchover.context import PROCEDURE, SwitchoverArguments
@@ -32,7 +32,7 @@ async def preview(spec: Spec, site: str, clock: Clock) -> Result:
         past = past or seen.there.past_outages
         told = refusal(found)
         if told is not None:
-            refused = FinalError(told.message, slug="switchover-refused", host=site, hint=told.hint)
+            refused = told.error(site)
     except SecondsiteError as silent:
         refused = silent
     return Result(
