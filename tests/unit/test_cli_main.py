@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,25 @@ Run = Callable[..., int]
 def program(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "secondsite.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("line", ["guard", "status", "readiness", "failover --to oslo --dry-run", "journal", "report"])
+def test_somebody_who_is_not_root_on_a_host_is_told_so(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed(path: Path, *_: object, **__: object) -> Any:
+        if str(path).startswith(("/etc/secondsite", "/var/lib/secondsite", "/run/secondsite")):
+            raise PermissionError(13, "Permission denied", str(path))
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for act in ("stat", "read_text", "read_bytes", "iterdir"):
+        monkeypatch.setattr(Path, act, closed)
+    code = entry.main(line.split())
+    told = capsys.readouterr().err
+    assert (code, "only for root" in told, "Traceback" in told) == (Exit.USAGE, True, False), told
+    assert "sudo secondsite" in told and "explain needs-root" in told
 
 
 @pytest.fixture

@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return _interrupted(as_json)
+    except PermissionError as denied:
+        return _denied(denied, as_json)
     except BrokenPipeError as broken:
         return _hang_up() if _reader_gone() else _bug(broken, as_json)
     except SecondsiteError as error:
@@ -175,6 +177,17 @@ def _explain(errors: Sequence[SecondsiteError], as_json: bool) -> int:
         else:
             print("\n".join(error_text(error) for error in errors), file=sys.stderr)
     return int(worst.exit)
+
+
+def _denied(denied: PermissionError, as_json: bool) -> int:
+    """What root keeps on a host was asked for by somebody else; any other refusal of the kernel's is our mistake."""
+    from secondsite.cli.options import needs_root
+    from secondsite.spec import paths
+
+    kept = (paths.ETC, paths.STATE, paths.RUN)
+    if os.geteuid() == 0 or not any(str(denied.filename).startswith(str(folder)) for folder in kept):
+        return _bug(denied, as_json)
+    return _explain([needs_root(denied)], as_json)
 
 
 def _interrupted(as_json: bool) -> int:

@@ -35,12 +35,22 @@ DryRun = Annotated[
 ]
 
 
+def needs_root(denied: PermissionError) -> UsageError:
+    """The error for a person who is not let into what root keeps on a host."""
+    return UsageError(
+        f"{denied.filename} is only for root", slug="needs-root", hint="run it as root: sudo secondsite ..."
+    )
+
+
 def find_config(config: Path | None) -> Path:
     """The file that is meant. Raises UsageError where none is there, naming every place that was tried."""
     candidates = (config,) if config is not None else (HERE, paths.CONFIG)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    try:
+        for candidate in candidates:
+            if candidate.is_file():
+                return candidate
+    except PermissionError as denied:
+        raise needs_root(denied) from denied
     if config is not None:
         raise UsageError(
             f"{config} does not exist or is no file",

@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 
 def site_here() -> str | None:
-    """The site this host is, as ``apply`` has noted it; None where this is no site's host."""
+    """The site this host is, as ``apply`` has noted it; None where this is no site's host.
+
+    Raises UsageError (``needs-root``) where it is a host, and this is not its root.
+    """
     try:
         return paths.SITE.read_text().strip() or None
+    except PermissionError as denied:
+        from secondsite.cli.options import needs_root
+
+        raise needs_root(denied) from denied
     except OSError:
         return None
 

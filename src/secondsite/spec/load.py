@@ -37,6 +37,10 @@ def load(path: Path) -> Loaded:
     """The file at ``path``. Raises SpecFaults with every fault, or UsageError where it cannot be read."""
     try:
         raw = path.read_bytes()
+    except PermissionError as denied:
+        raise UsageError(
+            f"{path} cannot be read: {denied.strerror}", slug="needs-root", hint="run it as root: sudo secondsite ..."
+        ) from denied
     except OSError as unreadable:
         raise UsageError(
             f"{path} cannot be read: {unreadable.strerror}",
