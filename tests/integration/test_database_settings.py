@@ -57,6 +57,22 @@ async def test_a_standby_is_raised_when_its_primary_is(hosts: Pair) -> None:
     assert shown(hosts, "max_connections", "bergen") == "170"
 
 
+async def test_a_setting_that_only_a_restart_brings_and_nobody_has_loaded_is_a_restart(hosts: Pair) -> None:
+    oslo = hosts.nodes["oslo"]
+    await hosts.primary()
+    with (oslo.cluster.config / "postgresql.conf").open("a") as own:
+        own.write("max_files_per_process = 900\n")
+    assert shown(hosts, "max_files_per_process") != "900"
+    made = await hosts.primary()
+    assert any("max_files_per_process" in str(change) for change in made), made
+    assert shown(hosts, "max_files_per_process") == "900"
+    with (oslo.cluster.config / "postgresql.conf").open("a") as own:
+        own.write("max_files_per_process = many\n")
+    with pytest.raises(FinalError) as refused:
+        await hosts.primary()
+    assert refused.value.slug == "settings-refused"
+
+
 async def test_a_setting_that_another_file_overrides_is_told_and_not_fought(hosts: Pair) -> None:
     await hosts.primary()
     with local(hosts.nodes["oslo"].cluster) as connection:

@@ -30,6 +30,7 @@ from secondsite.spec import Spec
 START_SECONDS = 120
 RESTARTS = "PostgreSQL restarts: connections break, and writes fail for some seconds"
 _PENDING = "SELECT name FROM pg_settings WHERE pending_restart ORDER BY name"
+_FAULTS = "SELECT name, sourcefile, sourceline, error FROM pg_file_settings WHERE error IS NOT NULL ORDER BY seqno"
 _OVERRIDDEN = """
 SELECT o.name, w.sourcefile FROM pg_file_settings o JOIN pg_file_settings w ON w.name = o.name AND w.applied
  WHERE o.sourcefile = %s AND NOT o.applied AND o.error IS NULL AND w.sourcefile <> o.sourcefile
@@ -79,6 +80,7 @@ class Settings:
             return
         await reload(self.node, step=self.name)
         with local(self.node.cluster, step=self.name) as connection:
+            self._refuse_faults(connection)
             restart = self._restart_reason(connection)
         if restart:
             await self.node.control.restart()
@@ -91,14 +93,10 @@ class Settings:
     def _unloaded(self, connection: psycopg.Connection[Any]) -> Change | None:
         if not is_loaded(connection, self.node.settings_file):
             return Change("reload: the server has not read it yet")
+        self._refuse_faults(connection)
         reason = self._restart_reason(connection)
         if reason:
             return Change(reason, "", RESTARTS)
-        refused = connection.execute(
-            "SELECT sourcefile, sourceline, error FROM pg_file_settings WHERE error IS NOT NULL"
-        ).fetchone()
-        if refused:
-            raise FinalError(f"{refused[0]} line {refused[1]}: {refused[2]}", slug="settings-refused", step=self.name)
         stronger = connection.execute(_OVERRIDDEN, (str(self.node.settings_file),)).fetchone()
         if stronger:
             name, file = stronger
@@ -109,6 +107,18 @@ class Settings:
                 hint=f"ALTER SYSTEM RESET {name}; or remove the line from {file}",
             )
         return None
+
+    def _refuse_faults(self, connection: psycopg.Connection[Any]) -> None:
+        """Raises FinalError (``settings-refused``) for a fault in any file: with it the server would not start again.
+
+        What only a restart brings stands there as a fault, too ("setting could not be applied", as of a wrong value).
+        Reading the files has marked it pending_restart in this session, whether or not anybody has reloaded.
+        """
+        faults = connection.execute(_FAULTS).fetchall()
+        pending = {row[0].lower() for row in connection.execute(_PENDING).fetchall()}
+        for name, file, line, error in faults:
+            if (name or "").lower() not in pending:
+                raise FinalError(f"{file} line {line}: {error}", slug="settings-refused", step=self.name)
 
     def _restart_reason(self, connection: psycopg.Connection[Any]) -> str | None:
         names = [row[0] for row in connection.execute(_PENDING).fetchall()]
