@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import ControlData, parse
 from secondsite.database.facts import HostFacts
+from secondsite.database.seed import _data_folder
 from secondsite.database.situation import Act, DataFolder, Situation, decide
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError
@@ -19,6 +22,23 @@ RUNNING = DatabaseState(Role.STANDBY, streaming=Streaming.STREAMING)
 STOPPED = DatabaseState(Role.STOPPED)
 STANDBY = DataFolder(CONTROL, "15", standby_signal=True)
 EMPTY = Situation("15", PRIMARY, DatabaseState(Role.ABSENT), disk_free_bytes=10 * GB)
+
+
+@pytest.mark.parametrize(("mark", "standby"), [("", True), ("secondsite: fenced", False), (None, False)])
+async def test_a_former_primary_is_told_with_its_size(tmp_path: Path, mark: str | None, standby: bool) -> None:
+    """Our standby.signal holds it read-only; the data in it is still what a person would give up."""
+
+    class Here(Cluster):
+        @property
+        def data(self) -> Path:
+            return tmp_path
+
+    (tmp_path / "base").write_bytes(b"x" * 100_000)
+    if mark is not None:
+        (tmp_path / "standby.signal").write_text(mark)
+    found = await _data_folder(Here("15", "main"))
+    assert found is not None
+    assert (found.standby_signal, found.bytes >= 100_000) == (standby, not standby)
 
 
 def test_an_empty_host_is_seeded() -> None:

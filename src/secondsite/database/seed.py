@@ -233,12 +233,13 @@ async def _data_folder(cluster: Cluster) -> DataFolder | None:
     version = folder / "PG_VERSION"
     control = await _control(cluster, folder)
     written = control.modified_at if control else max(path.lstat().st_mtime for path in folder.iterdir())
+    genuine = (folder / SIGNAL).exists() and not marked_by_us(cluster)
     return DataFolder(
         control=control,
         version=version.read_text().strip() if version.exists() else None,
-        standby_signal=(folder / SIGNAL).exists() and not marked_by_us(cluster),
+        standby_signal=genuine,
         cut=is_cut(folder),
-        bytes=0 if (folder / SIGNAL).exists() else size(folder),
+        bytes=0 if genuine else size(folder),  # only a person who is to give it up asks how much it is
         written_at=written,
     )
 
