@@ -134,10 +134,8 @@ def _files(folder: Folder) -> str:
 [[files]]
 name = {quoted(folder.name)}
 path = {quoted(folder.path)}  # the same at both sites
-engine = "auto"  # zfs where the path is a dataset, else rsync
 max_delete = "20%"  # deletion budget: beyond it mirroring stops and a person is asked
 # bandwidth = "5MB/s"
-# versions = "24h hourly, 14d daily"
 """
 
 
@@ -145,7 +143,6 @@ _NO_FILES = """\
 # [[files]]
 # name = "uploads"
 # path = "/var/www/html/uploads"
-# versions = "24h hourly, 14d daily"
 """
 
 _NO_DNS = """\

@@ -137,11 +137,11 @@ class FileSet(Section):
 
     name: Name = Field(description="its name in status and reports")
     path: Folder = Field(description="absolute path, the same at both sites")
-    engine: Literal["auto", "rsync", "zfs"] = Field("auto", description="auto: zfs where the path is a dataset")
+    engine: Literal["auto", "rsync", "zfs"] = Field("auto", description="always rsync: zfs is not used yet")
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
-    versions: Versions | None = Field(None, description='what is kept, like "24h hourly, 14d daily"')
+    versions: Versions | None = Field(None, description='not kept yet; like "24h hourly, 14d daily"')
     max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
 
 

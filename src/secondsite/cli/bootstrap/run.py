@@ -16,13 +16,14 @@ from secondsite.cli.sight_ssh import Hosts
 from secondsite.errors import Exit, HalfwayError, UsageError
 from secondsite.events import ChangePlanned, Emit, Note
 from secondsite.spec import Spec
-from secondsite.spec.load import load
+from secondsite.spec.load import Loaded, load
 
 
 async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only: bool = True) -> dict[str, Any]:
     """The document of a plan; both hosts are looked at and nothing is changed. Raises SecondsiteError."""
     loaded = load(path)
     _known_site(loaded.spec, replace_standby)
+    _tell_unkept(loaded, emit)
     async with connected(loaded.spec, emit, read_only=read_only) as sessions:
         order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
         await order.observe()
@@ -35,6 +36,7 @@ async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: boo
     """Plan, ask, make the changes, verify; the document and the exit code. Raises SecondsiteError."""
     loaded = load(path)
     _known_site(loaded.spec, replace_standby)
+    _tell_unkept(loaded, emit)
     async with connected(loaded.spec, emit, read_only=False) as sessions:
         order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
         await order.observe()
@@ -98,6 +100,13 @@ async def _agree(changes: Sequence[ChangePlanned], yes: bool, emit: Emit) -> Non
     if noticed and not yes:
         emit(Note("users of the service will notice: " + "; ".join(noticed), level="warning"))
         await agree(f"Make these {len(changes)} changes now?", yes=yes)
+
+
+def _tell_unkept(loaded: Loaded, emit: Emit) -> None:
+    """What the file asks of a file set and nobody does yet: somebody might rely on it."""
+    for warning in loaded.warnings:
+        if warning.path.startswith("files"):
+            emit(Note(warning.text(loaded.path), level="warning"))
 
 
 def _known_site(spec: Spec, site: str | None) -> None:
