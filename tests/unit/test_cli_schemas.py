@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import ValidationError
 
 from secondsite.agent.judge import judge
+from secondsite.cli.main import main
 from secondsite.cli.schemas import (
     ChangeDocument,
     FindingDocument,
+    GuardDocument,
     ProcedureDocument,
     SiteDocument,
     StepDocument,
     conforms,
 )
+from secondsite.clock import SystemClock
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError
 from secondsite.events import ChangePlanned
@@ -27,7 +31,10 @@ from secondsite.objectives.finding import Severity
 from secondsite.objectives.snapshot import Silence, SiteState, SiteView
 from secondsite.recovery.document import step_document
 from secondsite.recovery.engine import Outcome
+from secondsite.recovery.guard import Ruling
+from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.step import StepOutcome, StepResult
+from secondsite.spec import paths
 from secondsite.spec.load import loads
 from secondsite.tunnel.state import TunnelState
 from tests.unit.test_spec_load import GOOD
@@ -54,6 +61,47 @@ VIEWS: dict[str, dict[str, SiteView]] = {
 @pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS.keys())
 def test_a_status_conforms_whatever_the_sites_are(views: dict[str, SiteView]) -> None:
     conforms("status", document(judge(SPEC, views, (), NOW)))
+
+
+@pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS.keys())
+def test_a_readiness_conforms_whatever_the_sites_are(
+    views: dict[str, SiteView], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: document(judge(SPEC, views, (), NOW)))
+    main(["readiness", "--json"])
+    conforms("readiness", json.loads(capsys.readouterr().out))
+
+
+def test_a_guards_rulings_are_those_of_its_schema() -> None:
+    assert {ruling.value for ruling in Ruling} == set(get_args(get_type_hints(GuardDocument)["ruling"]))
+
+
+def test_explanations_conform(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (["explain", "--json"], ["explain", "dns-key", "--json"]):
+        assert main(line) == 0
+        conforms("explain", json.loads(capsys.readouterr().out))
+
+
+def test_journals_conform_one_and_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paths, "JOURNAL", tmp_path)
+    monkeypatch.setattr(paths, "SITE", tmp_path / "site")
+    (tmp_path / "site").write_text("bergen")
+    Journal.create(tmp_path, "20261122T031201Z-failover-77e0", SystemClock()).append(Kind.OPENED, {"procedure": "x"})
+    for line in (["journal", "--json"], ["journal", "latest", "--json"], ["journal", "latest", "--json", "--verify"]):
+        main(line)
+        conforms("journal", json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "nan"])
+def test_a_fault_of_no_length_is_a_usage_error_before_anything_is_asked(
+    seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.toml").write_text(GOOD)
+    for line in (f"gameday --for-seconds={seconds}", f"fault power-off --undo-after-seconds={seconds}"):
+        assert main([*line.split(), "--config", str(tmp_path / "s.toml")]) == 2
+        assert "longer than 0 seconds" in capsys.readouterr().err
 
 
 def test_a_status_without_what_was_promised_does_not_conform() -> None:

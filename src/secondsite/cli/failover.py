@@ -34,7 +34,8 @@ async def run(
     """Let the standby take over because the primary is gone. What was not replicated is lost, and is told.
 
     Run it on the standby's host, or from any machine that reaches that host by SSH. A primary that still answers is
-    stopped first, and everything it had is taken over.
+    stopped first, and what it can still send is taken over: all of it while the stream works. Where the stream is
+    broken, what had not arrived is lost, although the primary answers.
 
     Example: ``secondsite failover --to bergen --reason "oslo has no power"``, and first with ``--dry-run``.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from secondsite.cli.options import Config, find_config
-from secondsite.errors import Exit
+from secondsite.errors import Exit, UsageError
 
 
 async def run(
@@ -24,6 +24,8 @@ async def run(
     from secondsite.cli.this_host import this_host
     from secondsite.rehearsal import faults
 
+    if not undo_after_seconds > 0:
+        raise UsageError(f"--undo-after-seconds {undo_after_seconds:g} is no time: a fault lasts longer than 0 seconds")
     spec, site = this_host(find_config(config))
     if left:
         emit_json({"fault": name, "left": await faults.active(name)})

@@ -66,6 +66,8 @@ async def run(
     from secondsite.spec.load import load
 
     loaded = load(find_config(config))
+    if not for_seconds > 0:
+        raise UsageError(f"--for-seconds {for_seconds:g} is no time: a fault lasts longer than 0 seconds")
     longest = loaded.spec.gameday.longest_fault
     if for_seconds > longest:
         raise UsageError(

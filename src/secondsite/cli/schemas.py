@@ -222,11 +222,92 @@ class ResidencyDocument(TypedDict):
     findings: list[FindingDocument]
 
 
+class GuardDocument(TypedDict):
+    """`secondsite guard --json`."""
+
+    site: str
+    ruling: Annotated[Literal["allow", "hold", "wait"], Field(description="whether this host may accept writes")]
+    reason: str
+    quarantines: Annotated[str | None, Field(description="the site that this one has cut off since its failover")]
+
+
+class AskedDocument(TypedDict):
+    """A named check, asked; null where the sites it needs did not answer."""
+
+    check: str
+    question: str
+    ok: bool | None
+
+
+class ReadinessDocument(TypedDict):
+    """`secondsite readiness --json`."""
+
+    service: str
+    taken_at: Moment
+    ready: bool
+    findings: list[FindingDocument]
+    checks: list[AskedDocument]
+
+
+class RecordDocument(TypedDict):
+    """One record of a journal; its hash covers the one before it."""
+
+    seq: int
+    at: Moment
+    kind: str
+    body: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class JournalSummary(TypedDict):
+    """One journal; the keys of `secondsite journal WHICH --json`, which adds its records."""
+
+    id: str
+    site: Annotated[str | None, Field(description="where it was fetched; null on the host itself")]
+    path: str
+    procedure: str | None
+    outcome: Annotated[str | None, Field(description="null where it is unfinished")]
+    began_at: Moment | None
+    ended_at: Moment | None
+    records_count: int
+    intact: bool
+    head: Annotated[str | None, Field(description="hash of the last record")]
+    records: NotRequired[list[RecordDocument]]
+
+
+class JournalsDocument(TypedDict):
+    """`secondsite journal --json` without a name."""
+
+    folder: str
+    journals: list[JournalSummary]
+    silent: Annotated[dict[str, str], Field(description="sites that could not be asked, and why")]
+
+
+class ExplanationDocument(TypedDict):
+    """What a name means."""
+
+    name: str
+    kind: str
+    meaning: str
+    do: str
+
+
+class ExplainDocument(TypedDict):
+    """`secondsite explain --json`."""
+
+    explanations: list[ExplanationDocument]
+
+
 DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
+    "explain": ExplainDocument,
+    "guard": GuardDocument,
     "init": InitDocument,
+    "journal": JournalSummary | JournalsDocument,
     "plan": PlanDocument,
     "procedure": ProcedureDocument,
+    "readiness": ReadinessDocument,
     "report": "secondsite.evidence.report:Report",
     "residency": ResidencyDocument,
     "status": StatusDocument,
