@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,36 @@ def test_quarantined_addresses_are_read_back(addresses: set[IPv4Address]) -> Non
 def test_round_trip_time_is_the_minimum() -> None:
     assert rtt.parse("rtt min/avg/max/mdev = 0.480/1.966/8.234/2.396 ms\n") == 0.48
     assert rtt.parse("20 packets transmitted, 0 received, 100% packet loss\n") is None
+
+
+async def test_a_database_that_is_closed_to_whoever_reached_it_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "\n".join(
+        f"LISTEN 0 244 {address}:5432 0.0.0.0:*" for address in ("127.0.0.1", "[::1]", "10.10.0.1", "192.0.2.11")
+    )
+    assert firewall.listeners(told + "\nLISTEN 0 1 *:5432 *:*")[-2:] == ["192.0.2.11", "0.0.0.0"]
+
+    async def none() -> bool:
+        return False
+
+    async def answers(port: int) -> list[str]:
+        return firewall.listeners(told)
+
+    async def nobody(port: int) -> list[str]:
+        return []
+
+    monkeypatch.setattr(firewall, "loaded", none)
+    monkeypatch.setattr(firewall, "_listening", answers)
+    monkeypatch.setattr(firewall, "_connections", nobody)
+    closed = SPEC.model_copy(update={"database": SPEC.database.model_copy(update={"clients": ()})})
+    named = SPEC.database.model_copy(update={"clients": (ip_network("203.0.113.0/24"),)})
+    change = await firewall.Firewall(closed, tmp_path / "nft.conf").plan()
+    assert change is not None and change.disrupts is not None
+    assert "listens on 192.0.2.11 port" in change.disrupts and "database.clients" in change.disrupts
+    change = await firewall.Firewall(SPEC.model_copy(update={"database": named}), tmp_path / "nft.conf").plan()
+    assert change is not None and change.disrupts is None
+    assert "203.0.113.9" in str(firewall.noticed(("203.0.113.9",), (), 5432))
 
 
 def test_connections_that_the_firewall_would_cut_are_named() -> None:

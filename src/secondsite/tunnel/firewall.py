@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -74,13 +74,17 @@ class Firewall:
             change = Change("load the table again (something removed it)")
         if change is None:
             return None
-        cut = outsiders(await _connections(self.spec.database.port), self.spec)
-        if not cut:
-            return change
-        return replace(
-            change,
-            disrupts=f"database connections from {', '.join(cut)} are cut, because database.clients does not name them",
-        )
+        port = self.spec.database.port
+        cut = outsiders(await _connections(port), self.spec)
+        heard = outsiders(await _listening(port), self.spec) if await self._closes() else ()
+        return replace(change, disrupts=noticed(cut, heard, port))
+
+    async def _closes(self) -> bool:
+        """Whether somebody outside may connect now, and nobody from then on."""
+        if self.spec.database.clients:
+            return False
+        before = self.conf.read_text() if self.conf.exists() else ""
+        return not await loaded() or "accept" in before.partition("chain database {")[2].partition("}")[0]
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Write the file, start the unit, load the table. Raises SecondsiteError."""
@@ -116,6 +120,34 @@ def outsiders(peers: Iterable[str], spec: Spec) -> tuple[str, ...]:
         if not address.is_loopback and not any(address in network for network in admitted):
             found.add(str(address))
     return tuple(sorted(found))
+
+
+def noticed(cut: Sequence[str], heard: Sequence[str], port: int) -> str | None:
+    """What users notice. cut: who is connected and will not be admitted; heard: addresses that listen to everybody."""
+    way_out = "name them in database.clients to let them in"
+    if cut:
+        told = "database connections from {} are cut, because database.clients does not name them; {}"
+        return told.format(", ".join(cut), way_out)
+    if heard:
+        told = "the database listens on {} port {}, and is closed to every client outside this host and the tunnel; {}"
+        return told.format(", ".join(heard), port, way_out)
+    return None
+
+
+async def _listening(port: int) -> list[str]:
+    """The addresses on which this host listens on a TCP port (``ss``)."""
+    try:
+        done = await run(["ss", "-H", "-t", "-n", "-l", "sport", "=", f":{port}"], timeout=LOOK_SECONDS, check=False)
+    except SecondsiteError:
+        return []
+    return listeners(done.stdout)
+
+
+def listeners(text: str) -> list[str]:
+    """Pure: the addresses in what ``ss -l`` prints; "*" is every one."""
+    rows = (row.split() for row in text.splitlines())
+    found = [row[3].rsplit(":", 1)[0].strip("[]").partition("%")[0] for row in rows if len(row) >= 5]
+    return ["0.0.0.0" if address == "*" else address for address in found]
 
 
 async def _connections(port: int) -> list[str]:
