@@ -260,8 +260,8 @@ class RecordDocument(TypedDict):
     hash: str
 
 
-class JournalSummary(TypedDict):
-    """One journal; the keys of `secondsite journal WHICH --json`, which adds its records."""
+class JournalDocument(TypedDict):
+    """`secondsite journal WHICH --json`."""
 
     id: str
     site: Annotated[str | None, Field(description="where it was fetched; null on the host itself")]
@@ -280,7 +280,7 @@ class JournalsDocument(TypedDict):
     """`secondsite journal --json` without a name."""
 
     folder: str
-    journals: list[JournalSummary]
+    journals: Annotated[list[JournalDocument], Field(description="newest first, without their records")]
     silent: Annotated[dict[str, str], Field(description="sites that could not be asked, and why")]
 
 
@@ -304,7 +304,8 @@ DOCUMENTS: dict[str, Any] = {
     "explain": ExplainDocument,
     "guard": GuardDocument,
     "init": InitDocument,
-    "journal": JournalSummary | JournalsDocument,
+    "journal": JournalDocument,
+    "journals": JournalsDocument,
     "plan": PlanDocument,
     "procedure": ProcedureDocument,
     "readiness": ReadinessDocument,
