@@ -38,7 +38,7 @@ class Oslo:
             self.down = self.down or self.reachable
             return (STOPPED if self.reachable else SILENT,)
 
-        async def unfence_peer(_: Any, __: Any, attempts: Sequence[Attempt] | None) -> None:
+        async def unfence_peer(_: Any, __: Any, attempts: Sequence[Attempt] | None, **___: str) -> None:
             self.asked.append(attempts)
             if not self.reachable:
                 raise RetryableError("oslo does not answer")
@@ -136,8 +136,8 @@ async def test_what_an_earlier_run_cut_off_gets_its_power_back(oslo: Oslo) -> No
     step = Fence(replace(context(), fenced_before=(CUT,)))
     step._attempts = (SILENT,)
     await step.undo()
-    assert oslo.asked == [[CUT]]
+    assert oslo.asked == [(CUT,)]
     step = Fence(replace(context(), fenced_before=(STOPPED,)))
     step._attempts = (CUT,)
     await step.undo()
-    assert oslo.asked[1:] == [[CUT], None]
+    assert oslo.asked[1:] == [(CUT,), None]
