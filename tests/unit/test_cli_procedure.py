@@ -10,6 +10,7 @@ from secondsite.cli.outcome import until_result
 from secondsite.cli.views.procedure import lines, preview_lines
 from secondsite.errors import HalfwayError, way_on
 from secondsite.events import ignore
+from secondsite.recovery.unfetched import unfetched
 
 
 def step(title: str, outcome: str, seconds: float) -> dict[str, Any]:
@@ -81,3 +82,10 @@ def test_the_command_that_goes_on_works_away_from_the_host() -> None:
     document = ended(outcome="blocked", arguments={"to": "bergen"})
     assert "  next: mend the cause, then: secondsite failover --resume --to bergen" in lines(document)
     assert way_on("switchover", "bergen") == "secondsite switchover --resume --to bergen"
+
+
+def test_a_step_that_only_names_file_sets_has_left_nothing_unfetched() -> None:
+    assert unfetched({"name": "files-writable", "details": {"sets": ["uploads"]}}) is None
+    assert unfetched({"name": "assess", "details": {}}) is None
+    silent = {"name": "files", "details": {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}}
+    assert unfetched(silent) == "uploads: oslo does not answer"

@@ -8,7 +8,9 @@ from typing import Any
 
 def unfetched(step: Mapping[str, Any]) -> str | None:
     """Pure: what a step of a procedure's document has left unfetched, set by set, and why; None where nothing."""
-    sets = (step.get("details") or {}).get("sets") or {}
+    sets = (step.get("details") or {}).get("sets")
+    if not isinstance(sets, Mapping):  # a step that fetches nothing names the sets that it has touched
+        return None
     pulls = {name: one["final_pull"] for name, one in sets.items() if "final_pull" in one}
     told = [f"{name}: {why}" for name, pull in pulls.items() if (why := _why(pull)) is not None]
     return "; ".join(told) or None
