@@ -243,7 +243,19 @@ def test_a_site_that_a_switchover_stopped_half_way_is_told_the_one_command_that_
 def test_an_unfinished_procedure_is_told_with_its_age_and_a_command_that_works_everywhere() -> None:
     status = judged(bergen(unfinished=Unfinished("switchover", "2026-x", NOW - 7300)))
     (finding,) = [one for one in status.findings if one.check == "unfinished"]
-    assert (finding.severity, finding.site) == (Severity.CRITICAL, "bergen")
+    assert (finding.severity, finding.site) == (Severity.WARNING, "bergen")
     assert finding.message == "the switchover 2026-x, begun 2 h ago, is not finished"
     assert finding.hint == "`secondsite switchover --resume --to bergen`"
-    assert not status.ready
+    assert status.ready
+
+
+def test_an_unfinished_procedure_that_left_no_trace_is_only_a_warning() -> None:
+    old = Unfinished("switchover", "20261122T083131Z-switchover-f5d4", NOW - 60)
+    assert judged(bergen(unfinished=old)).ready, "a failover would take its place"
+    stopped = well() | {
+        "oslo": site("oslo", DatabaseState(Role.STOPPED)),
+        "bergen": site("bergen", standby(), unfinished=old),
+    }
+    assert not judged(stopped).ready
+    (found,) = (one for one in judged(stopped).findings if one.check == "unfinished")
+    assert found.severity is Severity.CRITICAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secondsite.database.state import Role
+from secondsite.database.state import Role, Streaming
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
@@ -99,13 +99,22 @@ def guard(judged: Judged) -> Iterator[Problem]:
 
 @registry.check("unfinished", Severity.CRITICAL, "Is every failover and every switchover finished?")
 def unfinished(judged: Judged) -> Iterator[Problem]:
-    """A procedure that died or stopped half-way has left the sites between two states."""
-    for state in judged.situation.here:
+    """A procedure that died or stopped half-way has left the sites between two states. It is only a warning where the
+    world shows none: the site that was to take over follows a primary that accepts writes."""
+    situation = judged.situation
+    for state in situation.here:
         old = state.unfinished
-        if old is not None:
-            age = _age(state.taken_at - old.since)
-            message = f"the {old.procedure} {old.id}, begun {age} ago, is not finished"
-            yield Problem(state.site, message, f"`secondsite {old.procedure} --resume --to {state.site}`")
+        if old is None:
+            continue
+        peer = situation.present(situation.spec.peer_of(state.site))
+        whole = peer is not None and peer.database.writable and state.database.streaming is Streaming.STREAMING
+        age = _age(state.taken_at - old.since)
+        yield Problem(
+            state.site,
+            f"the {old.procedure} {old.id}, begun {age} ago, is not finished",
+            f"`secondsite {old.procedure} --resume --to {state.site}`",
+            Severity.WARNING if whole else None,
+        )
 
 
 def _age(seconds: float) -> str:
