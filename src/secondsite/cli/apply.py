@@ -35,7 +35,8 @@ async def run(
     Parameters
     ----------
     replace_standby
-        Give up this site's database, whatever it is: its data is moved aside and copied anew from the other site.
+        Give up this site's database, whatever it is. A former primary is rewound, after the rows that only it has are
+        written down; where that cannot be done, its data is moved aside and copied anew from the other site.
     """
     from secondsite.cli.bootstrap import run as both
     from secondsite.cli.render import Renderer, emit_json

@@ -31,7 +31,7 @@ async def run(
     Parameters
     ----------
     replace_standby
-        Plan as if this site's database were given up and copied anew from the other.
+        Plan as if this site's database were given up, as apply does it.
     """
     from secondsite.cli.bootstrap import run as both
     from secondsite.cli.render import Renderer, emit_json

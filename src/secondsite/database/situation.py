@@ -156,7 +156,7 @@ def _refuse_foreign(now: Situation, data: DataFolder) -> None:
         f"the data folder holds something that is not a standby of this primary: {describe(data, primary)}",
         slug="foreign-data-directory",
         step="seed",
-        hint="secondsite apply --replace-standby SITE moves it aside, deletes nothing, and copies the primary anew",
+        hint="secondsite apply --replace-standby SITE keeps what only it has, and gives up the rest",
     )
 
 

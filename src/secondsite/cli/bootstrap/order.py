@@ -182,9 +182,7 @@ class Order:
 def with_flag(error: SecondsiteError, site: str, primary: str) -> SecondsiteError:
     """A host does not know how it was called; here its refusal gets the exact flag that answers it."""
     if error.slug == "foreign-data-directory":
-        error.hint = (
-            f"secondsite apply --replace-standby {site}   (moves it aside, deletes nothing, and copies {primary} anew)"
-        )
+        error.hint = f"secondsite apply --replace-standby {site}   (keeps what only it has, and gives up the rest)"
     return error
 
 

@@ -42,7 +42,7 @@ def _both(spec: Spec, seen: Mapping[str, HostFacts]) -> FinalError:
         " something a program may guess",
         slug="two-primaries",
         step=STEP,
-        hint=f"to give up the data at {second} (it is moved aside): --replace-standby {second}; at {first}:"
+        hint=f"to give up the data at {second} (what only it has is kept): --replace-standby {second}; at {first}:"
         f" --replace-standby {first}",
     )
 

@@ -15,7 +15,7 @@ _LITTLE_DISK = 1_000_000_000
 
 def back(site: str) -> str:
     """How a site that has lost its role becomes the standby of the one that has it now."""
-    return f"`secondsite apply --replace-standby {site}` makes it the standby; its old data is moved aside"
+    return f"`secondsite apply --replace-standby {site}` makes it the standby; what only it has is written down first"
 
 
 def mended(state: SiteState | None, peer: str, otherwise: str) -> str:
