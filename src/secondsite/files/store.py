@@ -18,7 +18,7 @@ from secondsite.errors import RetryableError
 from secondsite.spec import paths
 
 STORE = paths.STATE / "files"
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.003  # a pull that is ended for a failover is gone at once, and users wait for what follows
 PULLED, SOURCE = "pulled", "source"
 
 

@@ -12,7 +12,7 @@ from secondsite.process import run
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.01
 
 
 async def start(units: Sequence[str]) -> None:
