@@ -70,7 +70,9 @@ def read(lab: Lab) -> Record:
     except FileNotFoundError as error:
         raise LabError(f"there is no lab {lab.name!r}", f"secondsite-lab up --name {lab.name}") from error
     home = tuple(document.pop("home", (0, 0)))
-    return Record(**{**document, "secrets": Secrets(**document["secrets"]), "home": home})
+    # A lab of another checkout, newer than this one, may keep more; labs of both stand side by side.
+    known = {key: value for key, value in document.items() if key in Record.__dataclass_fields__}
+    return Record(**{**known, "secrets": Secrets(**document["secrets"]), "home": home})
 
 
 def read_complete(lab: Lab) -> Record:

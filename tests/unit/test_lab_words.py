@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from secondsite.spec.load import loads
-from secondsite_lab import links, network, packages, service_file, shape, sources
+from secondsite_lab import links, network, packages, record, service_file, shape, sources
 from secondsite_lab.errors import UsageError
 from secondsite_lab.identity import Secrets
 from secondsite_lab.lab import Lab, lab_named
@@ -82,3 +83,11 @@ def test_every_direction_has_a_place_in_the_routers_rules() -> None:
 def test_sources_of_a_suite_name_its_archive_updates_and_security() -> None:
     names = [line.split()[-2] for line in sources.lines("trixie")]
     assert names == ["trixie", "trixie-updates", "trixie-security"]
+
+
+def test_the_record_of_a_newer_lab_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDSITE_LAB_RUNTIME", str(tmp_path))
+    lab, written = lab_named("newer"), Record("bookworm", "plain", ["/sys/fs/cgroup"], SECRETS)
+    record.write(lab, written)
+    lab.record.write_text(json.dumps({**json.loads(lab.record.read_text()), "of_next_year": True}))
+    assert record.read(lab) == written
