@@ -62,9 +62,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
 def old(folder: Path, *, promoted_to: int | None = 2, procedure: str = "failover") -> history.Entry:
     """A journal that was left unfinished."""
     arguments = {"to": "bergen", "commanded_at": "2026-11-22T03:12:00Z", "accept_unconfirmed_fence": True}
-    journal = begin(
-        folder, f"20261122T031200Z-{procedure}-1a2b", {"procedure": procedure, "arguments": arguments}, CLOCK
-    )
+    journal = begin(folder, procedure, arguments, (), CLOCK)
     if promoted_to is not None:
         body = {"step": "promote", "result": "done", "seconds": 1.0, "details": {"timeline": promoted_to}}
         journal.append(Kind.RESULT, body)
@@ -171,12 +169,12 @@ def full(*_: Any) -> Any:
 def test_nothing_begins_without_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "append", full)
     with pytest.raises(FinalError) as refused:
-        begin(tmp_path, "one", {}, CLOCK)
+        begin(tmp_path, "failover", {}, (), CLOCK)
     assert refused.value.slug == "journal-unwritable" and int(refused.value.exit) == 3
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(Journal, "create", full)
     with pytest.raises(FinalError, match="No space left"):
-        begin(tmp_path, "one", {}, CLOCK)
+        begin(tmp_path, "failover", {}, (), CLOCK)
 
 
 def test_taken_up_before_the_promotion_the_journal_must_be_writable_and_behind_it_not(

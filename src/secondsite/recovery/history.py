@@ -39,12 +39,12 @@ class Entry:
 
 
 def entries(directory: Path) -> tuple[Entry, ...]:
-    """Every journal, oldest first (their names begin with the time)."""
+    """Every journal, oldest first; names tell seconds only, and two may have begun in the same one."""
     found = []
     for path in sorted(directory.glob("*.jsonl")):
         recovered = read(path)
         found.append(Entry(path, recovered.records, position(recovered.records), not recovered.torn))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda entry: entry.records[0].at if entry.records else entry.id))
 
 
 def unfinished(directory: Path, procedure: str | None = None) -> Entry | None:

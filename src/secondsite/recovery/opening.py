@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from secondsite import __version__
 from secondsite.clock import Clock
+from secondsite.errors import FinalError, UsageError
 from secondsite.events import Emit, Note
 from secondsite.recovery.history import Entry
 from secondsite.recovery.journal import Journal, Kind, Unwritable, unwritable
 from secondsite.recovery.promoted import promised
 
 
-def begin(directory: Path, procedure_id: str, opened: Mapping[str, Any], clock: Clock) -> Journal:
+def refuse_elsewhere(procedure: str, to: str, site: str) -> None:
+    """A procedure runs at the site that takes over. Raises UsageError (``wrong-host``) on another one."""
+    if to != site:
+        raise UsageError(
+            f"this host is {site}; a {procedure} to {to} runs at {to}",
+            slug="wrong-host",
+            hint=f"run it on {to}, or from a machine that reaches it by SSH",
+        )
+
+
+def other_unfinished(old: Entry, site: str) -> FinalError:
+    """What is said where another procedure must be finished first."""
+    return FinalError(
+        f"{old.id} is unfinished here",
+        slug="other-procedure-unfinished",
+        hint=f"secondsite {old.opened['procedure']} --resume --to {site}",
+    )
+
+
+def begin(directory: Path, procedure: str, arguments: Mapping[str, Any], steps: Iterable[str], clock: Clock) -> Journal:
     """A new journal with its first record. Raises FinalError (``journal-unwritable``): nothing has begun."""
+    procedure_id = f"{clock.now():%Y%m%dT%H%M%SZ}-{procedure}-{secrets.token_hex(2)}"
+    opened = {"procedure": procedure, "arguments": arguments, "steps": list(steps), "version": __version__}
     try:
         journal = Journal.create(directory, procedure_id, clock)
     except OSError as full:

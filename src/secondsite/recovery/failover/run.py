@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from secondsite import __version__
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import in_recovery, receiver_heard_at
-from secondsite.errors import FinalError, SecondsiteError, UsageError
+from secondsite.errors import SecondsiteError, UsageError
 from secondsite.events import Emit, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe, recovery_seconds
@@ -20,7 +18,7 @@ from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverA
 from secondsite.recovery.failover.isolate import fenced_before
 from secondsite.recovery.failover.plan import STEPS, steps
 from secondsite.recovery.journal import Journal
-from secondsite.recovery.opening import begin, supersede, take_up
+from secondsite.recovery.opening import begin, other_unfinished, refuse_elsewhere, supersede, take_up
 from secondsite.recovery.peer import Peer
 from secondsite.recovery.promoted import denied, promised, refuse_held
 from secondsite.recovery.step import Details
@@ -47,12 +45,7 @@ async def failover(
     Raises UsageError where there is nothing to resume or the target is another site, FinalError
     (``procedure-running``, ``other-procedure-unfinished``) where something stands in the way.
     """
-    if arguments.to != site:
-        raise UsageError(
-            f"this host is {site}; a failover to {arguments.to} runs at {arguments.to}",
-            slug="wrong-host",
-            hint=f"run it on {arguments.to}, or from a machine that reaches it by SSH",
-        )
+    refuse_elsewhere(PROCEDURE, arguments.to, site)
     arguments = replace(arguments, peer_silent_since=_silent_since(spec, arguments, clock))
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
         journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
@@ -84,23 +77,13 @@ async def _journal(
         supersede(old, "this failover takes its place", clock, emit, site)
         old = None
     if old is not None and (old.opened["procedure"] != PROCEDURE or old.opened["arguments"]["to"] != site):
-        raise FinalError(
-            f"{old.id} is unfinished here",
-            slug="other-procedure-unfinished",
-            hint=f"secondsite {old.opened['procedure']} --resume --to {site}",
-        )
+        raise other_unfinished(old, site)
     if old is not None:
         merged = merge(FailoverArguments(**old.opened["arguments"]), arguments, resume=resume)
         return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no failover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    opened = {
-        "procedure": PROCEDURE,
-        "arguments": asdict(arguments),
-        "steps": [step.name for step in STEPS],
-        "version": __version__,
-    }
-    return begin(directory, _new_id(clock), opened, clock), arguments
+    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in STEPS), clock), arguments
 
 
 def merge(before: FailoverArguments, now: FailoverArguments, *, resume: bool) -> FailoverArguments:
@@ -186,7 +169,3 @@ def _context(
         arguments=arguments,
         fenced_before=fenced_before(journal.records),
     )
-
-
-def _new_id(clock: Clock) -> str:
-    return f"{clock.now():%Y%m%dT%H%M%SZ}-{PROCEDURE}-{secrets.token_hex(2)}"

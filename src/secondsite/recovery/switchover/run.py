@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from secondsite import __version__
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
-from secondsite.errors import FinalError, UsageError
+from secondsite.errors import UsageError
 from secondsite.events import Emit, Result
 from secondsite.recovery import history, lock
 from secondsite.recovery.document import describe
 from secondsite.recovery.engine import Engine, Tripwire
 from secondsite.recovery.journal import Journal
-from secondsite.recovery.opening import begin, supersede, take_up
+from secondsite.recovery.opening import begin, other_unfinished, refuse_elsewhere, supersede, take_up
 from secondsite.recovery.peer import Peer
 from secondsite.recovery.promoted import denied, refuse_held
 from secondsite.recovery.step import Details, Step, StepOutcome
@@ -47,12 +45,7 @@ async def switchover(
     One to the same site that died is taken up, asked for or not. Raises UsageError where there is nothing to resume or
     the target is another site, FinalError (``procedure-running``, ``other-procedure-unfinished``).
     """
-    if arguments.to != site:
-        raise UsageError(
-            f"this host is {site}; a switchover to {arguments.to} runs at {arguments.to}",
-            slug="wrong-host",
-            hint=f"run it on {arguments.to}, or from a machine that reaches it by SSH",
-        )
+    refuse_elsewhere(PROCEDURE, arguments.to, site)
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
         journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
         try:
@@ -71,25 +64,13 @@ async def _journal(
         supersede(old, "this switchover takes its place", clock, emit, site)
         old = None
     if old is not None and old.opened["procedure"] != PROCEDURE:
-        raise FinalError(
-            f"{old.id} is unfinished here",
-            slug="other-procedure-unfinished",
-            hint=f"secondsite {old.opened['procedure']} --resume --to {site}",
-        )
+        raise other_unfinished(old, site)
     if old is not None:
         merged = replace(SwitchoverArguments(**old.opened["arguments"]), overwrite_dns=arguments.overwrite_dns)
         return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no switchover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    opened = {
-        "procedure": PROCEDURE,
-        "arguments": asdict(arguments),
-        "steps": [step.name for step in STEPS],
-        "version": __version__,
-    }
-    return begin(
-        directory, f"{clock.now():%Y%m%dT%H%M%SZ}-{PROCEDURE}-{secrets.token_hex(2)}", opened, clock
-    ), arguments
+    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in STEPS), clock), arguments
 
 
 async def _carry_out(
