@@ -200,6 +200,109 @@ def test_a_person_is_asked_only_for_what_is_missing_and_again_until_it_fits() ->
     assert any(question.startswith('"Shop!" is no name') for question in asked)
 
 
+GOOD = {
+    "Short name": "shop", "unit of": "", "200 when": "", "RPO": "", "RTO": "",
+    "first site": "oslo", "oslo: SSH": "root@192.0.2.11", "oslo: public": "", "oslo: who": "Example AS",
+    "oslo: country": "NO", "oslo: lat": "59.91,10.75",
+    "second site": "bergen", "bergen: SSH": "root@198.51.100.11", "bergen: public": "", "bergen: who": "Other AS",
+    "bergen: country": "NO", "bergen: lat": "60.39,5.32",
+    "cluster": "15/main", "Folder": "", "DNS record": "", "TSIG": "", "base64": "", "Network": "",
+}  # fmt: skip
+
+
+class Person:
+    """Answers what stands in ``GOOD``, but for the questions of which each answer is given, in order."""
+
+    def __init__(self, **first: list[str]) -> None:
+        self.first = {key.replace("_", " "): list(said) for key, said in first.items()}
+        self.asked: list[str] = []
+
+    def __call__(self, question: str, default: str) -> str:
+        self.asked.append(question)
+        last = question.rpartition("\n")[2]
+        said = next((said for part, said in self.first.items() if part in last and said), None)
+        return (said.pop(0) if said else next(said for part, said in GOOD.items() if part in last)) or default
+
+    def told(self) -> list[str]:
+        """What was said about answers that did not fit."""
+        return [question.partition("\n")[0] for question in self.asked if "\n" in question]
+
+
+BAD_ANSWERS = [
+    ("unit of", ["shop.service", "shop", "shop.service", ""],
+     ["must end in .service", "unit shop.service stands twice"]),
+    ("200 when", ["shop.example.no", "http://127.0.0.1:5432/", ""],
+     ["is no http or https URL", "port 5432 is already"]),
+    ("second site", ["oslo", "bergen"], ["both sites would be called oslo"]),
+    ("bergen: SSH", ["root@192.0.2.11", "root@198.51.100.11"], ["reached at the same SSH destination"]),
+    ("bergen: public", ["192.0.2.11", ""], ["the same public address"]),
+    ("Folder", ["uploads", "a=/etc", "a=/srv/a", "a=/srv/b", "b=/srv/a/b", "b=/var/lib/postgresql", ""],
+     ["is not NAME=PATH", "/etc is a system folder", "file set a stands twice", "overlaps /srv/a", "PostgreSQL keeps"]),
+    ("DNS record", ["shop", "shop@example.no=ns1", "shop.example.no@example.no=203.0.113.53",
+                    "shop@example.no=203.0.113.53", "SHOP@example.no.=203.0.113.53", ""],
+     ["is not NAME@ZONE=SERVER", "is no address of a DNS server", 'did you mean "shop"?', "stands twice"]),
+    ("Network", ["10.10.0.1/24", "198.51.100.0/24", "10.10.0.0/31", "127.0.0.0/8", ""],
+     ['did you mean "10.10.0.0/24"?', "lies inside tunnel.network", "no room for two sites", "loopback"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "answers", "complaints"), BAD_ANSWERS, ids=[case[0] for case in BAD_ANSWERS])
+def test_each_answer_is_judged_when_it_is_given_as_validate_would_and_asked_for_again(
+    question: str, answers: list[str], complaints: list[str]
+) -> None:
+    person = Person(**{question: answers})
+    loads(skeleton(interview(Flags(), person)).encode(), Path("x"))
+    assert len(person.told()) == len(complaints), person.told()
+    for told, complaint in zip(person.told(), complaints, strict=True):
+        assert complaint in told
+
+
+def test_a_person_is_asked_for_the_health_url_and_the_key_and_may_leave_both_out() -> None:
+    person = Person(**{
+        "200 when": ["http://127.0.0.1:8000/health"], "DNS record": ["shop@example.no=203.0.113.53"],
+        "TSIG": ["shop-key"], "base64": ["tsig.key", ""],
+    })  # fmt: skip
+    spec = loads(skeleton(interview(Flags(), person)).encode(), Path("x")).spec
+    assert spec.service.health == "http://127.0.0.1:8000/health"
+    assert spec.dns[0].tsig is not None
+    assert (spec.dns[0].tsig.name, str(spec.dns[0].tsig.secret.file)) == ("shop-key", "/etc/secondsite/tsig.key")
+    assert "is no absolute path" in person.told()[0]
+    without = loads(
+        skeleton(interview(Flags(dns=("shop@example.no=203.0.113.53",)), Person())).encode(), Path("x")
+    ).spec
+    assert (without.service.health, without.dns[0].tsig) == (None, None)
+
+
+def test_nobody_is_asked_for_the_key_of_a_record_that_is_not_there() -> None:
+    person = Person()
+    interview(Flags(), person)
+    assert not any("TSIG" in question for question in person.asked)
+
+
+def test_a_wrong_flag_is_told_before_anything_is_asked() -> None:
+    person = Person()
+    with pytest.raises(UsageError, match="--cluster"):
+        interview(Flags(cluster="main"), person)
+    assert person.asked == []
+
+
+def test_an_objective_below_what_is_usual_gets_a_ttl_and_an_interval_that_can_meet_it() -> None:
+    flags = Flags(rpo="1s", rto="30s", files=("a=/srv/a",), dns=("shop@example.no=203.0.113.53",))
+    spec = loads(skeleton(interview(flags, Person())).encode(), Path("x")).spec
+    assert (spec.dns[0].ttl, spec.files[0].interval) == (30, 1.0)
+
+
+def test_init_says_where_the_secret_of_the_dns_key_has_to_lie(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", *FLAGS]) == 0
+    said = capsys.readouterr().out
+    assert "secret of the DNS key shop-key into /etc/secondsite/tsig.key on both hosts" in said
+
+
+def test_two_sites_of_one_name_are_told_as_such() -> None:
+    with pytest.raises(UsageError, match="both sites would be called oslo"):
+        interview(Flags(site=("oslo=a", "oslo=b")), None)
+
+
 def test_without_anyone_to_ask_the_interview_is_refused() -> None:
     with pytest.raises(UsageError, match="no terminal to ask at"):
         interview(Flags(), None)

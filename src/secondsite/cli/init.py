@@ -44,6 +44,8 @@ def run(
 ) -> int:
     """Write a first file: asks at a terminal, and takes everything by flags.
 
+    Each answer is judged when it is given, and asked for again where it does not fit.
+
     What is told about a site is written NAME=VALUE, or just VALUE where it holds for both.
 
     Example: ``secondsite init --output shop.toml`` asks for everything, and writes shop.toml.
@@ -93,7 +95,8 @@ def run(
     flags = Flags(
         service, site, public, operator, country, location, cluster, units, health, files, dns, tsig, rpo, rto, network
     )
-    text = skeleton(interview(flags, _ask if sys.stdin.isatty() and sys.stderr.isatty() else None))
+    answers = interview(flags, _ask if sys.stdin.isatty() and sys.stderr.isatty() else None)
+    text = skeleton(answers)
     try:
         loaded = loads(text.encode(), output)
     except SpecFaults as faulty:
@@ -110,6 +113,11 @@ def run(
         return 0
     if aside:
         print(f"moved the old file to {aside}")
+    if answers.dns and answers.key:
+        print(
+            f"put the base64 secret of the DNS key {answers.key.name} into {answers.key.file} on both hosts, "
+            "owner root, mode 0600, before secondsite apply: whichever site takes over moves the record"
+        )
     print(f"wrote {output}; look through it, then run: secondsite validate --config {output}")
     return 0
 

@@ -6,6 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from secondsite.spec.quantities import duration_text, parse_duration
+
+KEY_FILE = "/etc/secondsite/tsig.key"  # where a DNS key's secret usually stands
+USUAL_TTL = 60
+USUAL_INTERVAL = 3.0
+
 
 class Site(NamedTuple):
     """A place, as answered. location: "59.91,10.75"."""
@@ -59,10 +65,30 @@ class Answers(NamedTuple):
 def skeleton(answers: Answers) -> str:
     """The file."""
     blocks = [_service(answers), _objectives(answers), *map(_site, answers.sites), _tunnel(answers), _database(answers)]
-    blocks += [_files(folder) for folder in answers.files] or [_NO_FILES]
-    blocks += [_dns(record, answers.key) for record in answers.dns] or [_NO_DNS]
+    blocks += [_files(folder, pull_interval(answers.rpo)) for folder in answers.files] or [_NO_FILES]
+    blocks += [_dns(record, answers.key, dns_ttl(answers.rto)) for record in answers.dns] or [_NO_DNS]
     blocks += [_residency(answers), _REST]
     return "\n".join(blocks)
+
+
+def dns_ttl(rto: str) -> int:
+    """Pure: seconds that users may keep the old address: as usual, or less where the RTO asks for it."""
+    return max(1, min(USUAL_TTL, int(_seconds(rto, USUAL_TTL))))
+
+
+def pull_interval(rpo: str) -> str | None:
+    """Pure: how often the standby pulls, where the RPO asks for more than usual; None where the usual will do."""
+    seconds = _seconds(rpo, USUAL_INTERVAL)
+    return duration_text(seconds) if seconds < USUAL_INTERVAL else None
+
+
+def _seconds(text: str, otherwise: float) -> float:
+    """A duration; what is none is told elsewhere."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        return otherwise
+    return seconds if isinstance(seconds, float) else otherwise
 
 
 def quoted(text: str) -> str:
@@ -129,11 +155,13 @@ max_slot_wal = "20GB"  # WAL kept for an absent standby at most; more would fill
 """
 
 
-def _files(folder: Folder) -> str:
+def _files(folder: Folder, interval: str | None) -> str:
+    pulled = f"interval = {quoted(interval)}  # how often the standby pulls\n" if interval else ""
     return f"""\
 [[files]]
 name = {quoted(folder.name)}
 path = {quoted(folder.path)}  # the same at both sites
+{pulled}\
 max_delete = "20%"  # deletion budget: beyond it mirroring stops and a person is asked
 # bandwidth = "5MB/s"
 """
@@ -154,8 +182,8 @@ _NO_DNS = """\
 """
 
 
-def _dns(record: Record, key: Key | None) -> str:
-    name, file = (key.name, key.file) if key else ("secondsite", "/etc/secondsite/tsig.key")
+def _dns(record: Record, key: Key | None, ttl: int) -> str:
+    name, file = (key.name, key.file) if key else ("secondsite", KEY_FILE)
     tsig = f"tsig = {{ name = {quoted(name)}, secret = {{ file = {quoted(file)} }} }}"
     return f"""\
 [[dns]]
@@ -163,7 +191,7 @@ zone = {quoted(record.zone)}
 name = {quoted(record.name)}  # relative to the zone; "@" is the zone itself
 provider = "rfc2136"
 server = {quoted(record.server)}  # authoritative; must not die with a site
-ttl = 60  # seconds that users may keep the old address
+ttl = {ttl}  # seconds that users may keep the old address
 {tsig if key else f"# {tsig}"}
 """
 
