@@ -51,8 +51,13 @@ def new_key(path: Path) -> str:
 def test_a_plan_leaves_nothing(untouched: Lab) -> None:
     traces = "find /opt /etc /usr/local /var/lib/secondsite /var/tmp /run/secondsite -xdev 2>/dev/null | sort | md5sum"
     before = {site: untouched.on(site, traces) for site in ("oslo", "bergen")}
-    document = untouched.run("plan", "--json").expect(0).document
+    ran = untouched.run("plan", "--json").expect(0)
+    document = ran.document
     assert {site: untouched.on(site, traces) for site in ("oslo", "bergen")} == before
+    counted = document["total"]
+    assert sum(counted["sites"].values()) == counted["changes"] == len(document["changes"])
+    assert {"site": "oslo", "what": "PostgreSQL"} in counted["restarts"]
+    assert ran.err.rstrip().endswith("next: secondsite apply")
     assert any("restarts" in change["disrupts"] for change in document["disrupts"])
     assert "(the peer's public key, which apply learns)" in str(document["changes"])
 

@@ -23,6 +23,7 @@ from secondsite.cli.bootstrap.program import Program
 from secondsite.cli.bootstrap.request import Kind, Phase, Request
 from secondsite.cli.bootstrap.request import parse as parse_request
 from secondsite.cli.bootstrap.roles import primary_of
+from secondsite.cli.bootstrap.total import closing, total
 from secondsite.clock import SystemClock
 from secondsite.database.facts import ClusterLine, HostFacts
 from secondsite.errors import FinalError, SecondsiteError
@@ -264,3 +265,33 @@ def test_a_package_is_announced_once() -> None:
     assert without_repeats(changes) == changes[:2]
     other = ChangePlanned("packages", "oslo", "install c", "+c")
     assert without_repeats([first, other]) == [first, other]
+
+
+ROLES = {"oslo": "primary", "bergen": "standby"}
+WRITES_FAIL = "PostgreSQL restarts: connections break, and writes fail for some seconds"
+PLANNED = [
+    ChangePlanned("settings /etc/postgresql/15/main/conf.d/secondsite.conf", "oslo", "update", "", WRITES_FAIL),
+    ChangePlanned("unit secondsite-agent.service", "oslo", "restart (its files are newer)"),
+    ChangePlanned("settings /etc/postgresql/15/main/conf.d/secondsite.conf", "bergen", "update"),
+    ChangePlanned("unit secondsite-agent.service", "bergen", "enable, start"),
+]
+
+
+def test_a_plan_ends_with_how_much_what_restarts_what_users_notice_and_the_command_that_does_it() -> None:
+    assert closing(PLANNED, ROLES, "secondsite apply") == [
+        "plan: 4 changes: 2 at oslo (primary), 2 at bergen (standby)",
+        "restarts: PostgreSQL, secondsite-agent.service at oslo",
+        f"users of the service will notice: oslo: {WRITES_FAIL}",
+        "next: secondsite apply",
+    ]
+    assert total(PLANNED, tuple(ROLES))["restarts"] == [
+        {"site": "oslo", "what": "PostgreSQL"},
+        {"site": "oslo", "what": "secondsite-agent.service"},
+    ]
+
+
+def test_a_plan_that_restarts_nothing_says_that_users_notice_nothing() -> None:
+    lines = closing(PLANNED[3:], ROLES, "secondsite apply --replace-standby bergen")
+    assert lines[0] == "plan: 1 change: 0 at oslo (primary), 1 at bergen (standby)"
+    assert lines[1:3] == ["restarts: nothing", "users of the service will notice: nothing"]
+    assert lines[3].endswith("--replace-standby bergen")

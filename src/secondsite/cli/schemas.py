@@ -198,6 +198,21 @@ class PlanSiteDocument(TypedDict):
     role: Literal["primary", "standby"]
 
 
+class RestartDocument(TypedDict):
+    """Something that a change restarts: PostgreSQL, a unit or the tunnel."""
+
+    site: str
+    what: str
+
+
+class TotalDocument(TypedDict):
+    """What a plan comes to."""
+
+    changes: int
+    sites: Annotated[dict[str, int], Field(description="how many of them at each site")]
+    restarts: list[RestartDocument]
+
+
 class PlanDocument(TypedDict):
     """`--json` of plan and apply."""
 
@@ -208,6 +223,7 @@ class PlanDocument(TypedDict):
     changes: list[ChangeDocument]
     done: list[DoneDocument]
     disrupts: Annotated[list[ChangeDocument], Field(description="those of the changes that users would notice")]
+    total: NotRequired[TotalDocument]
     checks: NotRequired[list[CheckDocument]]
 
 

@@ -29,6 +29,7 @@ from secondsite.spec import Spec
 
 START_SECONDS = 120
 RESTARTS = "PostgreSQL restarts: connections break, and writes fail for some seconds"
+STANDBY_RESTARTS = "PostgreSQL restarts: replication pauses, and connections to the standby break, for some seconds"
 _PENDING = "SELECT name FROM pg_settings WHERE pending_restart ORDER BY name"
 _FAULTS = "SELECT name, sourcefile, sourceline, error FROM pg_file_settings WHERE error IS NOT NULL ORDER BY seqno"
 _OVERRIDDEN = """
@@ -64,7 +65,7 @@ class Settings:
         if found != text:
             restart = self._live() and _needs_restart(found, text)
             diff = unified(found, text, str(path))
-            return Change("update" if found else "create", diff, RESTARTS if restart else None)
+            return Change("update" if found else "create", diff, self._noticed if restart else None)
         if not self._live():
             return None
         with local(self.node.cluster, step=self.name) as connection:
@@ -86,6 +87,10 @@ class Settings:
             await self.node.control.restart()
             await answering(self.node.cluster, seconds=START_SECONDS)
 
+    @property
+    def _noticed(self) -> str:
+        return STANDBY_RESTARTS if self.standby else RESTARTS
+
     def _live(self) -> bool:
         """Whether a server runs that this file is for; one that is about to be replaced is left alone."""
         return self.node.running and (not self.standby or observe(self.node.cluster).role is Role.STANDBY)
@@ -96,7 +101,7 @@ class Settings:
         self._refuse_faults(connection)
         reason = self._restart_reason(connection)
         if reason:
-            return Change(reason, "", RESTARTS)
+            return Change(reason, "", self._noticed)
         stronger = connection.execute(_OVERRIDDEN, (str(self.node.settings_file),)).fetchone()
         if stronger:
             name, file = stronger

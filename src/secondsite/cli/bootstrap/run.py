@@ -11,6 +11,7 @@ from secondsite.cli.bootstrap.connected import connected
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.order import Order
 from secondsite.cli.bootstrap.protection import protection
+from secondsite.cli.bootstrap.total import closing, total
 from secondsite.cli.bootstrap.verify import Check
 from secondsite.cli.sight_ssh import Hosts
 from secondsite.errors import Exit, HalfwayError, UsageError
@@ -29,7 +30,13 @@ async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only
         await order.observe()
         changes = await order.plan()
         _show(changes, emit)
-        return document(order, "planned")
+        told = document(order, "planned")
+        if changes:
+            again = f" --replace-standby {replace_standby}" if replace_standby else ""
+            roles = {site: one["role"] for site, one in told["sites"].items()}
+            for line in closing(changes, roles, f"secondsite apply{again}"):
+                emit(Note(line))
+        return told
 
 
 async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: bool) -> tuple[dict[str, Any], int]:
@@ -72,6 +79,7 @@ def document(order: Order, outcome: str) -> dict[str, Any]:
         "changes": [asdict(change) for change in order.changes],
         "done": [asdict(change) for change in order.done],
         "disrupts": [asdict(change) for change in order.changes if change.disrupts],
+        "total": total(order.changes, order.spec.site_names),
     }
 
 
