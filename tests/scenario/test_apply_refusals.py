@@ -62,8 +62,9 @@ def test_a_plan_leaves_nothing(untouched: Lab) -> None:
     assert "(the peer's public key, which apply learns)" in str(document["changes"])
 
 
-def test_before_the_first_apply_status_says_that_nothing_is_there(untouched: Lab) -> None:
-    document = untouched.run("status", "--json").expect(3).document
+@pytest.mark.parametrize("command", [("status",), ("gameday", "--yes")])
+def test_before_the_first_apply_a_command_says_that_nothing_is_there(untouched: Lab, command: tuple[str, ...]) -> None:
+    document = untouched.run(*command, "--json").expect(3).document
     assert document["error"] == "not-applied" and "secondsite apply" in document["hint"]
 
 

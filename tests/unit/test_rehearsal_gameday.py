@@ -17,7 +17,7 @@ from secondsite.errors import FinalError, HalfwayError, SecondsiteError
 from secondsite.events import Result, ignore
 from secondsite.evidence.write import write
 from secondsite.process import Completed
-from secondsite.rehearsal import gameday, leftovers, probe
+from secondsite.rehearsal import gameday, leftovers, observer, probe
 from secondsite.rehearsal.account import Account
 from secondsite.rehearsal.felt import Attempt
 from secondsite.spec import Spec
@@ -122,6 +122,24 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(probe, "customer", customer)
     monkeypatch.setattr(leftovers, "look", look)
     return made
+
+
+class Bare:
+    """A host to which apply has brought nothing yet."""
+
+    site = "oslo"
+
+    async def run(self, script: str, **_: Any) -> Completed:
+        return Completed(("sh",), 127, "", "sh: 1: exec: /usr/local/bin/secondsite: not found")
+
+
+async def test_before_the_first_apply_the_next_command_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gameday, "Observer", lambda _: observer.Observer(Bare()))  # type: ignore[arg-type]
+    with pytest.raises(FinalError, match="is not installed there") as refused:
+        await held(Path("never written"))
+    assert (refused.value.slug, refused.value.host) == ("not-applied", "oslo")
+    assert refused.value.hint is not None and "secondsite apply" in refused.value.hint
+    assert world.ran == []
 
 
 async def held(work: Path, *, return_power: bool = True) -> Account:

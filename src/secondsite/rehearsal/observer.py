@@ -13,6 +13,7 @@ from secondsite.spec import paths
 
 STATUS_SECONDS = 20.0
 POLL_SECONDS = 0.3
+NOT_THERE = 127  # what a shell ends with where there is no such program
 
 
 class Observer:
@@ -22,10 +23,19 @@ class Observer:
         self.host = host
 
     async def ask(self, arguments: str, *, timeout: float = STATUS_SECONDS, check: bool = True) -> dict[str, Any]:
-        """The JSON document of ``secondsite ARGUMENTS`` there. ``arguments`` are ours, never data."""
+        """The JSON document of ``secondsite ARGUMENTS`` there. ``arguments`` are ours, never data.
+
+        Raises FinalError: ``not-applied``, ``no-answer-from-host``, and what the command there raises."""
         done = await self.host.run(
             f"exec {paths.COMMAND} {arguments}", timeout=timeout, step=arguments.split()[0], check=False
         )
+        if done.code == NOT_THERE:
+            raise FinalError(
+                "its host answers, and secondsite is not installed there: it has to be set up first",
+                slug="not-applied",
+                host=self.host.site,
+                hint="secondsite plan shows what would be done; secondsite apply does it",
+            )
         try:
             document = json.loads(done.stdout)
         except ValueError as strange:
