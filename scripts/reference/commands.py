@@ -26,21 +26,21 @@ Every command explains itself with `--help`. This page says the same.
 
 """
 
-_EXIT_CODES = [
+EXIT_CODES = [
     ("0", "Done, and the objectives are met."),
     ("1", "Done, but an objective was missed, or the service is not ready."),
     ("2", "The command line or the file is wrong. Nothing was attempted."),
     ("3", "Failed, and everything is as it was."),
     ("4", "Stopped half-way. A person is needed: the message says each site's state and the command that goes on."),
     ("70", "A bug in secondsite. The lines above the message belong into the report."),
-    ("130", "Interrupted by Ctrl-C. What was not finished was stopped."),
+    ("130", "Interrupted by Ctrl-C. What a host's agent carries out goes on; anything else was stopped."),
     ("141", "Nobody read the output any more, as in `secondsite status | head -1`."),
 ]
 
 
 def page() -> str:
     """The whole page."""
-    parts = [_INTRODUCTION, "Exit codes:\n\n", table(("Code", "Meaning"), _EXIT_CODES)]
+    parts = [_INTRODUCTION, "Exit codes:\n\n", table(("Code", "Meaning"), EXIT_CODES)]
     for title, app in programs().items():
         for name, command, shown in leaves(app):
             if shown:

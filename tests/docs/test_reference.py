@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from scripts.reference import commands, errors, readiness
 from scripts.reference.pages import REFERENCE, pages
+from secondsite.cli import main
 from secondsite.cli.explanations import everything
 from secondsite.cli.render import see
+from secondsite.errors import Exit
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import PAGE
 from secondsite.recovery.failover.plan import STEPS as FAILOVER
@@ -26,6 +28,13 @@ from secondsite.spec.load import loads
 @pytest.mark.parametrize("name", ["commands.md", "file.md", "errors.md", "readiness.md"])
 def test_page_is_as_the_code_says(name: str) -> None:
     assert (REFERENCE / name).read_text() == pages()[name], "make reference"
+
+
+def test_every_exit_code_is_in_the_reference_and_in_its_decision_record() -> None:
+    own = {*map(int, Exit), main.BUG, main.INTERRUPTED, main.NOBODY_READS}
+    assert {int(code) for code, _ in commands.EXIT_CODES} == own
+    record = (REFERENCE.parent / "adr" / "0010-exit-codes.md").read_text()
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", record, re.MULTILINE)} == own
 
 
 def test_every_command_and_option_is_there() -> None:

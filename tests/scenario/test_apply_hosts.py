@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -87,7 +88,17 @@ def test_killed_while_apt_works(fresh: Lab) -> None:
 
 
 def test_interrupted_from_the_keyboard(fresh: Lab) -> None:
-    assert fresh.interrupted(signal.SIGINT, "changed firewall table", "apply", "--yes") == 130
+    child = fresh.start("apply", "--yes", "--json")
+    assert child.stderr is not None
+    try:
+        assert any("changed firewall table" in line for line in child.stderr)
+        child.send_signal(signal.SIGINT)
+        told, _ = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    document = json.loads(told)
+    assert "changes were made, and stay" in document["message"] and document["hint"].startswith("secondsite apply ")
     for site in ("oslo", "bergen"):
         fresh.on(
             site, "for i in $(seq 50); do flock -n /run/secondsite/apply.lock true && exit 0; sleep 0.1; done; exit 1"

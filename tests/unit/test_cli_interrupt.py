@@ -1,13 +1,24 @@
-"""Ctrl-C at a question, on a real terminal."""
+"""Ctrl-C: at a question, on a real terminal; and while a host's agent does the work."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
+
+from secondsite.cli.apply import Counting
+from secondsite.cli.carry_out import NO_AGENT, Watched
+from secondsite.cli.interrupt import apply_left, procedure_left
+from secondsite.cli.schemas import conforms
+from secondsite.events import ChangeDone, Event, Note, ignore
 
 ASKING = """
 import asyncio, sys
@@ -64,3 +75,80 @@ def test_the_first_ctrl_c_ends_the_command_and_a_later_yes_starts_nothing() -> N
 def test_a_yes_alone_goes_on() -> None:
     code, told = asked(b"")
     assert (code, b"IT HAS BEGUN" in told) == (0, True)
+
+
+WATCHING = """
+import asyncio, pathlib, socket, sys, threading, time
+from secondsite.spec import paths
+
+folder = pathlib.Path(sys.argv[1])
+paths.SITE, paths.SOCKET = folder / "site", folder / "agent.sock"
+paths.SITE.write_text("bergen\\n")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(str(paths.SOCKET))
+listening.listen()
+
+def agent():
+    line, _ = listening.accept()
+    line.recv(65536)
+    told = '{"event": "StepStarted", "step": "fence", "site": "bergen", "title": "IT RUNS", "at": ""}\\n'
+    line.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n" + told.encode())
+    time.sleep(60)
+
+threading.Thread(target=agent, daemon=True).start()
+from secondsite.cli import main
+
+if sys.argv[2] == "the long way":
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.render import Renderer
+
+    async def command():
+        with Renderer() as emit:
+            return await carry_out(None, "failover", {}, at="bergen", emit=emit)
+
+    main.run_urgent = lambda tokens: asyncio.run(command())
+sys.exit(main.main(["failover", "--yes", *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.parametrize("way", ["the short way", "the long way"])
+def test_ctrl_c_while_the_agent_works_says_that_it_goes_on_or_has_ended(tmp_path: Path, way: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", WATCHING, str(tmp_path), way, "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert child.stderr is not None and "IT RUNS" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate(timeout=10)
+    finally:
+        child.kill()
+        child.wait()
+    told = json.loads(out)
+    conforms("error", told)
+    assert (child.returncode, told["exit_code"], told["error"]) == (130, 130, "interrupted")
+    assert "the agent at bergen goes on with the failover, or has ended it by now" in told["message"]
+    assert "secondsite status, and if it is unfinished: secondsite failover --resume --to bergen" in told["hint"]
+
+
+def test_without_an_agent_nobody_goes_on() -> None:
+    told: list[Event] = []
+    watched = Watched(told.append)
+    watched(Note(NO_AGENT, "bergen", "warning"))
+    assert (watched.agent, told) == (False, [Note(NO_AGENT, "bergen", "warning")])
+    left = procedure_left("switchover", "bergen", agent=watched.agent)
+    assert "stops where it stood" in left.message
+    assert left.hint is not None and left.hint.endswith("secondsite switchover --resume --to bergen")
+
+
+@pytest.mark.parametrize(("changes", "words"), [(0, "no change"), (1, "1 change was made"), (7, "7 changes were made")])
+def test_an_interrupted_apply_counts_what_it_did_and_names_the_command_that_finishes_it(
+    changes: int, words: str
+) -> None:
+    counting = Counting(ignore)
+    for number in range(changes):
+        counting(ChangeDone(f"file {number}", "oslo", "create", 0.1))
+        counting(Note("meanwhile"))
+    left = apply_left(counting.changes, "oslo")
+    assert words in left.message
+    assert left.hint is not None and left.hint.startswith("secondsite apply --replace-standby oslo ")

@@ -20,7 +20,7 @@ from secondsite.cli import main as entry
 from secondsite.cli.help import explanation, worth_showing
 from secondsite.cli.options import Json
 from secondsite.cli.schemas import conforms
-from secondsite.errors import Exit, FinalError, HalfwayError, RetryableError, UsageError
+from secondsite.errors import Exit, FinalError, HalfwayError, RetryableError, SecondsiteError, UsageError
 
 Run = Callable[..., int]
 
@@ -197,6 +197,14 @@ def test_a_bug_is_a_document_too(run: Run, capsys: pytest.CaptureFixture[str]) -
     document = json.loads(capsys.readouterr().out)
     conforms("error", document)
     assert (document["error"], document["exit_code"]) == ("bug", 70)
+
+
+def test_a_bug_in_a_hosts_agent_is_no_promise_that_everything_is_as_it_was(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its document comes over the wire, without an exit code that this side could take for a judgement."""
+    assert run(raising(SecondsiteError("a bug at oslo", slug="bug")), "--json") == 70
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 70
 
 
 def test_an_interrupt_is_one_line_and_130(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,13 @@ import pytest
 from secondsite.cli.schemas import conforms
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, HalfwayError, SecondsiteError
-from secondsite.events import Result, ignore
+from secondsite.events import Emit, Event, Note, Result, ignore
 from secondsite.evidence.write import write
 from secondsite.process import Completed
 from secondsite.rehearsal import gameday, leftovers, observer, probe
 from secondsite.rehearsal.account import Account
 from secondsite.rehearsal.felt import Attempt
+from secondsite.rehearsal.standing import standing
 from secondsite.spec import Spec
 from tests.unit.test_recovery_failover import context
 
@@ -103,9 +104,11 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     async def customer(_: Any, log: Path) -> AsyncIterator[Customer]:
         yield Customer(log)
 
-    async def run(argv: Any, **_: Any) -> None:
+    async def run(argv: Any, **_: Any) -> Completed:
+        await asyncio.sleep(0)  # where an interrupt is heard
         made.ran.append(argv[0])
         made.power = argv[0] == "on" and made.comes_back
+        return Completed(tuple(argv), 0, "", "")
 
     async def carry_out_there(*_: Any, **__: Any) -> Result:
         return made.failover()
@@ -142,9 +145,9 @@ async def test_before_the_first_apply_the_next_command_is_named(world: World, mo
     assert world.ran == []
 
 
-async def held(work: Path, *, return_power: bool = True) -> Account:
+async def held(work: Path, *, return_power: bool = True, emit: Emit = ignore) -> Account:
     plan = gameday.Plan("power-off", 0.0, "", lambda _: None, return_power)
-    return await gameday.hold(spec(), plan, config_sha256="", work=work, emit=ignore, clock=SystemClock())
+    return await gameday.hold(spec(), plan, config_sha256="", work=work, emit=emit, clock=SystemClock())
 
 
 def raising(failure: BaseException) -> Callable[[], Result]:
@@ -194,3 +197,65 @@ async def test_nothing_is_broken_where_the_standby_could_not_write_its_journal(w
         await held(tmp_path)
     assert refused.value.slug == "journal-unwritable" and "No space left" in refused.value.message
     assert world.ran == [] and world.power
+
+
+def said(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Note) and event.text.startswith("interrupted")]
+
+
+async def test_an_interrupt_says_that_the_fault_still_stands_and_what_ends_it(world: World, tmp_path: Path) -> None:
+    events: list[Event] = []
+    world.failover = raising(asyncio.CancelledError())
+    await held(tmp_path, emit=events.append)
+    (told,) = said(events)
+    assert 'still in place at oslo ("The host loses its power")' in told and "this ends it now: on." in told
+    assert "a second Ctrl-C" in told
+
+
+async def test_a_second_interrupt_ends_the_game_day_and_says_again_what_it_leaves_behind(
+    world: World, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    world.failover = raising(asyncio.CancelledError())
+
+    def press(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Note) and event.text == "oslo gets its power back":
+            task.cancel()
+
+    task = asyncio.ensure_future(held(tmp_path, emit=press))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    first, second = said(events)
+    assert first.startswith("interrupted: ") and second.startswith("interrupted again: the fault is still in place")
+    assert world.ran == ["off"]
+
+
+async def test_an_interrupt_while_the_fault_is_taken_back_does_not_stop_that(world: World, tmp_path: Path) -> None:
+    events: list[Event] = []
+    pressed = False
+
+    def press(event: Event) -> None:
+        nonlocal pressed
+        events.append(event)
+        if not pressed and isinstance(event, Note) and event.text == "oslo gets its power back":
+            pressed = task.cancel()
+
+    task = asyncio.ensure_future(held(tmp_path, emit=press))
+    account = await task
+    assert pressed and len(said(events)) == 1
+    assert world.power and account.document["scenario"]["undo"]
+
+
+@pytest.mark.parametrize("fault", ["interface-down", "postgres-port-blocked"])
+def test_a_fault_with_a_timer_names_when_it_ends_and_the_command_on_the_host(fault: str) -> None:
+    at = 1_793_000_000.0
+    told = standing(fault, "oslo", until=at + 60, now=at)
+    assert "its timer on the host ends it by 07:34:20 UTC" in told
+    assert told.endswith(f"secondsite fault {fault} --undo")
+    assert "was due at" in standing(fault, "oslo", until=at - 1, now=at)
+
+
+def test_nothing_but_a_person_ends_a_power_cut_of_which_the_file_names_no_end() -> None:
+    told = standing("power-off", "oslo", until=0, now=1)
+    assert "nothing ends it by itself" in told and "the file names no command" in told

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from secondsite.cli.interrupt import apply_left
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
-from secondsite.events import ChangePlanned, Emit, Event
+from secondsite.events import ChangeDone, ChangePlanned, Emit, Event
 
 
 async def run(
@@ -28,7 +30,7 @@ async def run(
     Example: ``secondsite apply``, and after a failover ``secondsite apply --replace-standby oslo``.
 
     Exit code 0: both hosts are as the file says, and everything works. 3: nothing was changed. 4: stopped half-way; the
-    same command goes on.
+    same command goes on. 130: interrupted; likewise.
 
     See also: plan, status, readiness.
 
@@ -46,10 +48,26 @@ async def run(
         if dry_run:
             document, code = await both.plan(path, replace_standby, emit), 0
         else:
-            document, code = await both.apply(path, replace_standby, _short(emit) if yes else emit, yes=yes)
+            shown = Counting(_short(emit) if yes else emit)
+            try:
+                document, code = await both.apply(path, replace_standby, shown, yes=yes)
+            except asyncio.CancelledError as pressed:
+                raise apply_left(shown.changes, replace_standby) from pressed
     if json:
         emit_json(document)
     return code
+
+
+class Counting:
+    """Passes events on, and counts the changes that were made."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.changes = 0
+
+    def __call__(self, event: Event) -> None:
+        self.changes += isinstance(event, ChangeDone)
+        self._emit(event)
 
 
 def _short(emit: Emit) -> Emit:

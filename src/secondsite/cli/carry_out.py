@@ -6,18 +6,22 @@ events as JSON lines on standard output.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from secondsite.cli.interrupt import procedure_left
 from secondsite.cli.options import Config, find_config
 from secondsite.cli.outcome import until_result
 from secondsite.cli.this_host import site_here, this_host
 from secondsite.errors import RetryableError, SecondsiteError
-from secondsite.events import Emit, Note, Result, to_line
+from secondsite.events import Emit, Event, Note, Result, to_line
 
 if TYPE_CHECKING:
     from secondsite.spec import Spec
+
+NO_AGENT = "no agent answers on this host: doing it from here"
 
 
 async def run(kind: str, /, *, config: Config = None) -> int:
@@ -47,24 +51,53 @@ async def carry_out(
 
     On the host itself the agent does it, so that it outlives this terminal; without an agent this process does it
     itself, under the same lock. ``spec`` is only called where the file is needed: the agent has read it already, and
-    reading it again would cost a tenth of a second without service.
+    reading it again would cost a tenth of a second without service. Raises Interrupted where a person stops watching.
     """
-    if site_here() != at:
-        from secondsite.remote.procedure import carry_out_there
-
-        return await carry_out_there(spec(), kind, arguments, at=at, emit=emit)
-    from secondsite.agent.client import event_lines
-
-    lines = event_lines("POST", f"/v1/procedures/{kind}", arguments)
+    watched = Watched(emit)
     try:
-        told = lines.__enter__()
-    except RetryableError:
+        if site_here() != at:
+            from secondsite.remote.procedure import carry_out_there
+
+            return await carry_out_there(spec(), kind, arguments, at=at, emit=watched)
+        told = _asked(kind, arguments, watched)
+        if told is not None:
+            return told
         from secondsite.clock import SystemClock
         from secondsite.wiring import Procedures
 
-        emit(Note("no agent answers on this host: doing it from here", at, "warning"))
-        return await Procedures(spec(), at, SystemClock()).run(kind, arguments, emit)
-    try:
-        return until_result(told, kind, emit)
-    finally:
-        lines.__exit__(None, None, None)
+        watched(Note(NO_AGENT, at, "warning"))
+        return await Procedures(spec(), at, SystemClock()).run(kind, arguments, watched)
+    except (KeyboardInterrupt, asyncio.CancelledError) as pressed:
+        if kind.startswith("preview-"):
+            raise  # it only looks
+        raise procedure_left(kind, at, agent=watched.agent) from pressed
+
+
+class Watched:
+    """Passes events on, and notices whether an agent carries the procedure out."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.agent = True
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note) and event.text == NO_AGENT:
+            self.agent = False
+        self._emit(event)
+
+
+def _asked(kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result | None:
+    """The result from this host's agent; None where none answers. Ctrl-C ends the wait for it at once."""
+    from secondsite.agent.client import event_lines
+    from secondsite.cli.live import interruptible
+
+    lines = event_lines("POST", f"/v1/procedures/{kind}", arguments)
+    with interruptible():
+        try:
+            told = lines.__enter__()
+        except RetryableError:
+            return None
+        try:
+            return until_result(told, kind, emit)
+        finally:
+            lines.__exit__(None, None, None)

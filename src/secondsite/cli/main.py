@@ -14,6 +14,7 @@ from secondsite.errors import SecondsiteError, UsageError
 if TYPE_CHECKING:
     from cyclopts import App
 
+# What no error of the world ends with; the codes that one has are errors.Exit. Why: docs/adr/0010-exit-codes.md.
 INTERRUPTED = 130
 BUG = 70
 NOBODY_READS = 141
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError as broken:
         return _hang_up() if _reader_gone() else _bug(broken, as_json)
     except SecondsiteError as error:
-        return _explain([error], as_json)
+        return _ended(error, as_json)
     except ExceptionGroup as group:
         leaves = list(_leaves(group))
         known = [leaf for leaf in leaves if isinstance(leaf, SecondsiteError)]
@@ -190,10 +191,17 @@ def _denied(denied: PermissionError, as_json: bool) -> int:
     return _explain([needs_root(denied)], as_json)
 
 
+def _ended(error: SecondsiteError, as_json: bool) -> int:
+    """Ctrl-C, or a bug in a host's agent, is no judgement of the world: it has a code of its own (docs/adr/0010)."""
+    code = {"interrupted": INTERRUPTED, "bug": BUG}.get(error.slug)
+    if code is None:
+        return _explain([error], as_json)
+    _tell(error, code, as_json)
+    return code
+
+
 def _interrupted(as_json: bool) -> int:
-    error = SecondsiteError("interrupted; what was not finished was stopped", slug="interrupted")
-    _tell(error, INTERRUPTED, as_json)
-    return INTERRUPTED
+    return _ended(SecondsiteError("interrupted; what was not finished was stopped", slug="interrupted"), as_json)
 
 
 def _bug(mistake: BaseException, as_json: bool) -> int:

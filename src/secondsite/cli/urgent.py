@@ -36,12 +36,17 @@ def straight(tokens: Sequence[str]) -> int | None:
     line = _sent(said)
     if line is None:
         return None
-    os.nice(10)  # from here on it is only shown; what is done by the agent goes first
-    from secondsite.cli.outcome import follow, tell
-    from secondsite.cli.render import Renderer
+    try:
+        os.nice(10)  # from here on it is only shown; what is done by the agent goes first
+        from secondsite.cli.outcome import follow, tell
+        from secondsite.cli.render import Renderer
 
-    with line, Renderer() as emit:
-        result = follow(line, "failover", emit)
+        with line, Renderer() as emit:
+            result = follow(line, "failover", emit)
+    except KeyboardInterrupt as pressed:
+        from secondsite.cli.interrupt import procedure_left
+
+        raise procedure_left("failover", site, agent=True) from pressed
     return tell(result, as_json=as_json)
 
 

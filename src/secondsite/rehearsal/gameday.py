@@ -18,6 +18,7 @@ from secondsite.rehearsal import leftovers, probe, window
 from secondsite.rehearsal.account import Account, account
 from secondsite.rehearsal.faults import DELAY_SECONDS, ON_HOST, TITLES
 from secondsite.rehearsal.observer import Observer, critical, primary_of
+from secondsite.rehearsal.standing import standing
 from secondsite.remote.host import reach
 from secondsite.remote.procedure import carry_out_there
 from secondsite.remote.target import target_of
@@ -57,6 +58,8 @@ class Diary:
     clock: Clock
     emit: Emit
     fault_at: float | None = None
+    undone: bool = False  # the fault was seen to be taken back
+    interrupted: bool = False
     moments: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
 
@@ -101,7 +104,7 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
         result, told = await _break_and_recover(spec, plan, observers, old, before, customer, diary)
         outcome = None if result is None else str(result.document["outcome"])
         moved = outcome in ("completed", "blocked")
-        healed = await _heal(spec, plan, old, diary, moved=moved)
+        healed = await _surely_healed(spec, plan, old, diary, moved=moved)
         await _ask("both hosts looked at", diary, _left_behind(spec, plan, old, diary, moved=moved))
         after = await _ask("status afterwards", diary, observers[new].status()) or {}
         await _ask(
@@ -163,10 +166,37 @@ async def _break_and_recover(
         if diary.fault_at is None:
             diary.fault_at = diary.note("fault", f"{TITLES[plan.fault]}, as far as is known", old)
         diary.check("the failover was carried out", False, _words(failure))
-        task = asyncio.current_task()
-        if isinstance(failure, asyncio.CancelledError) and task is not None:
-            task.uncancel()  # an interrupt ends the rehearsal, and what it has broken must not stay so
+        if isinstance(failure, asyncio.CancelledError):
+            _hear(spec, plan, old, diary)
     return result, noticed
+
+
+def _hear(spec: Spec, plan: Plan, old: str, diary: Diary) -> None:
+    """The first interrupt ends the rehearsal; what it has broken must not stay so, and is taken back all the same."""
+    diary.interrupted = True
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+    if not diary.undone:
+        goes_on = "It is taken back from here, and the report is written; a second Ctrl-C ends this without either"
+        diary.emit(Note(f"interrupted: {_standing(spec, plan, old, diary)}. {goes_on}", level="warning"))
+
+
+def _standing(spec: Spec, plan: Plan, old: str, diary: Diary) -> str:
+    now, on = diary.clock.now().timestamp(), spec.sites[old].power.on
+    return standing(plan.fault, old, until=(diary.fault_at or now) + plan.for_seconds, now=now, power_on=on)
+
+
+async def _surely_healed(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> bool:
+    """``_heal``, which one interrupt does not stop. A second one does, and says what it leaves behind."""
+    try:
+        return await _heal(spec, plan, old, diary, moved=moved)
+    except asyncio.CancelledError:
+        if not diary.interrupted:
+            _hear(spec, plan, old, diary)
+            return await _surely_healed(spec, plan, old, diary, moved=moved)
+        if not diary.undone:
+            diary.emit(Note(f"interrupted again: {_standing(spec, plan, old, diary)}", level="error"))
+        raise
 
 
 def _words(failure: BaseException) -> str:
@@ -307,7 +337,8 @@ async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) 
             diary.check("the fault is taken back", False, f"the file names no command that powers {old} on again")
             return False
         diary.note("undo", f"{old} gets its power back", old)
-        await _ask("the fault is taken back", diary, run(on, timeout=POWER_SECONDS, step="power on"))
+        powered = await _ask("the fault is taken back", diary, run(on, timeout=POWER_SECONDS, step="power on"))
+        diary.undone = powered is not None
     loop = asyncio.get_running_loop()
     deadline = loop.time() + RETURN_SECONDS + plan.for_seconds
     role, told = "unknown", f"{old} did not come back"
@@ -316,7 +347,7 @@ async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) 
             async with asyncio.timeout(20), reach(target_of(spec, old)) as host:
                 back = Observer(host)
                 if plan.fault in ON_HOST:
-                    await back.ask(f"fault {plan.fault} --undo")
+                    diary.undone = not (await back.ask(f"fault {plan.fault} --undo"))["left"]
                 state = await back.ask("state --json")
                 role = str(state["database"]["role"])
                 told = str(state.get("guard_reason") or state["database"].get("reason") or role)
