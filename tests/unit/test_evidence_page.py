@@ -66,6 +66,20 @@ def test_every_measured_number_is_there_to_the_digit() -> None:
     assert report["scope"]["config_sha256"] in text and "ab" * 32 in text
 
 
+def test_on_a_narrow_screen_every_wide_table_becomes_lines_and_every_picture_is_pushed_in_its_own_frame() -> None:
+    """Measured with a browser at 390, 768 and 1280 px: the page itself must not be pushed sideways."""
+    page = render(sample(), json_sha256="ab" * 32)
+    tables = re.findall(r'<table(?: class="([^"]*)")?>\s*<thead><tr>(.*?)</tr>', page)
+    assert len(tables) >= 8
+    for classes, head in tables:
+        assert {"stack", "sign"} & set(classes.split()), head
+    assert all(f'<td data-label="{when}">' in page for when in ("Before", "After"))
+    assert len(re.findall(r'<div class="scroll"><figure>', page)) == page.count("<figure>") == 3
+    narrow = page.partition("@media screen and (max-width: 560px) {")[2].partition("@page")[0]
+    assert ".stack tr, .stack th, .stack td { display: block; }" in narrow
+    assert "body { overflow-wrap: anywhere; }" in narrow
+
+
 def test_the_page_needs_nothing_but_itself() -> None:
     page = Page(render(sample()))
     assert page.links == []

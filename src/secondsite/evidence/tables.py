@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from secondsite.evidence.report import Report
-from secondsite.evidence.words import NOT_MEASURED, exact, met, objective
+from secondsite.evidence.words import NOT_MEASURED, clock, exact, met, objective
 
 SHOWN = 120  # lost items that the page names; report.json names all
 
@@ -72,7 +72,7 @@ def states(report: Report) -> list[State]:
     if not before and not after:
         return []
     rows = [
-        State("looked at", _said(before.get("taken_at")), _said(after.get("taken_at"))),
+        State("looked at", _moment(before.get("taken_at")), _moment(after.get("taken_at"))),
         State("generation", _said(before.get("generation")), _said(after.get("generation"))),
         State("ready for a failover", _said(before.get("ready")), _said(after.get("ready"))),
     ]
@@ -92,6 +92,10 @@ def _of(lost: int | None, acknowledged: int | None) -> str:
     if lost is None:
         return NOT_MEASURED
     return f"{lost} lost" if acknowledged is None else f"{lost} lost of {acknowledged} acknowledged"
+
+
+def _moment(at: str | None) -> str:
+    return f"{clock(at)} UTC" if at else "unknown"
 
 
 def _said(value: object) -> str:
