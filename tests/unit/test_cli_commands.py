@@ -71,6 +71,45 @@ def test_validate_sums_a_sound_file_up_in_one_line_and_warns_on_the_side(
     assert err.startswith("warning: secondsite.toml:")
 
 
+def test_validate_takes_the_file_with_and_without_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", *FLAGS, "--output", "ok.toml"]) == 0
+    capsys.readouterr()
+    assert main(["validate", "ok.toml"]) == 0
+    alone = capsys.readouterr().out
+    assert alone.startswith("ok.toml is sound: ")
+    assert main(["validate", "--config", "ok.toml"]) == main(["--config", "ok.toml", "validate", "ok.toml"]) == 0
+    assert capsys.readouterr().out == alone * 2
+    assert main(["validate", "ok.toml", "--config", "other.toml"]) == 2
+    assert "ok.toml and --config other.toml name two files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["plan", "ok.toml"], "secondsite plan --config ok.toml"),
+        (["apply", "--yes", "ok.toml"], "secondsite apply --yes --config ok.toml"),
+        (["status", "ok.toml", "--json"], "secondsite status --json --config ok.toml"),
+        (
+            ["files", "allow-deletions", "uploads", "ok.toml"],
+            "secondsite files allow-deletions uploads --config ok.toml",
+        ),
+        (["init", "ok.toml"], "secondsite init --output ok.toml"),
+        (["failover", "bergen"], "secondsite failover --to bergen"),
+        (["plan", "bergen"], "secondsite plan --help"),
+        (["plan", "one", "two.toml"], "secondsite plan --help"),
+        (["status", "--watcj"], "secondsite status --help"),
+    ],
+)
+def test_a_word_that_stands_alone_is_told_with_the_spelling_that_was_meant(
+    typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed) == 2
+    out, err = capsys.readouterr()
+    told = json.loads(out)["hint"] if "--json" in typed else err.splitlines()[1].strip().removeprefix("next: ")
+    assert told == meant
+    assert "Unused Tokens" not in err + out
+
+
 def test_any_command_that_meets_a_bad_file_tells_its_faults_as_an_error() -> None:
     with pytest.raises(SpecFaults) as caught:
         load(FAULTS / "secret_inline.toml")

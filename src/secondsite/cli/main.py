@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from secondsite.errors import SecondsiteError, UsageError
+from secondsite.errors import SecondsiteError
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -113,9 +113,10 @@ def run(tokens: Sequence[str]) -> int:
         teach(app, tokens)
     try:
         result = app(tokens)
-    except CycloptsError as misuse:
-        chain = " ".join(["secondsite", *(misuse.command_chain or ())])
-        raise UsageError(str(misuse).strip(), hint=f"{chain} --help") from misuse
+    except CycloptsError as wrong:
+        from secondsite.cli.misuse import misuse
+
+        raise misuse(wrong, app, tokens) from wrong
     return int(result) if result is not None else 0
 
 

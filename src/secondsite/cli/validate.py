@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from secondsite.cli.options import Config, Json, find_config
 from secondsite.cli.render import emit_json
-from secondsite.errors import Exit
+from secondsite.errors import Exit, UsageError
 from secondsite.spec.faults import Fault, SpecFaults
 from secondsite.spec.load import Loaded, load
 from secondsite.spec.quantities import duration_text
 
 
-def run(*, config: Config = None, json: Json = False) -> int:
+def run(file: Path | None = None, /, *, config: Config = None, json: Json = False) -> int:
     """Check the file and tell everything that is wrong with it.
 
     Each fault is told with its line and what to do. Warnings are allowed and still worth reading.
 
-    Example: ``secondsite validate --config shop.toml``
+    Example: ``secondsite validate shop.toml``, or ``secondsite validate --config shop.toml``
 
     Exit code 0: sound. 2: not.
 
     See also: schema (``secondsite schema file``), plan.
+
+    Parameters
+    ----------
+    file
+        The file, as --config names it.
     """
-    path = find_config(config)
+    if file is not None and config is not None and file != config:
+        raise UsageError(f"{file} and --config {config} name two files", hint=f"secondsite validate {file}")
+    path = find_config(file or config)
     try:
         loaded = load(path)
     except SpecFaults as faulty:
