@@ -8,9 +8,10 @@ import pytest
 
 from secondsite.cli.outcome import until_result
 from secondsite.cli.views.procedure import lines, preview_lines
+from secondsite.cli.wording import step_line
 from secondsite.errors import HalfwayError, way_on
-from secondsite.events import ignore
-from secondsite.recovery.unfetched import unfetched
+from secondsite.events import StepEnded, ignore
+from secondsite.recovery.unfetched import shown, unfetched
 
 
 def step(title: str, outcome: str, seconds: float) -> dict[str, Any]:
@@ -89,3 +90,29 @@ def test_a_step_that_only_names_file_sets_has_left_nothing_unfetched() -> None:
     assert unfetched({"name": "assess", "details": {}}) is None
     silent = {"name": "files", "details": {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}}
     assert unfetched(silent) == "uploads: oslo does not answer"
+
+
+SILENT = "oslo does not answer: the copy stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("details", "word", "why"),
+    [
+        ({"sets": {"uploads": {"final_pull": {"complete": True}}}}, "done", ""),
+        ({"sets": {"uploads": {"final_pull": SILENT}}}, "nothing fetched", f": uploads: {SILENT}"),
+        (
+            {"sets": {"uploads": {"final_pull": {"complete": True}}, "media": {"final_pull": SILENT}}},
+            "not all fetched",
+            f": media: {SILENT}",
+        ),
+        ({"sets": ["uploads"]}, "done", ""),
+        ({"fence": "unconfirmed"}, "not confirmed", ""),
+        ({"fence": "confirmed"}, "done", ""),
+    ],
+)
+def test_the_line_of_a_step_says_done_only_where_it_did_what_its_title_says(
+    details: dict[str, Any], word: str, why: str
+) -> None:
+    ended = StepEnded("files", "bergen", "done", "", 0.105, "", details)
+    assert step_line(ended, "Fetch the last files").text == f"bergen: Fetch the last files: {word} (105 ms){why}"
+    assert shown("failed", details) == "failed"

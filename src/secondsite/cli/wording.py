@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from secondsite.events import ChangeDone, ChangePlanned, Event, Note, Progress, StepEnded
+from secondsite.recovery.unfetched import shown, unfetched
 
 _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
-_OUTCOMES = {"done": "green", "already": "dim", "skipped": "dim", "failed": "bold red", "undone": "yellow"}
+_OUTCOMES = {
+    "done": "green", "already": "dim", "skipped": "dim", "failed": "bold red", "undone": "yellow",
+    "undo-failed": "bold red",
+    "nothing fetched": "yellow", "not all fetched": "yellow", "not confirmed": "yellow",
+}  # fmt: skip
 
 
 class Line(NamedTuple):
@@ -40,9 +45,10 @@ def line_of(event: Event) -> Line | None:
 
 def step_line(event: StepEnded, title: str) -> Line:
     """How a step ended, under the title it was announced with."""
-    detail = f": {event.message}" if event.message else ""
-    text = f"{title}: {event.outcome} ({duration(event.seconds)}){detail}"
-    return with_site(event.site, text, _OUTCOMES.get(event.outcome, ""))
+    why = event.message or unfetched({"details": event.details}) or ""
+    word = shown(event.outcome, event.details)
+    text = f"{title}: {word} ({duration(event.seconds)}){f': {why}' if why else ''}"
+    return with_site(event.site, text, _OUTCOMES.get(word, ""))
 
 
 def amount(event: Progress) -> str:

@@ -14,6 +14,7 @@ from secondsite.clock import Clock, from_text, to_text
 from secondsite.errors import FinalError, SecondsiteError, UnknownOutcomeError
 from secondsite.events import Emit, Note, Result
 from secondsite.process import run
+from secondsite.recovery.unfetched import shown
 from secondsite.rehearsal import leftovers, probe, window
 from secondsite.rehearsal.account import Account, account
 from secondsite.rehearsal.faults import DELAY_SECONDS, ON_HOST, TITLES
@@ -307,7 +308,7 @@ async def _recover(
             diary.moments.append(
                 {
                     "kind": "step",
-                    "what": f"{step['title']}: {step['outcome']}",
+                    "what": f"{step['title']}: {shown(step['outcome'], step.get('details') or {})}",
                     "site": step["site"],
                     "at": from_text(step["ended_at"]).timestamp(),
                 }
