@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 # In this order they run; seconds are the limit for one test that names none itself.
@@ -27,6 +28,9 @@ def layer_of(path: Path) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The same examples each time: a test that fails does so for everybody, and one that is slow is no failure.
+    settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+    settings.load_profile("fixed")
     os.environ["TERM"] = "xterm-256color"  # what is drawn must not depend on who runs the tests
     for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR"):
         os.environ.pop(name, None)

@@ -433,3 +433,71 @@ async def test_what_cannot_be_taken_back_is_among_the_errors(tmp_path: Path) -> 
     outcome, steps = await run(world, tmp_path / "j", kinds=(Look, Stuck, Turn, App))
     assert outcome is Outcome.FAILED
     assert "oslo stays fenced" in {step.error.message for step in steps if step.error}
+
+
+class Asked(Turn):
+    """It was asked for, it happened, and nobody saw it."""
+
+    async def apply(self, emit: Emit) -> Details:
+        await super().apply(emit)
+        raise UnknownOutcomeError("no answer")
+
+
+class Blinded(Fence):
+    """A step before the turning point that cannot even look while it is broken."""
+
+    async def check(self) -> Details | None:
+        if self.name in self.world.broken:
+            raise FinalError("the other site does not answer")
+        return await super().check()
+
+
+async def test_a_turning_point_that_an_earlier_run_has_asked_for_is_looked_for_before_anything_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    world, path = World(), tmp_path / "j"
+    kinds = (Look, Blinded, Asked, App)
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.BLOCKED
+    world.broken = {"fence"}
+    outcome, _ = await run(world, path, kinds=kinds)
+    assert world.undone == []
+    assert outcome is Outcome.COMPLETED, "what lies before a turning point that was passed has done its part"
+
+
+async def test_taken_up_a_turning_point_that_gives_no_answer_does_not_hold_everything_up(tmp_path: Path) -> None:
+    class Mute(Turn):
+        timeout_seconds = 0.05
+        mute: ClassVar[bool] = True
+
+        async def check(self) -> Details | None:
+            if "asked" in self.world.log and self.mute:
+                await asyncio.sleep(3600)
+            return await super().check()
+
+    world, path = World(), tmp_path / "j"
+    kinds = (Look, Fence, Mute, App)
+    with pytest.raises(BaseExceptionGroup):  # in a task of its own: another process
+        await asyncio.create_task(run(world, path, die_at="turn:intent", kinds=kinds))
+    world.log.append("asked")
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.BLOCKED
+    assert world.undone == []
+    Mute.mute = False
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
+
+
+async def test_a_mistake_in_the_turning_points_look_is_told_and_ends_nothing_without_an_outcome(tmp_path: Path) -> None:
+    class Wrong(Turn):
+        async def check(self) -> Details | None:
+            if "wrong" in self.world.broken:
+                raise ZeroDivisionError("a bug")
+            return await super().check()
+
+    world, path = World(), tmp_path / "j"
+    kinds = (Look, Fence, Wrong, App)
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:applied", kinds=kinds)
+    world.broken = {"wrong"}
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.BLOCKED
+    world.broken = set()
+    assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
+    assert world.undone == []

@@ -87,7 +87,7 @@ async def release_by_person(spec: Spec, clock: Clock) -> None:
 def admitted() -> Verdict | None:
     """The decision that led to this very start, used once."""
     try:
-        reason = paths.ADMITTED.read_text().strip()
+        reason = paths.ADMITTED.read_text(errors="replace").strip()
         paths.ADMITTED.unlink()
     except OSError:
         return None
@@ -95,11 +95,17 @@ def admitted() -> Verdict | None:
 
 
 def fenced() -> Verdict | None:
-    """A fence holds until the procedure that set it, or a person, takes it back: the peer may be about to promote."""
+    """A fence holds until the procedure that set it, or a person, takes it back: the peer may be about to promote.
+
+    One that cannot be read is a fence all the same.
+    """
     try:
-        return Verdict(Ruling.HOLD, paths.FENCED.read_text().strip())
-    except OSError:
+        return Verdict(Ruling.HOLD, paths.FENCED.read_text(errors="replace").strip())
+    except FileNotFoundError:
         return None
+    except OSError as unreadable:
+        why = unreadable.strerror or str(unreadable)
+        return Verdict(Ruling.HOLD, f"this site is fenced, and the reason in {paths.FENCED} cannot be read: {why}")
 
 
 def open_here() -> None:
@@ -110,7 +116,7 @@ def open_here() -> None:
 
 def last_ruling() -> Ruling | None:
     """What the guard has said last, if it is known."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # whatever a power cut has made of it
         return Ruling(json.loads(paths.GUARD_VERDICT.read_text())["verdict"])
     return None
 

@@ -98,11 +98,10 @@ class Journal:
 
     @classmethod
     def reopen(cls, path: Path, clock: Clock) -> Journal:
-        """Take up an existing journal. A torn tail is kept beside it (``.torn-N``) and cut off."""
+        """Take up an existing journal. A torn tail is kept beside it (``.torn-N``, behind N records) and cut off."""
         recovered = read(path)
         if recovered.torn:
-            beside = path.with_suffix(f".torn-{len(recovered.records)}")
-            beside.write_bytes(recovered.torn)
+            _free_name(path, len(recovered.records)).write_bytes(recovered.torn)
             os.truncate(path, sum(len(record.line()) for record in recovered.records))
         return cls(path, clock, recovered.records)
 
@@ -165,6 +164,15 @@ def unwritable(path: Path, why: OSError) -> FinalError:
     )
 
 
+def _free_name(path: Path, records: int) -> Path:
+    """Where a torn tail is kept; an earlier one behind as many records stays."""
+    beside, times = path.with_suffix(f".torn-{records}"), 1
+    while beside.exists():
+        times += 1
+        beside = path.with_suffix(f".torn-{records}-{times}")
+    return beside
+
+
 def _content(record: Record) -> dict[str, Any]:
     return {
         "seq": record.seq,
@@ -183,7 +191,7 @@ def _parse(line: bytes, seq: int, prev: str) -> Record | None:
     try:
         body = json.loads(line)
         record = Record(body["seq"], body["at"], Kind(body["kind"]), body["body"], body["prev"], body["hash"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # garbage may be nested deeper than a parser goes
         return None
     proven = record.seq == seq and record.prev == prev and _digest(record) == record.hash
     return record if proven and record.line() == line + b"\n" else None
