@@ -61,13 +61,14 @@ check: $(READY) ## formatting, lint, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-.PHONY: unit docs integration scenario
+.PHONY: unit docs contract integration scenario
 unit: ## pure code against fakes
 docs: ## documentation against the code
+contract: ## one suite over each fake and what it stands for (some need root)
 integration: ## real programs of one host (some need root)
 scenario: ## whole procedures in the lab (needs root)
-integration: .tools/tests
-unit docs integration scenario: $(READY)
+contract integration: .tools/tests
+unit docs contract integration scenario: $(READY)
 	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)
 
 .PHONY: crash-matrix

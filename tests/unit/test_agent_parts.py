@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -31,6 +31,7 @@ from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import Silence, from_json, to_json
+from tests.fakes.clock import SetClock
 from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby
 
 
@@ -91,30 +92,21 @@ def test_the_last_position_is_kept_as_it_moves_and_read_back(tmp_path: Path) -> 
 async def test_silence_is_measured_by_a_clock_that_nobody_sets(tmp_path: Path) -> None:
     """This host's clock is set ahead, then back: a primary that answers is there, one that died stays silent."""
 
-    class Set(SystemClock):
-        wall, since_boot = NOW, 500.0
-
-        def now(self) -> datetime:
-            return datetime.fromtimestamp(self.wall, UTC)
-
-        def monotonic(self) -> float:
-            return self.since_boot
-
     class Answering:
         async def get(self, *_: object, **__: object) -> bytes:
             return json.dumps({**to_json(site("oslo", primary())), "now": NOW + 7.0}).encode()
 
-    clock = Set()
+    clock = SetClock(datetime.fromtimestamp(NOW, UTC), monotonic=500.0)
     peer = PeerWatch(SPEC, "bergen", clock, tmp_path / "token")
     peer._line = cast(Line, Answering())
     await peer.poll()
     assert (peer.clock_offset, peer.answered_at) == (7.0, NOW)
-    clock.wall += 3600
+    clock.wall += timedelta(hours=1)
     assert not isinstance(peer.view(), Silence) and peer.silent_since is None
-    clock.wall -= 7200
-    clock.since_boot += 60
+    clock.wall -= timedelta(hours=2)
+    clock.pass_(60)
     assert isinstance(peer.view(), Silence)
-    assert peer.silent_since == clock.wall - 60
+    assert peer.silent_since == clock.now().timestamp() - 60
 
 
 def test_the_guards_word_is_only_told_where_it_holds(tmp_path: Path) -> None:
@@ -185,48 +177,39 @@ def test_a_site_that_becomes_the_primary_forgets_the_one_before(tmp_path: Path) 
     keeper.forget()  # each second, for as long as it is primary
 
 
-class Wrist(SystemClock):
-    """A clock that is set by hand."""
-
-    at = 1000.0
-
-    def monotonic(self) -> float:
-        return self.at
-
-
 @pytest.fixture
-def looks() -> tuple[Records, Board, list[float], Wrist]:
+def looks() -> tuple[Records, Board, list[float], SetClock]:
     """The records of oslo's agent. They point to where ``points_to`` of the last answer says; looks are listed."""
-    board, asked, clock = Board("oslo", "bergen", "1", "h"), [], Wrist()
+    board, asked, clock = Board("oslo", "bergen", "1", "h"), [], SetClock(monotonic=1000.0)
     board.database, board.peer_view = primary(), site("bergen", standby())
 
     async def ask() -> tuple[RecordState, ...]:
-        asked.append(clock.at)
+        asked.append(clock.monotonic())
         return (RecordState("example.no", "shop", (), "oslo"),)
 
     return Records(SPEC, board, ask, clock), board, asked, clock
 
 
-async def test_records_are_asked_for_seldom_while_they_fit(looks: tuple[Records, Board, list[float], Wrist]) -> None:
+async def test_records_are_asked_for_seldom_while_they_fit(looks: tuple[Records, Board, list[float], SetClock]) -> None:
     records, board, asked, clock = looks
     for _ in range(60):
         await records.when_due()
-        clock.at += 1
+        clock.pass_(1)
     assert asked == [1000.0, 1030.0]
     assert board.dns[0].looked_at is not None
 
 
 async def test_records_are_asked_for_at_once_when_the_roles_change_and_until_they_fit(
-    looks: tuple[Records, Board, list[float], Wrist],
+    looks: tuple[Records, Board, list[float], SetClock],
 ) -> None:
     """Else the other site's look from before a failover is told as an alarm for half a minute."""
     records, board, asked, clock = looks
     await records.when_due()
-    clock.at += 5
+    clock.pass_(5)
     board.database, board.peer_view = standby(), site("bergen", primary(timeline=2))
     for _ in range(5):
         await records.when_due()
-        clock.at += 1
+        clock.pass_(1)
     assert asked == [1000.0, 1005.0, 1007.0, 1009.0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from secondsite.events import Event, Note
 from secondsite.objectives.snapshot import CommitWait
 from secondsite.recovery import lock
 from secondsite.spec import Spec
+from tests.fakes.clock import SetClock
+from tests.fakes.primary import FakePrimary
 from tests.unit.objectives_worlds import primary, spec, standby
 
 BERGEN = names("bergen")
@@ -192,51 +193,35 @@ class Server:
 
     spec: Spec
     folder: Path
-    names: str = ""
-    streams: bool = True
-    told_at: float | None = None  # a connection over which nothing comes looks alive for a while
+    database: FakePrimary = field(default_factory=FakePrimary)
+    silent_since: float | None = None  # a connection over which nothing comes looks alive for a while
     busy: bool = False
-    writable: bool = True
-    clock: float = 0.0
+    clock: SetClock = field(default_factory=SetClock)
     said: list[Event] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     board: Board = field(default_factory=lambda: Board("oslo", "bergen", "1", "h"))
     commits: Commits = field(init=False)
     claimed: bool = False  # what was claimed while the setting was changed
 
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=self.clock)
-
-    def monotonic(self) -> float:
-        return self.clock
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         places = Places(fenced=self.folder / "fenced", uncovered=self.folder / "uncovered")
-        self.commits = Commits(self.spec, self.board, places, self.change, self.said.append, self)
+        self.commits = Commits(self.spec, self.board, places, self.change, self.said.append, self.clock)
 
     async def change(self, act: Act) -> bool:
         if not self.busy:
             self.acts.append(act)
             self.claimed = self.board.commits is not None and self.board.commits.covered
-            self.names = BERGEN if act is Act.WAIT else ""
+            await self.database.change_waiting(act, "bergen")
         return not self.busy
 
     def seconds(self, count: int) -> None:
         for _ in range(count):
-            self.clock += 1.0
-            followers = (
-                Follower("bergen", "streaming", "sync" if self.names else "async", 1000, self.told_at or self.clock),
-            )
-            settings = (("synchronous_standby_names", self.names), ("synchronous_commit", "on"))
-            self.board.database = primary(followers=followers if self.streams else (), settings=settings)
-            if not self.writable:
-                self.board.database = standby()
+            self.clock.pass_(1.0)
+            self.database.told_at = self.silent_since or self.clock.monotonic()
+            self.board.database = asyncio.run(self.database.look())
             asyncio.run(self.commits.second())
 
     @property
@@ -257,18 +242,18 @@ def test_commits_wait_by_themselves_stop_loudly_and_wait_again(tmp_path: Path) -
     oslo = server(tmp_path)
     oslo.seconds(6)
     assert oslo.acts == [Act.WAIT] and oslo.known.covered and oslo.known.stopped_at is None
-    oslo.streams = False
+    oslo.database.streams = False
     oslo.seconds(4)
     assert oslo.acts == [Act.WAIT] and "commits hang: bergen has not answered" in oslo.told[-1]
     assert not oslo.known.covered
     oslo.seconds(1)
-    assert oslo.acts[1:] == [Act.STOP] and oslo.known.stopped_at == oslo.now().timestamp()
+    assert oslo.acts[1:] == [Act.STOP] and oslo.known.stopped_at == oslo.clock.now().timestamp()
     assert "commits no longer wait for bergen: it has not answered for 5 s" in oslo.told[-1]
     assert "RPO is not 0 any more" in oslo.told[-1]
     said = len(oslo.told)
     oslo.seconds(60)
     assert len(oslo.told) == said and oslo.acts[1:] == [Act.STOP]
-    oslo.streams = True
+    oslo.database.streams = True
     oslo.seconds(6)
     assert oslo.acts[2:] == [Act.WAIT] and oslo.known.stopped_at is None and oslo.known.covered
     assert "commits wait for bergen from now on" in oslo.told[-1]
@@ -280,7 +265,7 @@ def test_a_connection_that_only_looks_alive_is_given_up_and_nothing_is_claimed_f
 ) -> None:
     oslo = server(tmp_path)
     oslo.seconds(6)
-    oslo.told_at = oslo.clock
+    oslo.silent_since = oslo.clock.monotonic()
     oslo.seconds(4)
     assert oslo.acts == [Act.WAIT] and oslo.known.covered, "commits wait still, so nothing is confirmed alone"
     oslo.seconds(1)
@@ -292,7 +277,7 @@ def test_a_connection_that_only_looks_alive_is_given_up_and_nothing_is_claimed_f
 def test_since_when_nothing_is_promised_survives_a_restart_of_the_agent(tmp_path: Path) -> None:
     oslo = server(tmp_path)
     oslo.seconds(6)
-    oslo.streams = False
+    oslo.database.streams = False
     oslo.seconds(6)
     stopped = oslo.known.stopped_at
     assert stopped is not None
@@ -304,11 +289,11 @@ def test_since_when_nothing_is_promised_survives_a_restart_of_the_agent(tmp_path
 def test_with_block_commits_hang_until_the_standby_is_back_and_it_is_said_once(tmp_path: Path) -> None:
     oslo = server(tmp_path, when_standby_lost="block")
     oslo.seconds(6)
-    oslo.streams = False
+    oslo.database.streams = False
     oslo.seconds(600)
-    assert oslo.acts == [Act.WAIT] and oslo.names == BERGEN
+    assert oslo.acts == [Act.WAIT] and oslo.database.names == BERGEN
     assert [text for text in oslo.told if "hang" in text] == [oslo.told[-1]] and "until bergen streams" in oslo.told[-1]
-    oslo.streams = True
+    oslo.database.streams = True
     oslo.seconds(4)
     assert "commits go on" in oslo.told[-1] and oslo.acts == [Act.WAIT]
 
@@ -316,12 +301,12 @@ def test_with_block_commits_hang_until_the_standby_is_back_and_it_is_said_once(t
 def test_a_person_who_lets_commits_go_is_not_overruled_before_the_standby_is_back(tmp_path: Path) -> None:
     oslo = server(tmp_path, when_standby_lost="block")
     oslo.seconds(6)
-    oslo.streams, oslo.names = False, ""
+    oslo.database.streams, oslo.database.names = False, ""
     oslo.seconds(60)
-    assert oslo.names == "" and oslo.known.stopped_at is None
-    oslo.streams = True
+    assert oslo.database.names == "" and oslo.known.stopped_at is None
+    oslo.database.streams = True
     oslo.seconds(6)
-    assert oslo.names == BERGEN
+    assert oslo.database.names == BERGEN
 
 
 def test_while_a_procedure_works_here_or_this_site_is_fenced_nothing_is_done_nor_said(tmp_path: Path) -> None:
@@ -340,14 +325,14 @@ def test_while_a_procedure_works_here_or_this_site_is_fenced_nothing_is_done_nor
 
 def test_what_an_earlier_mode_has_left_is_taken_back_and_a_standby_forgets_everything(tmp_path: Path) -> None:
     oslo = server(tmp_path, mode="async")
-    oslo.names = BERGEN
+    oslo.database.names = BERGEN
     (tmp_path / "uncovered").write_text("1.0\n")
     oslo.restart()
     oslo.seconds(3)
-    assert oslo.acts == [Act.REMOVE] and oslo.names == "" and not (tmp_path / "uncovered").exists()
+    assert oslo.acts == [Act.REMOVE] and oslo.database.names == "" and not (tmp_path / "uncovered").exists()
     (tmp_path / "uncovered").write_text("1.0\n")
     oslo.restart()
-    oslo.writable = False
+    oslo.database.writable = False
     oslo.seconds(1)
     assert oslo.board.commits is None and not (tmp_path / "uncovered").exists()
 

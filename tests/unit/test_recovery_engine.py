@@ -15,6 +15,7 @@ from secondsite.events import Emit, Event, Note, ignore
 from secondsite.recovery.engine import Engine, Outcome, position
 from secondsite.recovery.journal import Journal, Kind, Record, Unwritable, read
 from secondsite.recovery.step import Details, Step, StepOutcome, StepResult
+from tests.fakes.journal import FullDisk
 
 
 class World:
@@ -343,19 +344,6 @@ async def test_a_turning_point_can_be_made_so_again(tmp_path: Path) -> None:
     outcome, steps = await run(world, path, kinds=kinds)
     assert outcome is Outcome.COMPLETED
     assert {step.name: step.details for step in steps}["turn"]["was"] == {"by": "turn"}
-
-
-class FullDisk(Journal):
-    """No record fits any more from the intent or result of ``since`` on."""
-
-    since: ClassVar[tuple[Kind, str]] = (Kind.INTENT, "look")
-    full = False
-
-    def append(self, kind: Kind, body: Mapping[str, Any]) -> Record:
-        self.full = self.full or (kind, body.get("step")) == self.since
-        if self.full:
-            raise OSError(28, "No space left on device")
-        return super().append(kind, body)
 
 
 @pytest.mark.parametrize("step", ["look", "fence", "turn"])

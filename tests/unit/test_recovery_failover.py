@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from secondsite.recovery.failover.plan import steps
 from secondsite.recovery.peer import Peer
 from secondsite.spec import DnsRecord, Spec
 from secondsite.spec.model import Database
+from tests.fakes.agent import TOKEN, fake_agent
 
 moments = st.floats(1e9, 2e9)
 ASYNC = Database.model_validate({"cluster": "15/main"})
@@ -152,21 +152,9 @@ async def test_a_failover_whose_dns_key_is_not_sound_refuses_before_anything_is_
     assert (await verify.observe(record, {})).key_problem is None
 
 
-async def agent(answer: bytes) -> tuple[asyncio.Server, Peer]:
-    """Something that listens where the peer's agent should, and says ``answer``."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return server, Peer("oslo", "127.0.0.1", server.sockets[0].getsockname()[1], "t")
-
-
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\n{}", b"HTTP/1.1 401 Unauthorized\r\n\r\n{}"])
-async def test_a_peer_that_answers_is_there_even_where_it_refuses(answer: bytes) -> None:
-    server, peer = await agent(answer)
-    async with server:
+@pytest.mark.parametrize("token", [TOKEN, "another"])
+async def test_a_peer_that_answers_is_there_even_where_it_refuses(token: str) -> None:
+    async with fake_agent() as known:
+        peer = replace(known, token=token)
         assert await preview._answers(peer)
     assert not await preview._answers(peer)

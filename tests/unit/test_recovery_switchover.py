@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from secondsite.recovery.switchover.outage import expected, loss, outage_seconds
 from secondsite.recovery.switchover.plan import steps
 from secondsite.recovery.switchover.run import context_of
 from secondsite.spec import paths
+from tests.fakes.clock import SetClock
 from tests.unit.test_recovery_failover import context as failover_context
 
 SPEC = failover_context().spec
@@ -173,27 +174,14 @@ PROVEN = (
 )
 
 
-class At:
-    """A clock that stands where a test puts it."""
-
-    def __init__(self, second: int) -> None:
-        self.moment = datetime(2026, 11, 22, 3, 12, second, tzinfo=UTC)
-
-    def now(self) -> Any:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError
+BEGAN = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
 
 
 def journal(path: Path, *what: tuple[int, Kind, str]) -> Journal:
-    clock = At(0)
+    clock = SetClock(BEGAN)
     found = Journal(path, clock)
     for second, kind, step in what:
-        clock.moment = At(second).moment
+        clock.wall = BEGAN + timedelta(seconds=second)
         found.append(kind, {"step": step})
     return found
 

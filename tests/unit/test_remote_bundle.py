@@ -13,12 +13,12 @@ from typing import cast
 import pytest
 
 from secondsite.events import Event, Note
-from secondsite.process import Completed, run
 from secondsite.remote import archive, closure
 from secondsite.remote.bundle import Bundle, Part, Python, launcher
 from secondsite.remote.host import Host
 from secondsite.remote.survey import Survey
 from secondsite.remote.upload import Installed, borrow, unpack_script
+from tests.fakes.host import HereAsHost
 
 
 @pytest.mark.parametrize(
@@ -145,15 +145,6 @@ async def test_a_plan_that_lends_the_program_says_so_and_one_that_finds_it_there
         assert isinstance(note, Note) and lent.root in note.text and "removed at its end" in note.text
     finally:
         shutil.rmtree(lent.root)
-
-
-class HereAsHost:
-    """A host whose shell is this machine's."""
-
-    site = "oslo"
-
-    async def run(self, script: str, *, stdin: bytes = b"", **_: object) -> Completed:
-        return await run(["sh", "-c", script], stdin=stdin, timeout=60)
 
 
 def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:

@@ -57,6 +57,8 @@ class Keeper:
 
     async def keep(self, is_standby: Callable[[], bool]) -> None:
         """For ever. Asks ``is_standby`` before each pull."""
+        if not self._sets:
+            await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             for fileset in self._sets:
                 group.create_task(self._keep(fileset, is_standby))
