@@ -42,3 +42,11 @@ def to_text(moment: datetime) -> str:
 def from_text(text: str) -> datetime:
     """The inverse of ``to_text``; raises ValueError on anything else that is not RFC 3339."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+def ago(seconds: float) -> str:
+    """A past that a person can place: "45 s", "12 min", "3 h", "5 days"; negative is now."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from secondsite_lab.cli_link import link
 from secondsite_lab.cli_words import Name, Storage, Suite, tell
-from secondsite_lab.errors import LabError, UsageError
+from secondsite_lab.errors import LabError, NotYetUp, UsageError
 from secondsite_lab.home import return_home
 from secondsite_lab.lab import DEFAULT_NAME, Lab, known_labs, lab_named
 
@@ -106,6 +106,9 @@ def down(*, all_labs: Annotated[bool, Parameter(name="--all", negative=())] = Fa
 @app.command
 def info(*, name: Name = DEFAULT_NAME, json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
     """Tell what an outside program needs to join in: addresses, namespaces, keys, the shop's URL.
+
+    Exit code 1: another run of `up` is still bringing the lab up; ask again. 3: there is no such lab, or what made it
+    was killed on the way.
 
     Parameters
     ----------
@@ -285,7 +288,7 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 usage, 3 failed."""
+    """Run the command line. Exit codes: 0 done, 1 the lab is still coming up, 2 usage, 3 failed."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
@@ -295,6 +298,8 @@ def main() -> None:
         raise SystemExit(2) from None
     except UsageError as error:
         _fail(error, 2)
+    except NotYetUp as error:
+        _fail(error, 1)
     except LabError as error:
         _fail(error, 3)
     except KeyboardInterrupt:

@@ -14,6 +14,10 @@ class UsageError(LabError):
     """The request itself makes no sense (exit code 2)."""
 
 
+class NotYetUp(LabError):
+    """Another run is bringing the lab up at this moment (exit code 1)."""
+
+
 class CommandFailed(LabError):
     """A program the lab relies on ended with an error or did not end in time."""
 

@@ -40,6 +40,11 @@ class Lab:
         return self.state / "lab.json"
 
     @property
+    def lock(self) -> Path:
+        """Whoever changes the lab holds this."""
+        return runtime_directory() / f"{self.name}.lock"
+
+    @property
     def config(self) -> Path:
         return self.state / "secondsite.toml"
 

@@ -28,6 +28,18 @@ def _acquire(path: Path) -> int | None:
     return None
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock at `path` now."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 @contextmanager
 def held(
     path: Path, what: str, *, timeout: float = 120, waiting: Callable[[str], None] | None = None

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from secondsite_lab import cgroups, storage
-from secondsite_lab.errors import LabError
+from secondsite_lab import cgroups, lock, storage
+from secondsite_lab.errors import LabError, NotYetUp
 from secondsite_lab.identity import Secrets, new_secrets
 from secondsite_lab.lab import Lab
 from secondsite_lab.storage import Store
@@ -76,8 +76,13 @@ def read(lab: Lab) -> Record:
 
 
 def read_complete(lab: Lab) -> Record:
-    """The record of a lab that came up completely."""
+    """The record of a lab that came up completely. Raises NotYetUp while another run still brings it up."""
     record = read(lab)
     if not record.complete:
+        if lock.is_held(lab.lock):
+            raise NotYetUp(
+                f"lab {lab.name!r} is still coming up: another secondsite-lab is at work on it",
+                f"ask again when its `up` has ended; secondsite-lab info --name {lab.name}",
+            )
         raise LabError(f"lab {lab.name!r} never came up completely", f"secondsite-lab down --name {lab.name}")
     return record

@@ -27,7 +27,7 @@ from secondsite_lab import (
 )
 from secondsite_lab.errors import LabError
 from secondsite_lab.hosts import Boot
-from secondsite_lab.lab import Lab, runtime_directory
+from secondsite_lab.lab import Lab
 from secondsite_lab.network import in_namespace
 from secondsite_lab.record import Record
 from secondsite_lab.run import succeeds
@@ -39,7 +39,7 @@ _HEALTHY_SECONDS = 30
 
 def lab_lock(lab: Lab) -> Path:
     """Whoever changes a lab holds this."""
-    return runtime_directory() / f"{lab.name}.lock"
+    return lab.lock
 
 
 @contextmanager

@@ -64,7 +64,21 @@ def test_after_a_power_failure_one_command_brings_the_shop_back_and_the_old_prim
     assert "stays read-only" in log
     guard = lab.json("oslo", "secondsite guard --json")
     assert guard["ruling"] == "hold"
+    _it_is_told_as_what_it_is(lab)
     until_buys(lab)
+
+
+def _it_is_told_as_what_it_is(lab: AppliedLab) -> None:
+    """At both hosts: a former primary, and one thing to do about it."""
+    deadline = time.monotonic() + 20
+    for host in ("bergen", "oslo"):
+        while not (status := lab.json(host, "secondsite status --json"))["sites"]["oslo"]["held"]:
+            assert time.monotonic() < deadline, status["sites"]
+            time.sleep(1)
+        critical = [finding for finding in status["findings"] if finding["severity"] == "critical"]
+        assert [finding["check"] for finding in critical] == ["former-primary"], critical
+        assert status["sites"]["oslo"]["former_primary"] and "bergen" in critical[0]["message"]
+        assert "secondsite failback" in critical[0]["hint"] and "--replace-standby oslo" in critical[0]["hint"]
 
 
 def test_a_primary_that_answers_is_stopped_before_the_standby_takes_over_and_nothing_is_lost(

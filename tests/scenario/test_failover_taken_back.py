@@ -40,6 +40,10 @@ def test_a_fence_is_taken_back_where_the_standby_can_no_longer_take_over(ground:
     lab.on("bergen", f"systemctl start {DATABASE} secondsite-agent.service")
     lab.on("oslo", "systemctl start secondsite-agent.service")
     lab.until_ready()
+    status = lab.json("oslo", "secondsite status --json")
+    assert status["last_procedure"]["outcome"] == "rolled_back" and status["last_procedure"]["site"] == "bergen"
+    (told,) = (finding for finding in status["findings"] if finding["check"] == "last-procedure")
+    assert status["last_procedure"]["id"] in told["message"] and "secondsite failover --to bergen" in told["hint"]
 
 
 def test_somebody_who_reads_at_the_standby_does_not_hold_a_failover_up(ground: Ground) -> None:

@@ -30,12 +30,28 @@ def critical(status: dict[str, Any]) -> set[str]:
     return {finding["check"] for finding in status["findings"] if finding["severity"] == "critical"}
 
 
+def test_before_the_first_apply_nobody_says_yes_to_what_could_not_be_seen(fresh: Lab) -> None:
+    _nothing_to_see_is_no_yes(fresh)
+
+
 def test_status_tells_the_truth_through_a_dead_agent_and_a_dead_primary(applied: Lab) -> None:
     until(lambda: bool(on_host(applied, "bergen")["ready"]))
     _both_places_agree(applied)
     _a_dead_agent_is_told_and_hides_nothing(applied)
     _a_paused_replay_is_no_readiness(applied)
     _a_dead_primary_is_told_from_everywhere_within_seconds(applied)
+
+
+def _nothing_to_see_is_no_yes(lab: Lab) -> None:
+    """One host answers and has nothing installed, the other one is off."""
+    lab.lab("power-off", "bergen")
+    told = lab.run("readiness", "--json").expect(1).document
+    conforms("readiness", told)
+    assert {check["check"] for check in told["checks"] if check["answer"] == "no"} == {"reachable"}
+    assert not [check for check in told["checks"] if check["answer"] == "yes" or check["ok"]]
+    hints = {finding["site"]: finding["hint"] for finding in told["findings"] if finding["check"] == "reachable"}
+    assert all("secondsite apply" in hint for hint in hints.values()) and "network" not in hints["oslo"]
+    assert "not seen" in lab.run("readiness").expect(1).out
 
 
 def _both_places_agree(lab: Lab) -> None:
@@ -80,6 +96,9 @@ def _a_paused_replay_is_no_readiness(lab: Lab) -> None:
 
 def _a_dead_primary_is_told_from_everywhere_within_seconds(lab: Lab) -> None:
     lab.lab("power-off", "oslo")
+    at_once = lab.run("status", "--json").expect(1).document  # what bergen has heard before is no sign of life
+    assert not at_once["sites"]["oslo"]["reachable"] and at_once["sites"]["oslo"]["silent"]["since"]
+    assert at_once["sites"]["oslo"]["last_known"]["role"] == "primary"
     until(lambda: not on_host(lab, "bergen")["sites"]["oslo"]["reachable"], 10)
     status = on_host(lab, "bergen")
     assert not status["ready"] and status["primary"] == "oslo"

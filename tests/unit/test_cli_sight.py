@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 
+from secondsite.agent.seen import views_document
 from secondsite.cli import sight_ssh
+from secondsite.cli.state import own_first
 from secondsite.errors import FinalError, RetryableError
+from secondsite.objectives.snapshot import Silence, SiteView
 from secondsite.process import Completed
 from secondsite.remote.target import Target
-from tests.unit.objectives_worlds import SPEC
+from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby
 
 MISSING = Completed(("sh",), 127, "", "sh: 1: exec: /usr/local/bin/secondsite: not found")
 
@@ -46,7 +51,7 @@ async def test_before_the_first_apply_nobody_blames_the_network(monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("bergen", "told"),
-    [(MISSING, "not installed there: secondsite apply"), (None, "port 22"),
+    [(MISSING, "not installed there"), (None, "port 22"),
      (Completed(("sh",), 1, "", "Traceback\nImportError: x"), "secondsite fails there: ImportError: x"),
      (Completed(("sh",), 0, "no json", ""), "another version")],
 )  # fmt: skip
@@ -57,3 +62,75 @@ async def test_a_site_that_could_not_tell_is_silent_with_its_own_reason(
     status = await sight_ssh.look(SPEC)
     found = {finding["site"]: finding["message"] for finding in status["findings"] if finding["check"] == "reachable"}
     assert told in found["bergen"] and "port 22" in found["oslo"]
+
+
+class Bergen:
+    """A standby's host that answers; what it hears of oslo is asked anew each time."""
+
+    def __init__(self, oslo: Callable[[int], SiteView], slow: float) -> None:
+        self._oslo = oslo
+        self._slow = slow
+        self.asked = 0
+
+    async def run(self, *_: object, **__: object) -> Completed:
+        await asyncio.sleep(self._slow if not self.asked else 0)
+        seen = {"bergen": site("bergen", standby()), "oslo": self._oslo(self.asked)}
+        self.asked += 1
+        return Completed(("sh",), 0, json.dumps(own_first(views_document("bergen", NOW, seen, ()))), "")
+
+
+def heard_by(
+    monkeypatch: pytest.MonkeyPatch, oslo: Callable[[int], SiteView], *, hangs: bool = False, slow: float = 0.0
+) -> Bergen:
+    """Oslo does not answer here: at once, or not at all. slow: how long bergen takes to answer for the first time."""
+    bergen = Bergen(oslo, slow)
+
+    @asynccontextmanager
+    async def reach(target: Target) -> AsyncIterator[Bergen]:
+        if target.site == "oslo":
+            await asyncio.sleep(3600 if hangs else 0)
+            raise RetryableError("no answer on port 22", host="oslo")
+        yield bergen
+
+    monkeypatch.setattr(sight_ssh, "reach", reach)
+    for name in ("AT_ONCE_SECONDS", "PATIENCE_SECONDS", "HEAR_SECONDS"):
+        monkeypatch.setattr(sight_ssh, name, 0.06)
+    monkeypatch.setattr(sight_ssh, "AGAIN_SECONDS", 0.01)
+    return bergen
+
+
+@pytest.mark.parametrize(("hangs", "slow"), [(False, 0.0), (True, 0.0), (False, 0.2), (True, 0.2)])
+async def test_what_the_peer_heard_just_before_it_died_is_no_sign_of_life(
+    hangs: bool, slow: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bergen = heard_by(monkeypatch, lambda _: site("oslo", primary(), taken_at=NOW - 2.0), hangs=hangs, slow=slow)
+    status = await sight_ssh.look(SPEC)
+    assert not status["sites"]["oslo"]["reachable"] and not status["ready"]
+    assert status["sites"]["oslo"]["last_known"]["role"] == "primary"
+    assert status["sites"]["oslo"]["silent"]["since"] is not None, "when it was last heard is known"
+    assert status["primary"] == "oslo" and bergen.asked > 2
+
+
+async def test_a_site_that_its_peer_hears_anew_is_shown_by_what_the_peer_hears_and_told_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard_by(monkeypatch, lambda asked: site("oslo", primary(), taken_at=NOW - 2.0 + asked))
+    status = await sight_ssh.look(SPEC)
+    assert status["sites"]["oslo"]["reachable"] and status["sites"]["oslo"]["role"] == "primary"
+    (found,) = (finding for finding in status["findings"] if finding["check"] == "reachable")
+    assert found["severity"] == "warning" and "answers bergen, but not here: no answer on port 22" in found["message"]
+
+
+async def test_a_silence_that_the_peer_tells_of_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = site("oslo", primary())
+    bergen = heard_by(monkeypatch, lambda _: Silence("oslo", "no answer within 2 s", NOW - 30, last))
+    status = await sight_ssh.look(SPEC)
+    assert not status["sites"]["oslo"]["reachable"] and bergen.asked == 1
+    assert status["sites"]["oslo"]["silent"]["reason"] == "no answer on port 22"
+
+
+async def test_each_site_is_shown_with_the_age_of_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard_by(monkeypatch, lambda asked: site("oslo", primary(), taken_at=NOW - 7.0 + asked / 10))
+    status = await sight_ssh.look(SPEC)
+    assert status["sites"]["oslo"]["age_seconds"] == pytest.approx(6.8, abs=0.3)
+    assert status["sites"]["bergen"]["age_seconds"] == pytest.approx(0, abs=0.3)

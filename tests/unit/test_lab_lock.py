@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from secondsite_lab import lock, processes
-from secondsite_lab.errors import LabError
+from secondsite_lab import lock, processes, record
+from secondsite_lab.errors import LabError, NotYetUp
+from secondsite_lab.identity import new_secrets
+from secondsite_lab.lab import Lab
 
 
 def test_a_lock_is_held_by_one_and_told_of_once(tmp_path: Path) -> None:
@@ -74,3 +76,16 @@ def test_a_started_process_is_recorded_before_it_is_the_program(tmp_path: Path) 
         process.kill()
     with pytest.raises(LabError, match="did not start"):
         processes.start(["true"], record=record, log=log, cgroups=[tmp_path / "no-such-group"])
+
+
+def test_a_lab_that_somebody_still_brings_up_is_told_from_one_that_never_came_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECONDSITE_LAB_RUNTIME", str(tmp_path))
+    lab = Lab("half")
+    record.write(lab, record.Record("bookworm", "overlay", [], new_secrets()))
+    with lock.held(lab.lock, "this"), pytest.raises(NotYetUp, match="still coming up"):
+        record.read_complete(lab)
+    assert not lock.is_held(lab.lock)
+    with pytest.raises(LabError, match="never came up"):
+        record.read_complete(lab)

@@ -13,11 +13,12 @@ from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
-from secondsite.objectives.finding import Severity
+from secondsite.objectives.finding import Severity, Word
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import (
     CommitWait,
     LastPrimary,
+    LastProcedure,
     Silence,
     SiteState,
     SiteView,
@@ -66,6 +67,23 @@ def copy(status: FilesStatus) -> tuple[FileSetState, ...]:
     return (FileSetState("uploads", status, NOW - 2, reason="because"),)
 
 
+def former(database: DatabaseState | None = None, **more: object) -> Views:
+    """Oslo was primary, bergen has taken over; oslo is back, or not."""
+    back = database or standby(timeline=1, streaming=Streaming.RECEIVER_DOWN, heartbeat_at=NOW - 600)
+    sources = (FileSetState("uploads", FilesStatus.SOURCE),)
+    slots = (SlotState("secondsite_oslo", False, "reserved", 10**9),)
+    told = (RecordState("example.no", "shop", (THERE,), "bergen"),)
+    held = {"guard_reason": "bergen is in generation 2, this site only in 1", "files": sources, "dns": told} | more
+    return {
+        "oslo": site("oslo", back, **held),
+        "bergen": site("bergen", primary(timeline=2, slots=slots), quarantining_peer=True, dns=told),
+    }
+
+
+def ended(outcome: str, seconds: float, **more: object) -> LastProcedure:
+    return LastProcedure("failover", "20261122T094519Z-failover-92be", outcome, NOW - seconds, **more)  # type: ignore[arg-type]
+
+
 def hanging() -> Views:
     return well() | {"oslo": site("oslo", primary(settings=SYNCHRONOUS), commits=CommitWait(False, 4.0, False))}
 
@@ -84,6 +102,8 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("guard", "bergen", lambda: bergen(guard_reason="bergen is in generation 2")),
     ("unfinished", "bergen", lambda: bergen(unfinished=Unfinished("failover", "x", NOW - 600))),
     ("quarantine", "oslo", lambda: oslo(quarantining_peer=True)),
+    ("former-primary", "oslo", lambda: former()),
+    ("last-procedure", "bergen", lambda: bergen(last_procedure=ended("rolled_back", 60))),
     ("application", "oslo", lambda: oslo(healthy=False)),
     ("units", "bergen", lambda: bergen(units=(UnitState("shop.service", "missing"),))),
     ("units", "bergen", lambda: bergen(units=(UnitState("shop.service", "active"),))),
@@ -138,7 +158,10 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
 
 @pytest.mark.parametrize(("check", "where", "world"), CASES, ids=[f"{n}-{c[0]}" for n, c in enumerate(CASES)])
 def test_a_check_finds_its_trouble_at_its_site(check: str, where: str | None, world: Callable[[], Views]) -> None:
-    found = [finding for finding in judged(world()).findings if finding.check == check]
+    status = judged(world())
+    found = [finding for finding in status.findings if finding.check == check]
+    (answer,) = (answer for one, answer in status.asked if one.name == check)
+    assert answer.ok is not True
     assert found and found[0].site == where
     assert found[0].message
 
@@ -195,7 +218,8 @@ def test_the_last_look_at_the_dns_counts_whichever_site_made_it() -> None:
 def test_a_standby_that_a_failover_has_shut_out_is_taken_back_and_not_just_applied(shut_out: bool) -> None:
     down = DatabaseState(Role.STOPPED, reason="it was stopped")
     seen: Views = {"oslo": site("oslo", primary(), quarantining_peer=shut_out), "bergen": site("bergen", down)}
-    (hint,) = (finding.hint for finding in judged(seen).findings if finding.check == "streaming")
+    wanted = "former-primary" if shut_out else "streaming"
+    (hint,) = (finding.hint for finding in judged(seen).findings if finding.check == wanted)
     assert ("secondsite apply --replace-standby bergen" in hint) == shut_out
 
 
@@ -259,3 +283,136 @@ def test_an_unfinished_procedure_that_left_no_trace_is_only_a_warning() -> None:
     assert not judged(stopped).ready
     (found,) = (one for one in judged(stopped).findings if one.check == "unfinished")
     assert found.severity is Severity.CRITICAL
+
+
+STOPPED = DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason="no postmaster runs")
+
+
+@pytest.mark.parametrize(
+    ("world", "held"),
+    [
+        (lambda: former(), "held read-only by its guard: bergen is in generation 2"),
+        (lambda: former(STOPPED), "is stopped; its guard holds it: bergen is in generation 2"),
+        (lambda: former(STOPPED, guard_reason=None), "is stopped: bergen has shut it out"),
+        (lambda: former() | {"oslo": Silence("oslo", "no answer", NOW - 60)}, "does not answer: no answer"),
+        (lambda: former() | {"oslo": Silence("oslo", "no answer")}, "does not answer: no answer"),
+    ],
+)
+def test_a_former_primary_is_one_finding_with_the_way_back_and_nothing_that_only_follows(
+    world: Callable[[], Views], held: str
+) -> None:
+    status = judged(world(), (PastRun("failover", "1", NOW - 60, 3.0),))
+    (found,) = [finding for finding in status.findings if finding.severity is not Severity.INFO]
+    assert (found.check, found.severity, found.site) == ("former-primary", Severity.CRITICAL, "oslo")
+    assert found.message.startswith("was primary") and held in found.message
+    assert "bergen works without a standby" in found.message
+    assert "`secondsite failback`" in found.hint and "`secondsite apply --replace-standby oslo`" in found.hint
+    assert {finding.check for finding in status.following} >= {"quarantine", "slot", "rpo"}
+    assert not status.ready
+    answers = {check.name: answer for check, answer in status.asked}
+    assert all(answers[finding.check].ok is not True for finding in status.following), "what follows is no yes"
+
+
+def test_what_has_nothing_to_do_with_a_former_primary_is_told_beside_it() -> None:
+    seen = former(agent_running=False)
+    assert {"former-primary", "agent"} <= {finding.check for finding in judged(seen).findings}
+
+
+def test_a_site_that_follows_again_is_no_former_primary() -> None:
+    """A failback has begun, or the guard's last word is old: it streams, so it is the standby."""
+    assert judged(oslo(quarantining_peer=True)).situation.former is None
+    assert judged(bergen(guard_reason="old")).situation.former is None
+    seen = well() | {"oslo": Silence("oslo", "no answer", NOW, site("oslo", primary()))}
+    assert judged(seen).situation.former is None, "it is the primary that is silent"
+
+
+def test_a_former_primary_that_a_switchover_holds_is_told_the_command_that_goes_on_with_it() -> None:
+    seen = former(STOPPED, guard_reason="bergen takes over by switchover 2026-x")
+    (hint,) = (finding.hint for finding in judged(seen).findings if finding.check == "former-primary")
+    assert "at bergen: `secondsite switchover --resume`" in hint
+
+
+def word(seen: Views, check: str, history: tuple[PastRun, ...] = ()) -> tuple[str, str | None]:
+    (answer,) = (answer for one, answer in judged(seen, history).asked if one.name == check)
+    return answer.word, answer.why
+
+
+NOBODY: Views = {
+    "oslo": Silence("oslo", "not there", set_up=False),
+    "bergen": Silence("bergen", "no answer", NOW - 5),
+}
+
+
+def test_where_nobody_could_look_no_question_is_answered_with_yes() -> None:
+    status = judged(NOBODY)
+    answers = {check.name: answer for check, answer in status.asked}
+    assert {name for name, answer in answers.items() if answer.word is Word.NO} == {"reachable"}
+    assert all(answer.word is Word.NOT_SEEN for name, answer in answers.items() if name != "reachable")
+    assert answers["agent"].why == "oslo is not set up; bergen does not answer"
+    assert answers["slot"].why == "no site is known to be primary"
+    assert answers["rto"].why == "it has never been measured"
+    assert "rehearsed" not in {finding.check for finding in status.findings}, "nobody could remember one"
+    hints = {finding.site: finding.hint for finding in status.findings if finding.check == "reachable"}
+    assert "`secondsite apply` does it" in hints["oslo"] and "network" not in hints["oslo"]
+    assert "then `secondsite apply`" in hints["bergen"]
+
+
+@pytest.mark.parametrize(
+    ("check", "seen"),
+    [
+        ("collations", bergen(condition=None)),
+        ("slot", well() | {"oslo": site("oslo", DatabaseState(Role.UNKNOWN))}),
+        ("two-primaries", well() | {"bergen": site("bergen", DatabaseState(Role.UNKNOWN))}),
+        ("streaming", well() | {"bergen": site("bergen", DatabaseState(Role.UNKNOWN))}),
+        ("same-cluster", on_standby(system_identifier=None)),
+        ("timeline", on_standby(timeline=None)),
+        ("standby-settings", on_standby(settings=())),
+        ("replay-paused", well() | {"bergen": site("bergen", STOPPED)}),
+        ("commit-mode", on_primary(settings=())),
+        ("files", bergen(files=())),
+        ("files", bergen(files=(FileSetState("uploads", FilesStatus.UNKNOWN),))),
+        ("rpo", bergen(files=())),
+        ("units", bergen(units=())),
+        ("application", oslo(healthy=None)),
+        ("disk", bergen(disk_free_bytes=None)),
+        ("handshake", bergen(tunnel=TunnelState(up=False))),
+        ("dns-target", record(MUTE, points_to=None)),
+        ("dns-key", bergen(dns=())),
+        ("agent-duties", bergen(agent_running=False)),
+        ("rto", well()),
+    ],
+)
+def test_a_question_that_a_site_could_not_look_at_is_not_answered(check: str, seen: Views) -> None:
+    said, why = word(seen, check)
+    assert said == Word.NOT_SEEN and why
+
+
+def test_what_the_file_does_not_name_is_neither_right_nor_wrong() -> None:
+    lean = SPEC.model_copy(update={"dns": (), "files": ()})
+    bare = {name: replace(state, dns=(), files=()) for name, state in well().items() if isinstance(state, SiteState)}
+    status = assess(lean, bare, (), datetime.fromtimestamp(NOW, UTC))
+    answers = {check.name: answer for check, answer in status.asked}
+    nothing = {name for name, answer in answers.items() if answer.word is Word.NOTHING}
+    assert nothing == {"files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"}
+    assert all(answers[name].ok is None for name in nothing)
+
+
+def test_a_failover_that_was_taken_back_is_told_with_its_cause_and_the_next_command() -> None:
+    last = ended("rolled_back", 300, why="oslo could not be fenced", hint="make sure that it is off", to="bergen")
+    status = judged(bergen(last_procedure=last))
+    (found,) = (finding for finding in status.findings if finding.check == "last-procedure")
+    assert found.message == (
+        "the last procedure, 20261122T094519Z-failover-92be, was taken back 5 min ago: oslo could not be fenced"
+    )
+    assert found.hint.startswith("make sure that it is off; to try again: `secondsite failover --to bergen`")
+    assert found.severity is Severity.WARNING and status.ready
+
+
+def test_a_procedure_that_completed_is_information_for_a_day_and_only_the_newest_is_told() -> None:
+    done, old = ended("completed", 60), ended("rolled_back", 4000)
+    seen = bergen(last_procedure=old) | {"oslo": site("oslo", primary(), last_procedure=done)}
+    (found,) = (finding for finding in judged(seen).findings if finding.check == "last-procedure")
+    assert (found.severity, found.site) == (Severity.INFO, "oslo") and "completed 60 s ago" in found.message
+    assert word(seen, "last-procedure")[0] == Word.YES, "information is no no"
+    for last in (ended("completed", 90_000), ended("rolled_back", 8 * 86_400)):
+        assert "last-procedure" not in {finding.check for finding in judged(bergen(last_procedure=last)).findings}

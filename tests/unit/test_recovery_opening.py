@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secondsite.agent.history import unfinished_here
+from secondsite.agent.history import last_ended, unfinished_here
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, HalfwayError
 from secondsite.events import Event, Note, ignore
@@ -173,3 +173,23 @@ def test_an_unfinished_procedure_is_known_until_it_is_superseded_and_not_while_o
         assert unfinished_here(journals, taken) is None
     supersede(entry, "a test says so", CLOCK, ignore, "bergen")
     assert unfinished_here(journals, taken) is None
+
+
+def test_the_last_procedure_is_told_once_it_is_over_with_what_failed_first(tmp_path: Path) -> None:
+    assert last_ended(tmp_path) is None
+    journal = Journal.create(tmp_path, "20261122T094519Z-failover-92be", CLOCK)
+    journal.append(Kind.OPENED, {"procedure": "failover", "arguments": {"to": "bergen"}, "steps": ["fence"]})
+    journal.append(Kind.INTENT, {"site": "oslo", "step": "fence"})
+    assert last_ended(tmp_path) is None, "it may still run"
+    error = {"error": "fence-unconfirmed", "message": "oslo could not be fenced", "hint": "make sure that it is off"}
+    failed = {"site": "oslo", "step": "fence", "result": "failed", "seconds": 0.2, "details": {}, "error": error}
+    journal.append(Kind.RESULT, failed)
+    journal.append(Kind.UNDONE, {"step": "fence"})
+    journal.append(Kind.CLOSED, {"outcome": "rolled_back"})
+    journal.close()
+    (tmp_path / "20261122T094600Z-failover-0000.jsonl").write_text("")  # it died before its first record
+    found = last_ended(tmp_path)
+    assert found is not None
+    assert (found.procedure, found.id) == ("failover", "20261122T094519Z-failover-92be")
+    assert (found.outcome, found.to) == ("rolled_back", "bergen")
+    assert (found.why, found.hint) == ("oslo could not be fenced", "make sure that it is off")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -16,6 +16,7 @@ from secondsite.cli.views import readiness
 from secondsite.cli.views.sparkline import BARS, GAP, PLAIN, drawn, fitted
 from secondsite.cli.views.status import shown
 from secondsite.cli.views.verdict import verdict
+from secondsite.database.state import Streaming
 from secondsite.objectives.document import document
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import Silence, SiteView
@@ -62,6 +63,41 @@ def test_a_silent_standby_leaves_nowhere_to_go() -> None:
     assert "nowhere to go" in verdict(told(well() | {"bergen": Silence("bergen", "no answer", NOW - 5)})).text
 
 
+def test_a_primary_that_was_last_heard_a_while_ago_is_shown_with_that_age() -> None:
+    status = assess(SPEC, well(), (), datetime.fromtimestamp(NOW, UTC), ages={"oslo": 2.9, "bergen": 0.4})
+    seen = json.loads(json.dumps(document(status)))
+    assert verdict(seen).text.endswith("oslo was last heard 2.9 s ago.")
+    text = "\n".join(lines(shown(seen, 80), 80))
+    assert "primary, 2.9 s ago" in text and "standby, " not in text
+
+
+def test_a_former_primary_is_shown_as_what_it_is_with_the_way_back() -> None:
+    back = standby(timeline=1, streaming=Streaming.RECEIVER_DOWN)
+    seen: dict[str, SiteView] = {
+        "oslo": site("oslo", back, guard_reason="bergen is in generation 2, this site only in 1"),
+        "bergen": site("bergen", primary(timeline=2), quarantining_peer=True),
+    }
+    assert verdict(told(seen)).word == "NO STANDBY"
+    for width in (80, 120):
+        text = "\n".join(lines(shown(told(seen), width), width))
+        assert "former primary" in text and "not replicated" in text and "receiver-down" not in text
+        told_at_once = " ".join(text.split())
+        assert "by its guard: bergen is in generation 2" in told_at_once and "secondsite failback" in told_at_once
+    asked = lines(readiness.shown(told(seen), 110), 110)
+    assert any(line.startswith("no *") and "timeline" in line for line in asked)
+    assert "* only follows from former-primary" in asked
+
+
+def test_a_host_where_nothing_is_installed_is_not_called_silent() -> None:
+    seen: dict[str, SiteView] = {
+        "oslo": Silence("oslo", "its host answers", set_up=False),
+        "bergen": Silence("bergen", "no answer"),
+    }
+    text = "\n".join(lines(shown(told(seen), 80), 80))
+    assert "not set up" in text and "secondsite is not set up at oslo" in text
+
+
+@settings(deadline=None)  # a picture is judged here, not how busy the machine is
 @given(views(), st.sampled_from([80, 110]))
 def test_the_picture_always_fits_its_width(seen: dict[str, SiteView], width: int) -> None:
     for line in lines(shown(told(seen), width), width) + lines(readiness.shown(told(seen), width), width):
@@ -83,8 +119,9 @@ def test_a_command_in_a_hint_is_never_broken_inside_a_word(width: int) -> None:
 
 def test_what_cannot_be_known_is_asked_and_not_answered() -> None:
     text = lines(readiness.shown(told(well() | {"oslo": Silence("oslo", "no answer", NOW)}), 80), 80)
-    assert any(line.startswith("?") and "same-cluster" in line for line in text)
-    assert any(line.startswith("no") and "reachable" in line for line in text)
+    assert any(line.startswith("not seen") and "same-cluster" in line for line in text)
+    assert any(line.startswith("no ") and "reachable" in line for line in text)
+    assert any(line.startswith("not seen, ") and line.endswith("questions: oslo does not answer") for line in text)
 
 
 @given(st.lists(st.none() | st.floats(0, 1e6), max_size=80), st.floats(0.1, 1e5), st.sampled_from([BARS, PLAIN]))

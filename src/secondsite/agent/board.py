@@ -15,6 +15,7 @@ from secondsite.objectives.snapshot import (
     CommitWait,
     LagSample,
     LastPrimary,
+    LastProcedure,
     Silence,
     SiteState,
     SiteView,
@@ -50,6 +51,7 @@ class Board:
     condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
     unfinished: Unfinished | None = None
+    last_procedure: LastProcedure | None = None
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
     peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
@@ -87,6 +89,7 @@ class Board:
             commits=self.commits,
             condition=self.condition,
             unfinished=self.unfinished,
+            last_procedure=self.last_procedure,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

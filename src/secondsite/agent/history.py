@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from secondsite.clock import from_text
 from secondsite.objectives.rto import PastRun
-from secondsite.objectives.snapshot import Unfinished
-from secondsite.recovery.engine import Outcome
+from secondsite.objectives.snapshot import LastProcedure, Unfinished
+from secondsite.recovery.engine import Outcome, position
 from secondsite.recovery.history import entries, unfinished
+from secondsite.recovery.journal import Kind, Record, read
 from secondsite.recovery.lock import holder
 
 
@@ -20,6 +23,40 @@ def unfinished_here(journals: Path, lock: Path) -> Unfinished | None:
     if old is None:
         return None
     return Unfinished(str(old.opened["procedure"]), old.id, from_text(old.records[0].at).timestamp())
+
+
+def last_ended(journals: Path) -> LastProcedure | None:
+    """The newest procedure that ran on this host, where it is over: everything was done, or everything taken back."""
+    for path in sorted(journals.glob("*.jsonl"), reverse=True):  # their names begin with the time
+        records = read(path).records
+        if not records or records[0].kind is not Kind.OPENED:
+            continue  # it died before it had begun
+        outcome = position(records).outcome
+        if outcome not in (Outcome.COMPLETED, Outcome.ROLLED_BACK):
+            return None
+        opened, error = records[0].body, _first_failure(records)
+        to = (opened.get("arguments") or {}).get("to")
+        return LastProcedure(
+            procedure=str(opened.get("procedure", "recovery")),
+            id=path.stem,
+            outcome=outcome.value,
+            ended_at=from_text(records[-1].at).timestamp(),
+            why=error.get("message"),
+            hint=error.get("hint"),
+            to=str(to) if to else None,
+        )
+    return None
+
+
+def _first_failure(records: Sequence[Record]) -> dict[str, Any]:
+    """The error of the step that failed first since the procedure was last taken up; empty where none did."""
+    first: dict[str, Any] = {}
+    for record in records:
+        if record.kind is Kind.RESUMED:
+            first = {}
+        elif record.kind is Kind.RESULT and not first:
+            first = dict(record.body.get("error") or {})
+    return first
 
 
 def past_runs(directory: Path) -> tuple[PastRun, ...]:

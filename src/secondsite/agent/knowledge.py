@@ -10,7 +10,7 @@ from secondsite.agent.board import Board
 from secondsite.agent.duties import Troubles
 from secondsite.agent.judge import judge
 from secondsite.agent.samples import Samples
-from secondsite.agent.seen import views_document
+from secondsite.agent.seen import ages, views_document
 from secondsite.clock import Clock
 from secondsite.objectives.document import document
 from secondsite.objectives.snapshot import to_json_bytes
@@ -56,8 +56,9 @@ class BoardKnowledge:
 
     def status(self) -> Mapping[str, Any]:
         """Judged at this moment."""
-        views = self._board.views(self._troubles.now)
-        return document(judge(self._spec, views, self._board.recoveries(), self._clock.now()))
+        views, now = self._board.views(self._troubles.now), self._clock.now()
+        known = ages(self._board.site, now.timestamp(), views)
+        return document(judge(self._spec, views, self._board.recoveries(), now, known=known))
 
     def samples(self, seconds: float, span: int) -> list[Mapping[str, Any]]:
         """Lag samples of the last ``seconds``."""

@@ -10,7 +10,7 @@ from secondsite import __version__
 from secondsite.agent import guardword, memory
 from secondsite.agent.database import LocalDatabase
 from secondsite.agent.health import answers
-from secondsite.agent.history import past_runs, unfinished_here
+from secondsite.agent.history import last_ended, past_runs, unfinished_here
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.program import free_bytes
 from secondsite.agent.samples import recent
@@ -70,6 +70,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         history=past_runs(paths.JOURNAL)[-REMEMBERED:],
         condition=conditions,
         unfinished=unfinished_here(paths.JOURNAL, paths.LOCK),
+        last_procedure=last_ended(paths.JOURNAL),
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())

@@ -13,7 +13,7 @@ from secondsite import __version__
 from secondsite.agent.api import Api
 from secondsite.agent.board import Board
 from secondsite.agent.duties import Duty, Troubles, keep
-from secondsite.agent.history import unfinished_here
+from secondsite.agent.history import last_ended, unfinished_here
 from secondsite.agent.knowledge import BoardKnowledge
 from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch
@@ -136,6 +136,7 @@ class Agent:
         self.board.history = self._ports.history()
         places = self._ports.places
         self.board.unfinished = unfinished_here(places.journal, places.lock)
+        self.board.last_procedure = last_ended(places.journal)
 
     async def _tunnel(self) -> None:
         self.board.tunnel = await self._ports.tunnel(True)

@@ -26,6 +26,18 @@ def views_from(document: Mapping[str, Any]) -> dict[str, SiteView]:
     return own | {site: _read_view(site, told) for site, told in document["views"].items()}
 
 
+def ages(site: str, now: float, views: Mapping[str, SiteView]) -> dict[str, float]:
+    """How many seconds before ``now`` of ``site``'s clock each site that answers had looked, by what ``site`` knows of
+    the clocks."""
+    own = views.get(site)
+    offset = own.peer_clock_offset if isinstance(own, SiteState) else None
+    return {
+        name: max(0.0, now - view.taken_at + (0.0 if name == site else offset or 0.0))
+        for name, view in views.items()
+        if isinstance(view, SiteState)
+    }
+
+
 def history_from(document: Mapping[str, Any]) -> tuple[PastRun, ...]:
     """The recoveries that a site remembers."""
     return tuple(PastRun(**run) for run in document["history"])

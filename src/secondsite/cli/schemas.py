@@ -76,12 +76,37 @@ class SiteDatabaseDocument(TypedDict):
     timeline: int | None
 
 
+class SilentDocument(TypedDict):
+    """A site that does not answer."""
+
+    since: Annotated[str | None, Field(description="when it was last heard; null where nobody here heard it")]
+    reason: str
+    set_up: Annotated[bool, Field(description="false where its host answers and nothing is installed there yet")]
+
+
+class LastProcedureDocument(TypedDict):
+    """The newest procedure that is over, as a site's journal proves it."""
+
+    procedure: str
+    id: str
+    site: Annotated[str | None, Field(description="whose journal it is")]
+    outcome: Literal["completed", "rolled_back"]
+    ended_at: Moment
+    why: Annotated[str | None, Field(description="what failed first")]
+
+
 class SiteDocument(TypedDict):
     """A site at one moment."""
 
     role: Literal["primary", "standby", "stopped", "absent", "unknown"]
     reachable: bool
     database: SiteDatabaseDocument
+    former_primary: NotRequired[
+        Annotated[bool, Field(description="was primary until the other took over, and is no standby yet")]
+    ]
+    held: NotRequired[Annotated[str | None, Field(description="why its guard keeps it read-only")]]
+    age_seconds: NotRequired[Annotated[float | None, Field(description="how old what is told of it is")]]
+    silent: NotRequired[SilentDocument]
 
 
 class ReplicaDocument(TypedDict):
@@ -111,6 +136,17 @@ class RtoDocument(TypedDict):
     basis: Any
 
 
+class AskedDocument(TypedDict):
+    """A named check, asked. ok is null where nobody could look, and where the file names nothing to look at."""
+
+    check: str
+    question: str
+    ok: bool | None
+    answer: NotRequired[Literal["yes", "no", "not-seen", "nothing-to-see"]]
+    why: NotRequired[Annotated[str | None, Field(description="why there is neither a yes nor a no")]]
+    follows_from: NotRequired[Annotated[str | None, Field(description="the check whose finding explains this no")]]
+
+
 class StatusDocument(TypedDict):
     """`secondsite status --json`."""
 
@@ -123,6 +159,8 @@ class StatusDocument(TypedDict):
     rto: RtoDocument
     ready: bool
     findings: list[FindingDocument]
+    checks: NotRequired[list[AskedDocument]]
+    last_procedure: NotRequired[LastProcedureDocument | None]
 
 
 class StepDocument(TypedDict):
@@ -245,14 +283,6 @@ class GuardDocument(TypedDict):
     ruling: Annotated[Literal["allow", "hold", "wait"], Field(description="whether this host may accept writes")]
     reason: str
     quarantines: Annotated[str | None, Field(description="the site that this one has cut off since its failover")]
-
-
-class AskedDocument(TypedDict):
-    """A named check, asked; null where the sites it needs did not answer."""
-
-    check: str
-    question: str
-    ok: bool | None
 
 
 class ReadinessDocument(TypedDict):

@@ -7,20 +7,49 @@ import json
 import shlex
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from time import monotonic
+from typing import Any, TypeGuard
 
-from secondsite.agent.judge import status_from
+from secondsite.agent.judge import NOT_SET_UP, status_from
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.remote.host import Host, reach
 from secondsite.remote.target import target_of
 from secondsite.spec import Spec, paths
 
-NOTHING_THERE = "its host answers, but secondsite is not installed there: secondsite apply"
 CONNECT_SECONDS = 3.0
 LOOK_SECONDS = 8.0
+AT_ONCE_SECONDS = 1.0  # after the first answer: then its site is asked about the one that has not told yet
+PATIENCE_SECONDS = 5.0  # and then it is waited for no longer, unless the other one hears it
+HEAR_SECONDS = 2.5  # agents ask one another each second: what has not been heard anew in this time is silent
+AGAIN_SECONDS = 0.4
 NOT_THERE = 127  # what a shell ends with where there is no such program
 COMMAND = f"exec {shlex.quote(str(paths.COMMAND))} state --json"
+
+
+Answer = dict[str, Any] | str
+
+
+def told(answer: Answer | None) -> TypeGuard[dict[str, Any]]:
+    """Whether a site has told what it knows, and not only why it could not."""
+    return isinstance(answer, dict)
+
+
+def alive(answer: Answer, site: str) -> bool:
+    """Whether the one who told this hears ``site``."""
+    return told(answer) and "state" in answer["views"].get(site, {})
+
+
+def silenced(answer: dict[str, Any], site: str) -> dict[str, Any]:
+    """Pure: the same, but ``site`` was last heard when it last looked, and is silent since."""
+    last = answer["views"][site]["state"]
+    since = last["taken_at"] - (answer.get("peer_clock_offset") or 0.0)
+    silence = {"reason": f"{answer['site']} does not hear it any more", "since": since}
+    return answer | {"views": answer["views"] | {site: {"silence": silence, "last": last}}}
+
+
+def _taken_at(answer: dict[str, Any], site: str) -> float:
+    return float(answer["views"][site]["state"]["taken_at"])
 
 
 class Hosts:
@@ -40,25 +69,78 @@ class Hosts:
     async def look(self) -> dict[str, Any]:
         """The status document. Raises FinalError (``not-applied``) where nothing has been set up at either site."""
         sites = self._spec.site_names
-        answers = await asyncio.gather(*(self._ask(site) for site in sites))
-        if all(answer is NOTHING_THERE for answer in answers):
+        answers = await self._both()
+        if all(answers[site] == NOT_SET_UP for site in sites):
             raise FinalError(
                 f"nothing is set up yet: both hosts answer, and secondsite is installed at neither {sites[0]} nor "
                 f"{sites[1]}, so nothing is protected",
                 slug="not-applied",
                 hint="secondsite plan shows what would be done; secondsite apply does it",
             )
-        seen = [answer for answer in answers if isinstance(answer, dict)]
-        silent = {site: answer for site, answer in zip(sites, answers, strict=True) if isinstance(answer, str)}
+        seen = [answer | {"waited": monotonic() - answer["told_at"]} for answer in answers.values() if told(answer)]
+        silent = {site: answer for site, answer in answers.items() if isinstance(answer, str)}
         return status_from(self._spec, seen, silent, SystemClock().now())
 
-    async def _ask(self, site: str) -> dict[str, Any] | str:
+    async def _both(self) -> dict[str, Answer]:
+        """What each site knows, or why it could not be asked.
+
+        The other site may have heard it just before it died: what it hears must be news, by the silent site's clock.
+        """
+        began = monotonic()
+        tasks = {site: asyncio.create_task(self._ask(site)) for site in self._spec.site_names}
+        try:
+            await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks.values(), timeout=AT_ONCE_SECONDS)
+            if not any(task.done() and told(task.result()) for task in tasks.values()):
+                await asyncio.wait(tasks.values())  # the one that has ended could not tell: the other one may
+            known = {site: task.result() for site, task in tasks.items() if task.done()}
+            for teller, answer in known.items():
+                site = self._spec.peer_of(teller)
+                if told(answer) and not told(known.get(site)):
+                    return await self._through(teller, answer, site, tasks[site], began)
+            return known
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    async def _through(
+        self, teller: str, answer: Answer, site: str, task: asyncio.Task[Answer], began: float
+    ) -> dict[str, Answer]:
+        """The word of a site that is slow, or silent, and what ``teller`` hears of it meanwhile and afterwards."""
+        heard = await self._heard_anew(teller, site, answer)
+        if not alive(heard, site):
+            await asyncio.wait([task], timeout=max(0.0, began + PATIENCE_SECONDS - monotonic()))
+        if not task.done() and not alive(heard, site):
+            task.cancel()
+            await asyncio.wait([task], timeout=AGAIN_SECONDS)
+            await self._hang_up(site)
+            return {site: f"no answer within {PATIENCE_SECONDS:g} s", teller: heard}
+        own = await task
+        return {site: own, teller: heard if told(own) else await self._heard_anew(teller, site, heard)}
+
+    async def _heard_anew(self, teller: str, site: str, before: Answer) -> Answer:
+        """What ``teller`` knows once it has heard ``site`` again; where it does not, ``site`` is silent in it."""
+        if not told(before) or not alive(before, site):
+            return before
+        until = monotonic() + HEAR_SECONDS
+        latest = before
+        while monotonic() < until:
+            await asyncio.sleep(AGAIN_SECONDS)
+            answer = await self._ask(teller)
+            if not told(answer):
+                break
+            latest = answer
+            if not alive(answer, site) or answer["views"][site]["state"]["taken_at"] > _taken_at(before, site):
+                return answer
+        return silenced(latest, site)
+
+    async def _ask(self, site: str) -> Answer:
         """What a site knows, or why it could not be asked."""
         try:
             host = await self._reach(site)
             done = await host.run(COMMAND, timeout=LOOK_SECONDS, step="look at the site", check=False)
             if done.code == NOT_THERE:
-                return NOTHING_THERE
+                return NOT_SET_UP
             if not done.ok:
                 return f"secondsite fails there: {done.why()}"
             document = json.loads(done.stdout)
@@ -67,7 +149,9 @@ class Hosts:
             return problem.message
         except ValueError:
             return "it runs another version of secondsite"
-        return document if isinstance(document, dict) else "it runs another version of secondsite"
+        if not isinstance(document, dict):
+            return "it runs another version of secondsite"
+        return document | {"told_at": monotonic()}
 
     async def _reach(self, site: str) -> Host:
         if site not in self._hosts:

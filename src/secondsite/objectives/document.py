@@ -8,8 +8,10 @@ from typing import Any
 
 from secondsite.clock import to_text
 from secondsite.database.state import DatabaseState, Role
+from secondsite.objectives.checks.procedures import newest
 from secondsite.objectives.finding import Finding
 from secondsite.objectives.lag import Lag, database_state
+from secondsite.objectives.root import root_of
 from secondsite.objectives.rpo import loss
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import LagSample
@@ -44,8 +46,34 @@ def document(status: Status) -> dict[str, Any]:
         },
         "ready": status.ready,
         "findings": [_finding(finding) for finding in status.findings],
-        "checks": [{"check": check.name, "question": check.question, "ok": ok} for check, ok in status.asked],
+        "checks": _checks(status),
+        "last_procedure": _last_procedure(situation),
     }
+
+
+def _checks(status: Status) -> list[dict[str, Any]]:
+    found = frozenset(finding.check for finding in status.findings)
+    return [
+        {
+            "check": check.name,
+            "question": check.question,
+            "ok": answer.ok,
+            "answer": answer.word,
+            "why": answer.why,
+            "follows_from": root_of(check.name, found) if answer.ok is False else None,
+        }
+        for check, answer in status.asked
+    ]
+
+
+def _last_procedure(situation: Situation) -> dict[str, Any] | None:
+    site, last = newest(situation)
+    if last is None:
+        return None
+    return {
+        "procedure": last.procedure, "id": last.id, "site": site, "outcome": last.outcome,
+        "ended_at": _moment(last.ended_at), "why": last.why,
+    }  # fmt: skip
 
 
 def _site(situation: Situation, site: str) -> dict[str, Any]:
@@ -57,6 +85,9 @@ def _site(situation: Situation, site: str) -> dict[str, Any]:
         "agent_running": state.agent_running if state else None,
         "active": state.active if state else None,
         "application": state.healthy if state else None,
+        "former_primary": situation.former == site,
+        "held": state.guard_reason if state else None,
+        "age_seconds": _rounded(situation.ages.get(site)) if state else None,
         "rtt_ms": state.tunnel.rtt_ms if state else None,
         "version": state.version if state else None,
         "operator": situation.spec.sites[site].operator,
@@ -64,7 +95,7 @@ def _site(situation: Situation, site: str) -> dict[str, Any]:
     }
     if silence is not None:
         last = silence.last
-        shown["silent"] = {"since": _moment(silence.since), "reason": silence.reason}
+        shown["silent"] = {"since": _moment(silence.since), "reason": silence.reason, "set_up": silence.set_up}
         shown["last_known"] = last and {
             "taken_at": _moment(last.taken_at),
             "role": last.database.role,

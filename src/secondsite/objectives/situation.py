@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from secondsite.database.state import Role
+from secondsite.database.state import Role, Streaming
 from secondsite.objectives.snapshot import Silence, SiteState, SiteView
 from secondsite.spec.model import Spec
 
@@ -15,10 +15,14 @@ UNSEEN = "nobody has asked it"
 
 @dataclass(frozen=True)
 class Situation:
-    """Both sites at one moment. What is silent stays silent: its last words are kept apart, in ``last``."""
+    """Both sites at one moment. What is silent stays silent: its last words are kept apart, in ``last``.
+
+    ages: how many seconds ago each site that answers has looked, as far as that is known.
+    """
 
     spec: Spec
     views: Mapping[str, SiteView]
+    ages: Mapping[str, float] = field(default_factory=dict)
 
     def present(self, site: str) -> SiteState | None:
         """What a site says now; None where it does not answer."""
@@ -66,6 +70,21 @@ class Situation:
     def standby(self) -> str | None:
         """The site that is not the primary."""
         return None if self.primary is None else self.spec.peer_of(self.primary)
+
+    @cached_property
+    def former(self) -> str | None:
+        """The site that was primary until the other one took over, and has not become its standby: shut out by the
+        primary, or held read-only by its own guard. It is no replica, whatever its database looks like."""
+        primary = self.present(self.primary) if self.primary else None
+        if self.standby is None or primary is None or not primary.database.writable:
+            return None
+        held = self.present(self.standby)
+        if held is None:
+            return self.standby if primary.quarantining_peer else None
+        follows = held.database.streaming in (Streaming.STREAMING, Streaming.CATCHING_UP)
+        if held.database.writable or follows or held.database.role is Role.ABSENT:
+            return None
+        return self.standby if primary.quarantining_peer or held.guard_reason else None
 
     @cached_property
     def generation(self) -> int | None:

@@ -44,6 +44,22 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
+class LastProcedure:
+    """The newest procedure of a site where it is over. ended_at: unix seconds, that site's clock.
+
+    why, hint: what failed first, and what its error said to do. to: the site that was to take over, where it was told.
+    """
+
+    procedure: str
+    id: str
+    outcome: str
+    ended_at: float
+    why: str | None = None
+    hint: str | None = None
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LagSample:
     """A replica's lag at a moment (unix seconds). None means unknown, never zero."""
 
@@ -113,16 +129,21 @@ class SiteState:
     commits: CommitWait | None = None  # None at a site that is not the primary, or whose agent does not run
     condition: Condition | None = None  # None before the first, and where the cluster does not answer
     unfinished: Unfinished | None = None  # a procedure that this host's journals prove to be unfinished
+    last_procedure: LastProcedure | None = None  # the newest that they prove to be over
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A site that could not be observed, since when it has not answered (unix seconds), and what it last said."""
+    """A site that could not be observed, since when it has not answered (unix seconds), and what it last said.
+
+    set_up: False where its host answers and says that nothing is installed there yet.
+    """
 
     site: str
     reason: str
     since: float | None = None
     last: SiteState | None = None
+    set_up: bool = True
 
 
 SiteView = SiteState | Silence

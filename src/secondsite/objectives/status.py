@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from secondsite.objectives.checks import CHECKS
-from secondsite.objectives.finding import Check, Finding, Judged
+from secondsite.objectives.finding import Answer, Check, Finding, Judged
 from secondsite.objectives.lag import Lag, lags
-from secondsite.objectives.readiness import findings, ready
+from secondsite.objectives.readiness import findings, ready, told
 from secondsite.objectives.rpo import Rpo, estimate
 from secondsite.objectives.rto import PastRun, Rto, predict
 from secondsite.objectives.situation import Situation
@@ -19,7 +19,7 @@ from secondsite.spec.model import Spec
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What can be said about the service at one moment."""
+    """What can be said about the service at one moment. following: found as well, and explained by ``findings``."""
 
     situation: Situation
     taken_at: datetime
@@ -27,12 +27,17 @@ class Status:
     rpo: Rpo
     rto: Rto
     findings: tuple[Finding, ...]
+    following: tuple[Finding, ...] = ()
 
     @property
-    def asked(self) -> tuple[tuple[Check, bool | None], ...]:
-        """Every named check and its answer; None where it cannot be known."""
-        failing = {finding.check for finding in self.findings}
-        return tuple((check, check.answer(self.situation, check.name in failing)) for check in CHECKS)
+    def asked(self) -> tuple[tuple[Check, Answer], ...]:
+        """Every named check and its answer."""
+        judged = Judged(self.situation, self.lags, self.rpo, self.rto)
+        found = (*self.findings, *self.following)
+        return tuple(
+            (check, check.answer(judged, [finding for finding in found if finding.check == check.name]))
+            for check in CHECKS
+        )
 
     @property
     def ready(self) -> bool:
@@ -46,13 +51,15 @@ def assess(
     history: Sequence[PastRun],
     taken_at: datetime,
     more: Sequence[Finding] = (),
+    ages: Mapping[str, float] | None = None,
 ) -> Status:
     """Judge both sites' snapshots. Pure: the same snapshots always give the same answer.
 
-    more: what was found by other means, to be weighed with the rest.
+    more: what was found by other means, to be weighed with the rest. ages: as in ``Situation``.
     """
-    situation = Situation(spec, views)
+    situation = Situation(spec, views, ages or {})
     replicas = lags(situation)
     rpo, rto = estimate(replicas), predict(spec, history)
     judged = Judged(situation, replicas, rpo, rto)
-    return Status(situation, taken_at, replicas, rpo, rto, findings(judged, more=more))
+    shown, following = told(findings(judged, more=more))
+    return Status(situation, taken_at, replicas, rpo, rto, shown, following)

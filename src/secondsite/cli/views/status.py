@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secondsite.cli.views.sparkline import BARS, PLAIN, drawn, fitted
-from secondsite.cli.views.verdict import moment, span, verdict
+from secondsite.cli.views.verdict import STALE_SECONDS, moment, span, verdict
 from secondsite.cli.wording import quantity
 
 Document = Mapping[str, Any]
@@ -72,13 +72,23 @@ def _sites(status: Document) -> Table:
 
 
 def _role(site: Document) -> Text:
-    return Text(site["role"]) if site["reachable"] else Text("silent", "bold red")
+    if not site["reachable"]:
+        set_up = (site.get("silent") or {}).get("set_up", True)
+        return Text("silent", "bold red") if set_up else Text("not set up", "yellow")
+    if site.get("former_primary"):
+        return Text("former primary", "bold yellow")
+    age = site.get("age_seconds")
+    role = Text(site["role"])
+    return role if age is None or age <= STALE_SECONDS else role + Text(f", {span(age)} ago", "yellow")
 
 
 def _database(site: Document) -> Text:
     if not site["reachable"]:
         last = site.get("last_known")
         return Text(f"was {last['role']}" if last else "?", "dim")
+    if site.get("former_primary"):
+        stopped = site["role"] == "stopped"
+        return Text("stopped" if stopped else "read-only", "yellow")
     return Text(site["database"]["state"], _colour(site["database"]["state"]))
 
 
@@ -102,12 +112,19 @@ def _replicas(status: Document, width: int, *, plain: bool) -> Table:
     for replica in status["replicas"]:
         table.add_row(
             Text(replica["name"], "bold"),
-            Text(replica["state"] + (", sync" if replica.get("synchronous") else ""), _colour(replica["state"])),
+            _state(status, replica),
             _behind(replica["lag_seconds"], agreed),
             Text(_amount(replica), "dim"),
             _spark(replica["history"]["lag_seconds"], room, agreed, plain=plain),
         )
     return _spared(table)
+
+
+def _state(status: Document, replica: Document) -> Text:
+    held = status["sites"].get(replica.get("site")) or {}
+    if held.get("former_primary") and held["reachable"]:
+        return Text("not replicated", "bold red")
+    return Text(replica["state"] + (", sync" if replica.get("synchronous") else ""), _colour(replica["state"]))
 
 
 def _behind(seconds: float | None, agreed: float) -> Text:
@@ -136,9 +153,9 @@ def _spark(values: list[float | None], room: int, agreed: float, *, plain: bool)
 
 def finding_lines(status: Document, width: int) -> list[RenderableType]:
     """The findings with their hints, the worst first."""
-    if not status["findings"]:
-        return [Text(), Text("Nothing stands in the way.", "green")]
     out: list[RenderableType] = [Text()]
+    if all(finding["severity"] == "info" for finding in status["findings"]):
+        out.append(Text("Nothing stands in the way.", "green"))
     for finding in status["findings"]:
         mark, style = _SEVERITIES[finding["severity"]]
         where = f"{finding['site']}: " if finding["site"] else ""

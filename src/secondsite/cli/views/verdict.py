@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from secondsite.cli.wording import duration
 
 Document = Mapping[str, Any]
+STALE_SECONDS = 2.5  # agents look each second, and ask one another each second
 
 
 class Verdict(NamedTuple):
@@ -26,12 +27,15 @@ def verdict(status: Document) -> Verdict:
         return Verdict("worst", "TWO PRIMARIES", "Both sites accept writes. What one takes the other will never know.")
     primary, standby = status["primary"], status["standby"]
     if primary is None:
-        return Verdict("bad", "NOT READY", "No site is known to be primary.")
+        return Verdict("bad", "NOT READY", _nobody(status))
     if not status["sites"][primary]["reachable"]:
         return Verdict("worst", "PRIMARY SILENT", _silent(status, primary))
     if status["sites"][primary]["role"] != "primary":
         return Verdict("worst", "NO PRIMARY", f"No site accepts writes; {primary} was the primary last.")
-    cost = f"If {primary} burned now you would lose {_loss(status)}{_back(status)}"
+    if status["sites"][standby].get("former_primary") and status["sites"][standby]["reachable"]:
+        lost = f"If {primary} burned now, everything since it took over would be lost."
+        return Verdict("bad", "NO STANDBY", f"{primary} works alone: {standby} was primary, and is held back. {lost}")
+    cost = f"If {primary} burned now you would lose {_loss(status)}{_back(status)}{_heard(status, primary)}"
     if status["ready"]:
         return Verdict("good", "READY", cost)
     if not status["sites"][standby]["reachable"]:
@@ -39,6 +43,22 @@ def verdict(status: Document) -> Verdict:
             "bad", "NOT READY", f"There is nowhere to go: {standby} has not answered{_since(status, standby)}."
         )
     return Verdict("bad", "NOT READY", cost)
+
+
+def _nobody(status: Document) -> str:
+    missing = [
+        f"secondsite is not set up at {name}" if not site["silent"].get("set_up", True) else f"{name} does not answer"
+        for name, site in status["sites"].items()
+        if not site["reachable"]
+    ]
+    known = "No site is known to be primary"
+    return f"{known}: {', and '.join(missing)}." if missing else f"{known}."
+
+
+def _heard(status: Document, primary: str) -> str:
+    """How old this is, where a disaster could have happened since."""
+    age = status["sites"][primary].get("age_seconds")
+    return f" {primary} was last heard {span(age)} ago." if age is not None and age > STALE_SECONDS else ""
 
 
 def _loss(status: Document) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from secondsite.objectives.checks import commits, condition, database, dns, files, objectives, sites, slots, tunnel
+from secondsite.objectives.checks import (
+    commits,
+    condition,
+    database,
+    dns,
+    files,
+    objectives,
+    procedures,
+    sites,
+    slots,
+    tunnel,
+)
 from secondsite.objectives.finding import Check
 
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for area in (sites, database, commits, slots, condition, files, objectives, tunnel, dns)
+    for area in (sites, procedures, database, commits, slots, condition, files, objectives, tunnel, dns)
     for check in area.registry.checks
 )

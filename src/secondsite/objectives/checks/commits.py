@@ -11,7 +11,7 @@ from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Seve
 from secondsite.objectives.snapshot import CommitWait, SiteState
 from secondsite.spec import Spec
 
-registry = Registry()
+registry = Registry(sees=lambda state: state.database.writable and _names(state) is not None)
 
 
 def let_go(spec: Spec, primary: str) -> str:

@@ -9,7 +9,7 @@ from secondsite.database.condition import Condition
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
-registry = Registry()
+registry = Registry(sees=lambda state: state.condition is not None)
 _LONG_SECONDS = 600.0
 _MANY_WAITING = 10  # WAL files, of 16 MB each by default
 _FEW_INODES = 0.05

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.objectives.checks.sites import back
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
+from secondsite.objectives.snapshot import SiteState
 
 registry = Registry()
 # A standby with less than its primary pauses replay, and promoting it then kills it (PostgreSQL manual 27.4.3).
@@ -22,6 +23,14 @@ def _pair(judged: Judged) -> tuple[DatabaseState | None, DatabaseState | None]:
     return (primary.database if primary else None), (standby.database if standby else None)
 
 
+def _in_recovery(state: SiteState) -> bool:
+    return state.database.role is Role.STANDBY
+
+
+def _told_settings(state: SiteState) -> bool:
+    return bool(state.database.settings)
+
+
 def _shut_out(judged: Judged) -> bool:
     """Was the standby the primary before, and shut out by a failover? A plain apply leaves such a host alone."""
     situation = judged.situation
@@ -30,7 +39,13 @@ def _shut_out(judged: Judged) -> bool:
     return bool((primary and primary.quarantining_peer) or (standby and standby.guard_reason))
 
 
-@registry.check("streaming", Severity.CRITICAL, "Does the standby receive what the primary writes?", Needs.STANDBY)
+@registry.check(
+    "streaming",
+    Severity.CRITICAL,
+    "Does the standby receive what the primary writes?",
+    Needs.STANDBY,
+    sees=_in_recovery,
+)
 def streaming(judged: Judged) -> Iterator[Problem]:
     """A standby that receives nothing falls behind with every second."""
     _, standby = _pair(judged)
@@ -40,7 +55,8 @@ def streaming(judged: Judged) -> Iterator[Problem]:
     if standby.role is not Role.STANDBY:
         because = f": {standby.reason}" if standby.reason else ""
         hint = back(site or "SITE") if _shut_out(judged) else "`secondsite plan`, then `secondsite apply`"
-        yield Problem(site, f"the standby's database is {standby.role}{because}", hint)
+        unseen = standby.role is Role.UNKNOWN
+        yield Problem(site, f"the standby's database is {standby.role}{because}", hint, unseen=unseen)
     elif standby.streaming is Streaming.RECEIVER_DOWN:
         hint = "is the tunnel up, the slot there, the primary reachable? see PostgreSQL's log at the standby"
         yield Problem(site, "the standby receives nothing: its WAL receiver is down", hint)
@@ -48,7 +64,9 @@ def streaming(judged: Judged) -> Iterator[Problem]:
         yield Problem(site, "the standby is catching up", "wait, and watch `secondsite status`", Severity.WARNING)
 
 
-@registry.check("replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?", Needs.STANDBY)
+@registry.check(
+    "replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?", Needs.STANDBY, sees=_in_recovery
+)
 def replay_paused(judged: Judged) -> Iterator[Problem]:
     """What is received but not replayed must be replayed before a promotion ends: it costs recovery time."""
     _, standby = _pair(judged)
@@ -57,7 +75,8 @@ def replay_paused(judged: Judged) -> Iterator[Problem]:
         yield Problem(judged.situation.standby, "replay is paused", hint)
 
 
-@registry.check("same-cluster", Severity.CRITICAL, "Are both databases the same cluster?")
+@registry.check("same-cluster", Severity.CRITICAL, "Are both databases the same cluster?",
+    sees=lambda s: s.database.system_identifier is not None)  # fmt: skip
 def same_cluster(judged: Judged) -> Iterator[Problem]:
     """The system identifier is given at initdb and never changes: another one is another database."""
     primary, standby = _pair(judged)
@@ -69,7 +88,8 @@ def same_cluster(judged: Judged) -> Iterator[Problem]:
         )
 
 
-@registry.check("timeline", Severity.CRITICAL, "Are both databases on the same timeline?")
+@registry.check("timeline", Severity.CRITICAL, "Are both databases on the same timeline?",
+    sees=lambda s: s.database.timeline is not None)  # fmt: skip
 def timeline(judged: Judged) -> Iterator[Problem]:
     """A standby on another timeline has another history and cannot follow."""
     primary, standby = _pair(judged)
@@ -80,7 +100,9 @@ def timeline(judged: Judged) -> Iterator[Problem]:
         yield Problem(judged.situation.standby, message, back(judged.situation.standby or "SITE"))
 
 
-@registry.check("standby-settings", Severity.CRITICAL, "Does the standby allow as much as the primary?")
+@registry.check(
+    "standby-settings", Severity.CRITICAL, "Does the standby allow as much as the primary?", sees=_told_settings
+)
 def standby_settings(judged: Judged) -> Iterator[Problem]:
     """With less than the primary, replay pauses and a promotion stops the database."""
     primary, standby = _pair(judged)
@@ -93,7 +115,12 @@ def standby_settings(judged: Judged) -> Iterator[Problem]:
             yield Problem(judged.situation.standby, message, "`secondsite apply`, then restart the standby's database")
 
 
-@registry.check("rewindable", Severity.WARNING, "Could an old primary be taken back without copying everything?")
+@registry.check(
+    "rewindable",
+    Severity.WARNING,
+    "Could an old primary be taken back without copying everything?",
+    sees=_told_settings,
+)
 def rewindable(judged: Judged) -> Iterator[Problem]:
     """pg_rewind needs wal_log_hints or data checksums, and full_page_writes, before the disaster. Without them the way
     back is a new copy of the whole database, which works as well and takes longer."""

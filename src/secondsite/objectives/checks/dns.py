@@ -8,7 +8,15 @@ from secondsite.dns.state import RecordState
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
-registry = Registry()
+registry = Registry(sees=lambda state: bool(state.dns), named=lambda spec: bool(spec.dns))
+
+
+def _answered(state: SiteState) -> bool:
+    return any(answer.problem is None for record in state.dns for answer in record.answers)
+
+
+def _nobody_to_point_to(judged: Judged) -> str | None:
+    return "no site is known to be primary" if judged.situation.primary is None else None
 
 
 def _records(judged: Judged) -> Iterator[tuple[str, RecordState]]:
@@ -28,7 +36,8 @@ def _age(state: SiteState, record: RecordState) -> float:
     return float("inf") if record.looked_at is None else state.taken_at - record.looked_at
 
 
-@registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?", Needs.ANY)
+@registry.check("dns-target", Severity.CRITICAL, "Do the records point to the primary?", Needs.ANY,
+    sees=_answered, blind=_nobody_to_point_to)  # fmt: skip
 def dns_target(judged: Judged) -> Iterator[Problem]:
     """Users who are sent elsewhere cannot work."""
     primary = judged.situation.primary
@@ -56,7 +65,7 @@ def dns_key(judged: Judged) -> Iterator[Problem]:
                 yield Problem(state.site, message, hint, Severity.WARNING if alone else None)
 
 
-@registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?", Needs.ANY)
+@registry.check("dns-ttl", Severity.WARNING, "Is the TTL the one that was agreed?", Needs.ANY, sees=_answered)
 def dns_ttl(judged: Judged) -> Iterator[Problem]:
     """Resolvers may send users to the old site for as long as the TTL says."""
     agreed = {(record.zone, record.name): record.ttl for record in judged.situation.spec.dns}

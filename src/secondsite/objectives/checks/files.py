@@ -8,7 +8,7 @@ from secondsite.files.state import FilesStatus
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.lag import Kind, Lag
 
-registry = Registry()
+registry = Registry(sees=lambda state: bool(state.files), named=lambda spec: bool(spec.files))
 _WORDS = {
     FilesStatus.STALE: "its last complete copy is too old",
     FilesStatus.FAILED: "its last pull failed",
@@ -27,7 +27,8 @@ def files(judged: Judged) -> Iterator[Problem]:
             continue
         because = f": {lag.reason}" if lag.reason else ""
         message = f"file set {lag.replica}: {_WORDS[FilesStatus(lag.state)]}{because}"
-        yield Problem(standby, message, "journalctl -u secondsite-agent at the standby")
+        unseen = lag.state == FilesStatus.UNKNOWN
+        yield Problem(standby, message, "journalctl -u secondsite-agent at the standby", unseen=unseen)
 
 
 @registry.check("files-blocked", Severity.CRITICAL, "Is no file set stopped by a safety rule?", Needs.STANDBY)

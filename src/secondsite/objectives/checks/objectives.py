@@ -19,13 +19,14 @@ def rpo(judged: Judged) -> Iterator[Problem]:
     site = lag.site if lag else None
     if estimated.seconds is None:
         message = f"the lag of {estimated.worst} is not known, so nothing can be promised"
-        yield Problem(site, message, "see the other findings")
+        yield Problem(site, message, "see the other findings", unseen=True)
     elif estimated.seconds > agreed:
         message = f"{estimated.worst} is {estimated.seconds:,.0f} s behind; agreed are {agreed:g} s"
         yield Problem(site, message, "see the other findings")
 
 
-@registry.check("rto", Severity.CRITICAL, "Would a recovery take no longer than agreed?", Needs.NOBODY)
+@registry.check("rto", Severity.CRITICAL, "Would a recovery take no longer than agreed?", Needs.NOBODY,
+    blind=lambda judged: "it has never been measured" if judged.rto.predicted_seconds is None else None)  # fmt: skip
 def rto(judged: Judged) -> Iterator[Problem]:
     """What the last recoveries took, against the objective."""
     predicted, agreed = judged.rto.predicted_seconds, judged.situation.spec.objectives.rto
@@ -34,11 +35,13 @@ def rto(judged: Judged) -> Iterator[Problem]:
         yield Problem(None, message, "`secondsite report` shows where the time goes")
 
 
-@registry.check("rehearsed", Severity.WARNING, "Has a recovery been tried, and lately?", Needs.NOBODY)
+@registry.check("rehearsed", Severity.WARNING, "Has a recovery been tried, and lately?", Needs.ANY)
 def rehearsed(judged: Judged) -> Iterator[Problem]:
     """A recovery that nobody has tried is a hope."""
     last = judged.rto.last_at
     if last is None:
+        if not judged.situation.here:
+            return  # whoever could remember one is silent
         yield Problem(None, "no recovery has ever been rehearsed here", REHEARSE)
         return
     now = max((state.taken_at for state in judged.situation.here), default=last)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from secondsite.clock import ago
 from secondsite.database.state import Role, Streaming
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
+from secondsite.objectives.root import FORMER_PRIMARY
+from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
 
 registry = Registry()
+
+
+def _database_seen(state: SiteState) -> bool:
+    return state.database.role is not Role.UNKNOWN
+
+
 _CLOCKS_APART = 2.0  # seconds
 _LITTLE_DISK = 1_000_000_000
+SET_UP = "`secondsite plan` shows what would be done; `secondsite apply` does it"
 
 
 def back(site: str) -> str:
     """How a site that has lost its role becomes the standby of the one that has it now."""
     return f"`secondsite apply --replace-standby {site}` makes it the standby; what only it has is written down first"
+
+
+def home(site: str) -> str:
+    """Both ways back for a former primary, which is the standby of the other site after either."""
+    return f"`secondsite failback` brings the service home to it; or {back(site)}"
 
 
 def mended(state: SiteState | None, peer: str, otherwise: str) -> str:
@@ -25,7 +40,7 @@ def mended(state: SiteState | None, peer: str, otherwise: str) -> str:
     return otherwise
 
 
-@registry.check("two-primaries", Severity.CRITICAL, "Does at most one site accept writes?")
+@registry.check("two-primaries", Severity.CRITICAL, "Does at most one site accept writes?", sees=_database_seen)
 def two_primaries(judged: Judged) -> Iterator[Problem]:
     """The worst that can be: both accept writes, and what one takes the other will never know."""
     writable = judged.situation.writable
@@ -40,7 +55,9 @@ def two_primaries(judged: Judged) -> Iterator[Problem]:
         )
 
 
-@registry.check("no-primary", Severity.CRITICAL, "Does one site accept writes?")
+@registry.check(
+    "no-primary", Severity.CRITICAL, "Does one site accept writes?", Needs.ANY, sees=lambda s: s.database.writable
+)
 def no_primary(judged: Judged) -> Iterator[Problem]:
     """Nobody can work: every site answers, and none accepts writes."""
     situation = judged.situation
@@ -63,11 +80,47 @@ def reachable(judged: Judged) -> Iterator[Problem]:
         silence = situation.silence(site)
         if silence is None:
             continue
-        if site == situation.primary:
-            hint = f"if it is lost: `secondsite failover --to {situation.spec.peer_of(site)}`"
+        if not silence.set_up:
+            yield Problem(site, silence.reason, SET_UP)
         else:
-            hint = f"there is nowhere to go until {site} answers: look at its power, network and tunnel"
-        yield Problem(site, f"does not answer: {silence.reason}", hint)
+            yield Problem(site, f"does not answer: {silence.reason}", _way_to(situation, site))
+
+
+def _way_to(situation: Situation, site: str) -> str:
+    peer = situation.spec.peer_of(site)
+    if site == situation.primary:
+        return f"if it is lost: `secondsite failover --to {peer}`"
+    other = situation.silence(peer)
+    if other is not None and not other.set_up:
+        return f"look at its power and network, then `secondsite apply`, which sets up {peer} and {site}"
+    if situation.primary is None:
+        return "look at its power and network, and ask again"
+    return f"there is nowhere to go until {site} answers: look at its power, network and tunnel"
+
+
+@registry.check(
+    FORMER_PRIMARY, Severity.CRITICAL, "Is no former primary left to be taken back?", Needs.BOTH, sees=_database_seen
+)
+def former_primary(judged: Judged) -> Iterator[Problem]:
+    """A failover shuts the old primary out, and its guard keeps it read-only when it comes back. It has another history
+    then and is no standby until it is taken back. What follows from that is not told beside it."""
+    situation = judged.situation
+    site, primary = situation.former, situation.primary
+    if site is None or primary is None:
+        return
+    state = situation.present(site)
+    alone = f"nothing is replicated to it, so {primary} works without a standby"
+    if state is None:
+        silence = situation.silence(site)
+        message = f"was primary until {primary} took over, and does not answer: {silence.reason if silence else ''}"
+        yield Problem(site, f"{message}; {alone}", f"once it has power and network again: {home(site)}")
+        return
+    stopped = state.database.role is Role.STOPPED
+    if state.guard_reason:
+        held = f"{'stopped; its guard holds it' if stopped else 'held read-only by its guard'}: {state.guard_reason}"
+    else:
+        held = f"{'stopped' if stopped else 'read-only'}: {primary} has shut it out since it took over"
+    yield Problem(site, f"was primary, and is {held}; {alone}", mended(state, primary, home(site)))
 
 
 @registry.check("agent", Severity.CRITICAL, "Does the agent run at every site?")
@@ -79,7 +132,9 @@ def agent(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, "the agent is not running", hint)
 
 
-@registry.check("agent-duties", Severity.WARNING, "Does every duty of the agents succeed?")
+@registry.check(
+    "agent-duties", Severity.WARNING, "Does every duty of the agents succeed?", sees=lambda s: s.agent_running
+)
 def agent_duties(judged: Judged) -> Iterator[Problem]:
     """A duty that fails is isolated from the others, and told here."""
     for state in judged.situation.here:
@@ -87,7 +142,7 @@ def agent_duties(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, f"{trouble.duty} fails: {trouble.message}", "journalctl -u secondsite-agent")
 
 
-@registry.check("guard", Severity.WARNING, "Is no site held read-only by its guard?")
+@registry.check("guard", Severity.WARNING, "Is no site held read-only by its guard?", sees=_database_seen)
 def guard(judged: Judged) -> Iterator[Problem]:
     """The guard holds a host that came back and may not write."""
     for state in judged.situation.here:
@@ -108,20 +163,13 @@ def unfinished(judged: Judged) -> Iterator[Problem]:
             continue
         peer = situation.present(situation.spec.peer_of(state.site))
         whole = peer is not None and peer.database.writable and state.database.streaming is Streaming.STREAMING
-        age = _age(state.taken_at - old.since)
+        age = ago(state.taken_at - old.since)
         yield Problem(
             state.site,
             f"the {old.procedure} {old.id}, begun {age} ago, is not finished",
             f"`secondsite {old.procedure} --resume --to {state.site}`",
             Severity.WARNING if whole else None,
         )
-
-
-def _age(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 @registry.check("quarantine", Severity.CRITICAL, "Is the peer let in?")
@@ -133,7 +181,10 @@ def quarantine(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, f"{peer} is quarantined, so nothing is replicated to it", back(peer))
 
 
-@registry.check("application", Severity.WARNING, "Does the application answer at the primary?", Needs.PRIMARY)
+@registry.check(
+    "application", Severity.WARNING, "Does the application answer at the primary?", Needs.PRIMARY,
+    sees=lambda s: s.healthy is not None, named=lambda spec: bool(spec.service.health),
+)  # fmt: skip
 def application(judged: Judged) -> Iterator[Problem]:
     """The health URL of the file, asked on the primary itself."""
     for state in judged.situation.here:
@@ -143,7 +194,10 @@ def application(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, message, "look at its units: " + ", ".join(service.units))
 
 
-@registry.check("units", Severity.CRITICAL, "Are the application's units in place?")
+@registry.check(
+    "units", Severity.CRITICAL, "Are the application's units in place?",
+    sees=lambda s: bool(s.units), named=lambda spec: bool(spec.service.units),
+)  # fmt: skip
 def units(judged: Judged) -> Iterator[Problem]:
     """They must run at the primary, exist at the standby, and not run there."""
     for state in judged.situation.here:
@@ -175,7 +229,10 @@ def version(judged: Judged) -> Iterator[Problem]:
         yield Problem(None, f"different versions of secondsite: {shown}", "`secondsite apply`")
 
 
-@registry.check("clocks", Severity.WARNING, "Do the sites agree about the time?")
+@registry.check(
+    "clocks", Severity.WARNING, "Do the sites agree about the time?", Needs.ANY,
+    sees=lambda s: s.peer_clock_offset is not None,
+)  # fmt: skip
 def clocks(judged: Judged) -> Iterator[Problem]:
     """Lag in seconds is measured between two clocks; the difference is corrected for, but logs are not."""
     offsets = [s.peer_clock_offset for s in judged.situation.here if s.peer_clock_offset is not None]
@@ -184,7 +241,7 @@ def clocks(judged: Judged) -> Iterator[Problem]:
         yield Problem(None, f"the sites' clocks are {abs(apart):.1f} s apart", "start chrony or systemd-timesyncd")
 
 
-@registry.check("disk", Severity.WARNING, "Is there room on the disks?")
+@registry.check("disk", Severity.WARNING, "Is there room on the disks?", sees=lambda s: s.disk_free_bytes is not None)
 def disk(judged: Judged) -> Iterator[Problem]:
     """A full disk stops the primary's writes, or the standby's replication."""
     for state in judged.situation.here:

@@ -9,7 +9,7 @@ from secondsite.database.state import SlotState
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
-registry = Registry()
+registry = Registry(sees=lambda state: state.database.writable)
 _SHARE_LEFT = 0.2  # of max_slot_wal: below this the slot will soon be lost
 
 

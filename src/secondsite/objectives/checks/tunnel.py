@@ -22,7 +22,7 @@ def tunnel(judged: Judged) -> Iterator[Problem]:
             )
 
 
-@registry.check("handshake", Severity.WARNING, "Did the tunnel's ends shake hands lately?")
+@registry.check("handshake", Severity.WARNING, "Did the tunnel's ends shake hands lately?", sees=lambda s: s.tunnel.up)
 def handshake(judged: Judged) -> Iterator[Problem]:
     """An interface that is up proves nothing; a handshake proves that the peer holds the right key."""
     for state in judged.situation.here:
