@@ -2,21 +2,26 @@
 
 By hand is what a careful administrator has on a page: stop the application and the database at one site, promote,
 start the application and change the DNS at the other. No gate, no proof, no way back, and no standby afterwards.
+
+Then with PgBouncer in front at both sites: how many errors its clients see, and how long the slowest of them waits.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.failover import BARE, WITHOUT_US
 from bench.results import Metric, Series, write
 from secondsite import __version__
+from secondsite_lab import pooler
 from secondsite_lab.applied import BIN, AppliedLab, applied
 
 SCALE = "5"
@@ -24,6 +29,8 @@ CLIENTS = "4"
 BEFORE_SECONDS = 4.0
 AFTER_SECONDS = 10.0
 TARGET_SECONDS = 1.0
+ERRORS = "switchover with PgBouncer: errors that its clients see, and rows lost"
+WAIT = "switchover with PgBouncer: longest wait of a client"
 STOP = (
     "systemctl stop shop.service; pg_ctlcluster 15 main stop -m fast;"
     " runuser -u postgres -- touch /var/lib/postgresql/15/main/standby.signal"
@@ -41,7 +48,10 @@ def main() -> None:
             ours.append(_round(lab, [lab.ssh("bergen", "secondsite switchover --yes")]))
             bare.append(_round(lab, [lab.ssh("oslo", STOP), lab.ssh("bergen", BARE)], without_us=True))
             print(f"round {number + 1}: secondsite {ours[-1]:.3f} s, by hand {bare[-1]:.3f} s", flush=True)
+        pooled = _pooled(lab, rounds)
         versions = {"secondsite": __version__, "postgresql": lab.on("bergen", "pg_lsclusters -h").split()[0]}
+    errors = [float(sum(len(seen["errors"]) + len(seen["lost"]) for seen in pooled))]
+    waits = [float(seen["longest_wait_seconds"]) for seen in pooled]
     name = "switchover under pgbench: longest time without a commit"
     write(
         "switchover",
@@ -50,6 +60,8 @@ def main() -> None:
         [
             Metric(name, "s", Series.of(name, ours), TARGET_SECONDS),
             Metric(f"{name}, compared", "s", Series.of(name, ours), 1.0, Series.of("by hand", bare)),
+            Metric(ERRORS, "errors", Series.of(ERRORS, errors), 0.0),
+            Metric(WAIT, "s", Series.of(WAIT, waits), TARGET_SECONDS),
         ],
     )
 
@@ -73,6 +85,30 @@ def _round(lab: AppliedLab, commands: Sequence[Sequence[str]], *, without_us: bo
     told, _ = writer.communicate(timeout=120)
     load.wait(timeout=120)
     return longest([float(line) for line in told.split()], since=given)
+
+
+def _pooled(lab: AppliedLab, rounds: int) -> list[dict[str, Any]]:
+    """So many moves there and as many back, with clients at both sites' PgBouncer; what they saw in each."""
+    lab.reset()
+    pooler.install(lab)
+    through = [pooler.dsn_of(lab, host) for host in ("oslo", "bergen")]
+    seen = []
+    for to in ("bergen", "oslo") * rounds:
+        writing = subprocess.Popen(
+            lab.world(str(BIN / "python"), "-m", "secondsite_lab.pooled_client", *through),
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(BEFORE_SECONDS)
+        subprocess.run(
+            lab.ssh(to, f"secondsite switchover --to {to} --yes"), check=True, capture_output=True, timeout=120
+        )
+        time.sleep(BEFORE_SECONDS)
+        writing.terminate()
+        told, _ = writing.communicate(timeout=120)
+        seen.append(json.loads(told.splitlines()[-1]))
+        print(f"PgBouncer, to {to}: {len(seen[-1]['errors'])} errors, {seen[-1]['longest_wait_seconds']} s", flush=True)
+        lab.until_ready()
+    return seen
 
 
 def longest(commits: Sequence[float], *, since: float) -> float:

@@ -4,7 +4,7 @@
 #   scripts/setup.sh system    packages of the machine (uses sudo unless run as root; does nothing when all are there)
 #   scripts/setup.sh python    .tools/venv with uv, and .venv as uv.lock says
 #   scripts/setup.sh           both
-#   scripts/setup.sh tests     what only the tests need: curl, and PostgreSQL's programs without a cluster of the machine's own
+#   scripts/setup.sh tests     what only the tests need: curl, PgBouncer, and PostgreSQL's programs without a cluster of the machine's own
 #
 # Runs on Debian 12 and 13 and on Ubuntu 22.04 and 24.04. Needs no terminal.
 set -euo pipefail
@@ -148,6 +148,10 @@ setup_python() {
 
 setup_tests() {
   command -v curl >/dev/null || install_packages curl
+  if ! command -v pgbouncer >/dev/null; then
+    install_packages pgbouncer
+    as_root systemctl disable --now pgbouncer.service >/dev/null 2>&1 || : # the tests start their own
+  fi
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
   local no_cluster=/etc/postgresql-common/createcluster.d/secondsite-setup.conf
   as_root mkdir -p "${no_cluster%/*}"

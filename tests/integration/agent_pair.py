@@ -209,6 +209,9 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
     async def fence_self(why: str) -> None:
         calls.fenced.append(why)
 
+    async def no_pooler(_writable: bool, _beside: bool) -> None:
+        return None
+
     database = LocalDatabase(cluster, site)
 
     async def change_waiting(act: Act) -> bool:
@@ -222,6 +225,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         units=units,
         healthy=healthy,
         condition=lambda: condition(cluster, time.time()),
+        pooler=no_pooler,
         files=NoFiles(),
         history=lambda: (),
         ask_guard_again=nothing,

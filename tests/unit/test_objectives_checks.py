@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from secondsite.database.condition import Condition, Expiry
+from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.files.state import FileSetState, FilesStatus
@@ -93,6 +94,7 @@ THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
 MUTE = ServerAnswer("203.0.113.54", problem="no answer")
 RECORD = RecordState("example.no", "shop", (HERE,), "oslo")
 
+POOLED = Pooled("shop", "127.0.0.1", "5432", paused=False, mode="transaction")
 CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("two-primaries", None, lambda: well() | {"bergen": site("bergen", primary(timeline=2))}),
     ("no-primary", "oslo", lambda: well() | {"oslo": site("oslo", DatabaseState(Role.STOPPED))}),
@@ -153,6 +155,9 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("dns-key", "oslo", lambda: oslo(dns=(replace(RECORD, key_problem="no such file"),))),
     ("dns-ttl", None, lambda: record(replace(HERE, ttl=86400), points_to="oslo")),
     ("dns-servers", "oslo", lambda: record(HERE, MUTE, points_to="oslo")),
+    ("pooler", "oslo", lambda: oslo(pooler=PoolerState(reason="PgBouncer does not answer"))),
+    ("pooler-target", "bergen", lambda: bergen(pooler=PoolerState((replace(POOLED, host="127.0.0.1"),)))),
+    ("pooler-waits", "oslo", lambda: oslo(pooler=PoolerState((replace(POOLED, mode="session"),)))),
 ]
 
 

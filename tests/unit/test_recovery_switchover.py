@@ -14,6 +14,7 @@ from secondsite import __version__
 from secondsite.cli.views.procedure import lines, switchover_lines
 from secondsite.clock import SystemClock
 from secondsite.database.movable import Movable
+from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.errors import FinalError
@@ -25,7 +26,7 @@ from secondsite.recovery.handover.survey import Survey, from_json, to_json
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.step import StepOutcome, StepResult
 from secondsite.recovery.switchover.context import SwitchoverArguments, SwitchoverContext
-from secondsite.recovery.switchover.gate import CHECKS, Look, faults, questions, refusal
+from secondsite.recovery.switchover.gate import CHECKS, Look, PoolerLook, faults, questions, refusal
 from secondsite.recovery.switchover.outage import expected, loss, outage_seconds
 from secondsite.recovery.switchover.plan import steps
 from secondsite.recovery.switchover.run import context_of
@@ -66,7 +67,33 @@ def here(**changes: Any) -> Look:
     return replace(SOUND, state=replace(STANDBY, **changes))
 
 
+POOLED = PoolerState((Pooled("shop", "10.10.0.1", "5432", paused=False, mode="transaction"),))
+POOLED_THERE = PoolerState((replace(POOLED.databases[0], host="127.0.0.1"),))
+BOUNCER = replace(
+    SOUND,
+    there=replace(SURVEY, pooler=POOLED_THERE),
+    pooler=PoolerLook(POOLED, wanted_here="10.10.0.1", wanted_there="127.0.0.1", longest_transaction=2.0),
+)
+
+
+def bouncer(**changes: Any) -> Look:
+    """Changes of the one database that PgBouncer has at the old primary."""
+    found = replace(POOLED_THERE, databases=(replace(POOLED_THERE.databases[0], **changes),))
+    return replace(BOUNCER, there=replace(BOUNCER.there, pooler=found))
+
+
 TROUBLES: Mapping[str, Look] = {
+    "PgBouncer cannot be asked: not described there": replace(BOUNCER, there=SURVEY),
+    "PgBouncer cannot be asked: silent": replace(
+        BOUNCER, there=replace(BOUNCER.there, pooler=PoolerState(reason="silent"))
+    ),
+    "PgBouncer knows no database shop": replace(
+        BOUNCER, there=replace(BOUNCER.there, pooler=PoolerState(missing=("shop",)))
+    ),
+    "PgBouncer does not look for shop at 127.0.0.1": bouncer(host="10.10.0.2"),
+    "PgBouncer is paused: shop": bouncer(paused=True),
+    "pools shop in sessions": bouncer(mode="session"),
+    "open for 7 s": replace(BOUNCER, there=replace(BOUNCER.there, longest_transaction=7.2)),
     "primary already": here(role=Role.PRIMARY),
     "database is stopped": here(role=Role.STOPPED),
     "former primary": replace(SOUND, held=True),
@@ -110,6 +137,14 @@ def test_each_trouble_is_a_fault_that_says_where_and_what_next(words: str) -> No
     assert len(found) == 1, found
     assert words in found[0].message
     assert found[0].site in ("oslo", "bergen") and found[0].hint
+
+
+def test_clients_that_wait_already_are_no_fault_of_a_move_that_made_them_wait() -> None:
+    assert faults(BOUNCER) == ()
+    waiting = bouncer(paused=True)
+    assert faults(replace(waiting, midway=True)) == ()
+    silent = replace(waiting, midway=True, there=replace(waiting.there, pooler=PoolerState(reason="silent")))
+    assert [fault.check for fault in faults(silent)] == ["pooler"]
 
 
 def test_every_check_can_find_something() -> None:

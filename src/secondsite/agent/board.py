@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from secondsite.database.condition import Condition
+from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
@@ -50,6 +51,7 @@ class Board:
     commits: CommitWait | None = None
     condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
+    pooler: PoolerState | None = None
     unfinished: Unfinished | None = None
     last_procedure: LastProcedure | None = None
     recent: deque[LagSample] = field(default_factory=deque)
@@ -88,6 +90,7 @@ class Board:
             history=self.history[-REMEMBERED:],
             commits=self.commits,
             condition=self.condition,
+            pooler=self.pooler,
             unfinished=self.unfinished,
             last_procedure=self.last_procedure,
         )

@@ -21,9 +21,10 @@ from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
+from secondsite.database.pooler.state import PoolerState
 from secondsite.dns.state import RecordState
 from secondsite.files.keeper import Keeper
-from secondsite.recovery import admit
+from secondsite.recovery import admit, pooling
 from secondsite.recovery.fence import fence_here, unfence_here
 from secondsite.recovery.handover.serve import LOOKS, Handover
 from secondsite.spec import Spec, paths
@@ -81,11 +82,18 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         async with changing:
             return await stepping_down(act, request)
 
+    async def keep_pooler(writable: bool, beside: bool) -> PoolerState | None:
+        if not changing.locked():  # who opens or closes this site has the say
+            async with changing:
+                await pooling.keep(spec, site, writable=writable, peer_writable=beside)
+        return await pooling.look(spec)
+
     return Ports(
         database=database,
         tunnel=_tunnel(spec, site),
         dns=_dns(spec),
         condition=lambda: condition(cluster, clock.now().timestamp()),
+        pooler=keep_pooler,
         units=Units(spec.service.units).look,
         healthy=_healthy(spec),
         files=Keeper(spec, site, clock=clock),

@@ -27,6 +27,7 @@ from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import REMEMBERED, together
 from secondsite.objectives.snapshot import SiteState, UnitState
+from secondsite.recovery import pooling
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import Loaded
 from secondsite.tunnel import observe as tunnel
@@ -69,6 +70,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         peer_clock_offset=peer.clock_offset,
         history=past_runs(paths.JOURNAL)[-REMEMBERED:],
         condition=conditions,
+        pooler=await pooling.look(spec),
         unfinished=unfinished_here(paths.JOURNAL, paths.LOCK),
         last_procedure=last_ended(paths.JOURNAL),
     )

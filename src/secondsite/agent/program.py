@@ -88,6 +88,7 @@ class Agent:
             Duty("watch", 1.0, self._watch.second),
             Duty("files", 5.0, self._files),
             Duty("host", 5.0, self._host),
+            Duty("pooler", 2.0, self._pooler),
             Duty("samples", BATCH_SECONDS, self._flush),
             Duty("guard", 10.0, ports.ask_guard_again),
             Duty("dns", 1.0, self._records.when_due),
@@ -121,6 +122,7 @@ class Agent:
             ("host", self._host),
             ("history", self._history),
             ("condition", self._condition),
+            ("pooler", self._pooler),
         ):
             with self._troubles.kept_from(name):
                 await act()
@@ -146,6 +148,12 @@ class Agent:
 
     async def _flush(self) -> None:
         await asyncio.to_thread(self._samples.flush, self._clock.now().timestamp())
+
+    async def _pooler(self) -> None:
+        """Look at it, and let clients go on that a procedure of ours made wait and cannot let go itself."""
+        peer = self.board.peer_view
+        beside = not isinstance(peer, Silence) and peer.database.writable
+        self.board.pooler = await self._ports.pooler(self.board.database.writable, beside)
 
     async def _feed(self) -> None:
         """Feed the watchdog, but only if the duty of each second was really done since the last time."""

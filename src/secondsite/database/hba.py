@@ -23,7 +23,8 @@ LABEL = "database"
 
 
 def body(spec: Spec, peer_address: str) -> str:
-    """The block's lines: our roles from the peer's tunnel address only, and the clients' networks of the file.
+    """The block's lines: our roles from the peer's tunnel address only, what the peer's pooler is for, and
+    the clients' networks of the file.
 
     The role for a rewind exists only while one lasts.
     """
@@ -32,11 +33,17 @@ def body(spec: Spec, peer_address: str) -> str:
         ("host", "postgres", REWIND_ROLE, f"{peer_address}/32", "scram-sha-256"),
         ("local", "all,replication", f"{ROLE},{REWIND_ROLE}", "", "reject"),
         ("host", "all,replication", f"{ROLE},{REWIND_ROLE}", "all", "reject"),
+        *(("host", name, "all", f"{peer_address}/32", "scram-sha-256") for name in _pooled(spec)),
         *(("host", "all", "all", str(network), "scram-sha-256") for network in spec.database.clients),
     ]
     return "\n".join(
         f"{kind:<7} {database:<16} {user:<40} {where:<18} {how}" for kind, database, user, where, how in rows
     )
+
+
+def _pooled(spec: Spec) -> tuple[str, ...]:
+    """What the clients of the other site's PgBouncer come for while the primary is here."""
+    return spec.database.pooler.databases if spec.database.pooler else ()
 
 
 @dataclass(frozen=True, slots=True)

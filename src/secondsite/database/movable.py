@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from secondsite.database.cluster import Cluster
@@ -28,6 +28,9 @@ SELECT pg_is_in_recovery(),
 """
 
 
+_OLDEST = "SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activity WHERE pid = ANY(%s)"
+
+
 @dataclass(frozen=True, slots=True)
 class Movable:
     """Positions are bytes of WAL. archive_waiting: finished WAL files that are not archived yet; archive_failing: the
@@ -43,6 +46,15 @@ class Movable:
     slot: str | None = None
     flushed: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def longest_transaction(cluster: Cluster, pids: Sequence[int]) -> float:
+    """Seconds since the oldest transaction of these sessions began; 0 where none has one open. Raises as ``look``."""
+    if not pids:
+        return 0.0
+    with local(cluster, step="look at transactions") as connection:
+        row = connection.execute(_OLDEST, (list(pids),)).fetchone()
+    return float(row[0] or 0) if row is not None else 0.0
 
 
 def look(cluster: Cluster, peer: str) -> Movable:

@@ -89,6 +89,8 @@ def ports_are_apart(draft: Draft) -> Iterator[Problem]:
 def _ports(draft: Draft) -> Iterator[tuple[int, str, Loc]]:
     if draft.database:
         yield draft.database.port, "database.port", ("database", "port")
+        if draft.database.pooler:
+            yield draft.database.pooler.port, "database.pooler.port", ("database", "pooler", "port")
     if draft.tunnel:
         yield draft.tunnel.api_port, "tunnel.api_port", ("tunnel", "api_port")
         yield draft.tunnel.files_port, "tunnel.files_port", ("tunnel", "files_port")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from secondsite.spec import check_files, check_network, check_promises
+from secondsite.spec import check_files, check_network, check_pooler, check_promises
 from secondsite.spec.draft import Draft
 from secondsite.spec.faults import Problem
 
@@ -23,6 +23,9 @@ CHECKS: tuple[Check, ...] = (
     check_network.tunnel_is_usable,
     check_network.tunnel_is_apart,
     check_network.ports_are_apart,
+    check_pooler.pooler_stays,
+    check_pooler.pooled_once,
+    check_pooler.pooled_in_transactions,
     check_files.names_once,
     check_files.database_apart,
     check_files.sets_apart,

@@ -20,6 +20,7 @@ COUNTRY_PATTERN = r"^[A-Z]{2}$"
 INTERFACE_PATTERN = r"^[a-z][a-z0-9_-]{0,14}$"
 CLUSTER_PATTERN = r"^\d{2}/[a-zA-Z0-9_-]+$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+DATABASE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
 
 # What a value that does not match is not, and how it is written.
 PATTERN_WORDS = {
@@ -27,12 +28,15 @@ PATTERN_WORDS = {
     COUNTRY_PATTERN: ("no country code", 'write two capital letters, like "NO"'),
     INTERFACE_PATTERN: ("no interface name", 'use at most 15 lower-case letters and digits, like "wg0"'),
     CLUSTER_PATTERN: ("no cluster", 'write version/name as pg_lsclusters shows it, like "15/main"'),
+    DATABASE_PATTERN: ("no database name", "use letters, digits, underscores and hyphens, 63 at most"),
     VARIABLE_PATTERN: ("no environment variable", 'use letters, digits and underscores, like "TSIG_SECRET"'),
 }
 
 POSTGRESQL = range(13, 19)  # major versions this release knows
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|timer|path|target)")
 _OURS = re.compile(r"(postgresql(@.*)?|secondsite.*|wg-quick@.*)\.\w+")
+_PAIR = re.compile(r"([a-z_]+)=[^\s='\\]+")
+_NOT_THEIRS = ("host", "port", "dbname", "password", "auth_dbname")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -173,6 +177,37 @@ def _retention(value: str) -> str:
     return value
 
 
+def _pooled(value: str) -> str:
+    if value == "pgbouncer":
+        raise refuse('"pgbouncer" is PgBouncer\'s own console', "name the databases that clients connect to")
+    return value
+
+
+def _some_databases(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise refuse("must not be empty", "name the databases that clients connect to")
+    return value
+
+
+def _pool_options(value: str) -> str:
+    for word in value.split():
+        pair = _PAIR.fullmatch(word)
+        if pair is None:
+            raise refuse(
+                f'"{word}" is no setting of a database', 'write pairs, like "pool_size=20 pool_mode=transaction"'
+            )
+        if pair[1] in _NOT_THEIRS:
+            hint = "users and passwords belong into PgBouncer's auth_file" if pair[1] == "password" else None
+            raise refuse(f'"{pair[1]}" is not set here', hint or "secondsite writes it, and changes it with every move")
+    return value
+
+
+def _absolute(value: PurePosixPath) -> PurePosixPath:
+    if not value.is_absolute() or ".." in value.parts:
+        raise refuse("is no absolute path", 'write it like "/etc/pgbouncer/pgbouncer.ini"')
+    return value
+
+
 def _secret_file(value: PurePosixPath) -> PurePosixPath:
     if not value.is_absolute() or ".." in value.parts:
         raise refuse("is no absolute path", 'write it like "/etc/secondsite/tsig.key"')
@@ -200,5 +235,9 @@ RecordName = Annotated[str, AfterValidator(_record)]
 Server = Annotated[str, AfterValidator(_server)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Versions = Annotated[str, AfterValidator(_retention)]
+PooledDatabase = Annotated[str, Field(pattern=DATABASE_PATTERN), AfterValidator(_pooled)]
+PooledDatabases = Annotated[tuple[PooledDatabase, ...], AfterValidator(_some_databases)]
+PoolOptions = Annotated[str, AfterValidator(_pool_options)]
+AbsolutePath = Annotated[PurePosixPath, AfterValidator(_absolute)]
 SecretFile = Annotated[PurePosixPath, AfterValidator(_secret_file)]
 Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]

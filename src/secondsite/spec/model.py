@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from datetime import time
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from secondsite.spec.faults import refuse
 from secondsite.spec.fields import (
+    AbsolutePath,
     Cluster,
     Domain,
     FenceCommand,
     Interface,
     Latitude,
     Longitude,
+    PooledDatabases,
+    PoolOptions,
     Port,
     PublicAddress,
     RecordName,
@@ -114,6 +118,27 @@ class Tunnel(Section):
     files_port: Port = Field(7434, description="TCP port of the read-only file daemon, likewise")
 
 
+class Pooler(Section):
+    """A PgBouncer beside the database at each site, in front of it. Its clients wait through a switchover."""
+
+    kind: Literal["pgbouncer"] = Field("pgbouncer", description="which pooler")
+    databases: PooledDatabases = Field(description="databases that clients reach through it; named as in PostgreSQL")
+    options: PoolOptions = Field(
+        "", description='settings of each of them, like "pool_size=20"; never host or password'
+    )
+    config: AbsolutePath = Field(
+        PurePosixPath("/etc/pgbouncer/pgbouncer.ini"), description="its configuration, the same at both sites"
+    )
+    socket: AbsolutePath = Field(
+        PurePosixPath("/var/run/postgresql"), description="folder of its unix socket (unix_socket_dir)"
+    )
+    port: Port = Field(6432, description="port it listens on (listen_port)")
+    unit: Unit = Field("pgbouncer.service", description="its systemd unit; it runs at both sites at all times")
+    longest_transaction: Seconds = Field(
+        "2s", validate_default=True, description="a switchover waits this long for transactions, then gives up"
+    )
+
+
 class Database(Section):
     """The PostgreSQL cluster that is replicated."""
 
@@ -130,6 +155,7 @@ class Database(Section):
     clients: tuple[IPv4Network, ...] = Field(
         (), description="networks outside the hosts that may connect to the database; none by default"
     )
+    pooler: Pooler | None = Field(None, description="PgBouncer in front of it; none by default")
 
 
 class FileSet(Section):

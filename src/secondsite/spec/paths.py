@@ -29,6 +29,9 @@ RUN = Path("/run/secondsite")
 SOCKET = RUN / "agent.sock"
 ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
 ADMITTED = RUN / "admitted"  # the next start of the database was allowed already: the guard asks nobody
+POOLER_PAUSED = (
+    RUN / "pooler-paused"
+)  # present: we let PgBouncer's clients wait; gone with PgBouncer's own memory of it
 LOCK = RUN / "procedure.lock"
 
 PROGRAM = Path("/opt/secondsite")  # releases/<id>/ and current -> releases/<id>

@@ -23,7 +23,7 @@ PLAN_SECONDS = 300.0
 PHASE_SECONDS = 3600.0
 SEED_SECONDS = 7 * 86400.0  # a copy takes as long as it takes; a dead link is noticed by keepalive long before
 SETTLE_SECONDS = 30.0
-AFTER_DATABASE = (Phase.FILES, Phase.AGENT, Phase.GUARD, Phase.UNITS)
+AFTER_DATABASE = (Phase.FILES, Phase.AGENT, Phase.GUARD, Phase.POOLER, Phase.UNITS)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from secondsite.converge.resource import Resource
 from secondsite.database import converge as database
 from secondsite.database.facts import Facts, HostFacts
 from secondsite.database.password import Password
+from secondsite.database.pooler import converge as pooler
 from secondsite.files import converge as files
 from secondsite.recovery import guard_converge as guard
 from secondsite.spec import Spec, paths
@@ -58,6 +59,9 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
             return agent.resources(now.spec, now.site, wanted=own_release(), written=_configuration(now))
         case Phase.GUARD:
             return guard.resources(now.spec, rejoined=now.replace and not now.is_primary, planned=now.dry_run)
+        case Phase.POOLER:
+            primary = now.site if now.is_primary else now.spec.peer_of(now.site)
+            return pooler.resources(now.spec, now.site, primary)
         case Phase.UNITS:
             return [Application(unit, now.is_primary) for unit in now.spec.service.units]
 

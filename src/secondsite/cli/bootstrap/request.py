@@ -18,6 +18,7 @@ class Phase(StrEnum):
     FILES = "files"
     AGENT = "agent"
     GUARD = "guard"
+    POOLER = "pooler"
     UNITS = "units"
 
 

@@ -9,6 +9,7 @@ from secondsite.objectives.checks import (
     dns,
     files,
     objectives,
+    pooler,
     procedures,
     sites,
     slots,
@@ -18,6 +19,18 @@ from secondsite.objectives.finding import Check
 
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for area in (sites, procedures, database, commits, slots, condition, files, objectives, tunnel, dns)
+    for area in (
+        sites,
+        procedures,
+        database,
+        commits,
+        slots,
+        pooler,
+        condition,
+        files,
+        objectives,
+        tunnel,
+        dns,
+    )
     for check in area.registry.checks
 )

@@ -16,7 +16,7 @@ from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
 from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverArguments, FailoverContext
 from secondsite.recovery.failover.isolate import fenced_before
-from secondsite.recovery.failover.plan import STEPS, steps
+from secondsite.recovery.failover.plan import kinds, steps
 from secondsite.recovery.journal import Journal
 from secondsite.recovery.opening import begin, other_unfinished, refuse_elsewhere, supersede, take_up
 from secondsite.recovery.peer import Peer
@@ -83,7 +83,7 @@ async def _journal(
         return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no failover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in STEPS), clock), arguments
+    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in kinds(spec)), clock), arguments
 
 
 def merge(before: FailoverArguments, now: FailoverArguments, *, resume: bool) -> FailoverArguments:

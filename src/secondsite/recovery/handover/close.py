@@ -13,13 +13,14 @@ from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError
-from secondsite.recovery import application
+from secondsite.recovery import application, pooling
 from secondsite.recovery.fence import note_verdict
 from secondsite.spec import Spec, paths
 
 
 async def close(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The application is stopped, the database lets nobody in; {flushed}: where its WAL ends, for the standby to reach.
+    """The application is stopped, PgBouncer's clients wait, the database lets nobody in; {flushed}: where its WAL
+    ends, for the standby to reach.
 
     First of all the fence is on the disk: from here on this host comes up read-only, however it goes down. Raises
     FinalError ``handover-refused`` for a request that is not of the next generation, or of a site that is shut out.
@@ -43,12 +44,14 @@ async def close(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any])
             hint=f"systemctl status {' '.join(spec.service.units)}",
         )
     stopped = clock.monotonic()
+    waited = await pooling.hold(spec)  # behind the application: what it still works on is let through
     ended = await door.shut(cluster) if observe(cluster).writable else None
     now = observe(cluster)
     return {
         "flushed": None if now.flushed is None else lsn_text(now.flushed),
         "application_seconds": round(stopped - began, 4),
         "database_seconds": round(clock.monotonic() - stopped, 4),
+        "pooler_seconds": None if waited is None else round(waited, 4),
         "sessions_ended": ended,
         "at": to_text(clock.now()),
     }

@@ -10,7 +10,7 @@ from secondsite.database import door, fence
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError, SecondsiteError
-from secondsite.recovery import application
+from secondsite.recovery import application, pooling
 from secondsite.recovery.admit import generation, open_here
 from secondsite.recovery.fence import note_verdict
 from secondsite.recovery.guard import peer_answer
@@ -21,7 +21,7 @@ WHY = "the switchover that stopped this site was rolled back"
 
 
 async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Database and application run here again and accept writes; repeatable, and it may begin from any half-way state.
+    """Database, PgBouncer and application run here again and accept writes; repeatable, from any half-way state.
 
     Raises FinalError ``reopen-refused`` where the other site accepts writes or is a generation ahead.
     """
@@ -41,8 +41,12 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
         paths.FENCED.unlink(missing_ok=True)
         await fence.start(cluster)
     open_here()
-    await application.start(spec.service.units)
     state = observe(cluster)
+    try:
+        if state.writable:
+            await pooling.go_on(spec, site, site)
+    finally:  # a pooler that is broken keeps nobody else waiting
+        await application.start(spec.service.units)
     if not state.writable:
         raise FinalError(
             f"the database at {site} was started again and is {state.role}: {state.reason or 'no reason is known'}",

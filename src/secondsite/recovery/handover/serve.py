@@ -11,6 +11,7 @@ from secondsite.database.cluster import Cluster
 from secondsite.errors import FinalError, UsageError
 from secondsite.recovery.handover.close import close
 from secondsite.recovery.handover.follow import follow
+from secondsite.recovery.handover.pooler import pooler
 from secondsite.recovery.handover.reopen import reopen
 from secondsite.recovery.handover.stop import stop
 from secondsite.recovery.handover.survey import survey, to_json
@@ -36,6 +37,7 @@ class Handover:
             "close": lambda request: close(spec, site, clock, request),
             "stop": lambda request: stop(spec, site, clock, request),
             "reopen": lambda request: reopen(spec, site, clock, request),
+            "pooler": lambda request: pooler(spec, site, request),
             "follow": lambda request: follow(spec, site, clock, request),
         }
 

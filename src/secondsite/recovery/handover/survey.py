@@ -13,8 +13,9 @@ from secondsite.database import movable, reverse
 from secondsite.database.cluster import Cluster
 from secondsite.database.movable import Movable
 from secondsite.database.observe import observe
+from secondsite.database.pooler.state import PoolerState
 from secondsite.errors import FinalError, SecondsiteError
-from secondsite.recovery import application, history, lock
+from secondsite.recovery import application, history, lock, pooling
 from secondsite.recovery.admit import fenced
 from secondsite.spec import Spec, paths
 
@@ -26,7 +27,8 @@ class Survey:
     busy: who holds its lock. unfinished: a procedure that was not finished there. fenced: which
     procedure has stopped it. problem: why the database could not
     be looked at. reverse: why its cluster could not follow the asking site later; None where a connection was made.
-    units_running: the application runs. past_outages: seconds of earlier
+    units_running: the application runs. pooler: PgBouncer there. longest_transaction: seconds, of those that
+    run through it. past_outages: seconds of earlier
     switchovers to that site, oldest first.
     """
 
@@ -43,6 +45,8 @@ class Survey:
     fenced: str | None = None
     quarantines: bool = False
     units_running: bool = False
+    pooler: PoolerState | None = None
+    longest_transaction: float = 0.0
     past_outages: tuple[float, ...] = ()
 
 
@@ -54,6 +58,9 @@ async def survey(spec: Spec, site: str) -> Survey:
         looked = movable.look(cluster, spec.peer_of(site))
     except SecondsiteError as silent:
         problem = silent.message
+    pooler, longest = await pooling.look(spec), 0.0
+    if pooler is not None and problem is None:
+        longest = movable.longest_transaction(cluster, pooler.busy)
     old = history.unfinished(paths.JOURNAL) if paths.JOURNAL.is_dir() else None
     return Survey(
         version=__version__,
@@ -69,6 +76,8 @@ async def survey(spec: Spec, site: str) -> Survey:
         fenced=None if (held := fenced()) is None else held.reason,
         quarantines=paths.QUARANTINE.exists(),
         units_running=await application.active(spec.service.units),
+        pooler=pooler,
+        longest_transaction=longest,
         past_outages=history.measured_outages(paths.JOURNAL),
     )
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from secondsite import __version__
 from secondsite.database.movable import Movable
+from secondsite.database.pooler.state import PoolerState
 from secondsite.database.settings import AT_LEAST_PRIMARYS
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.recovery.handover.survey import Survey
 
+APPLY = "secondsite apply"
 LITTLE_LAG = 16 * 1024 * 1024
 LITTLE_BACKLOG = 5  # WAL files; a shutdown waits until they are archived
 
@@ -39,6 +41,18 @@ class Look:
     dns_refusals: tuple[str, ...] = ()
     dns_may_differ: bool = False
     midway: bool = False
+    pooler: PoolerLook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolerLook:
+    """PgBouncer before the move. wanted: the address at which each site's must look for the primary.
+    longest_transaction: what a pause waits for at most, in seconds."""
+
+    here: PoolerState
+    wanted_here: str
+    wanted_there: str
+    longest_transaction: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,37 @@ def _application(look: Look) -> Iterator[tuple[str, str, str]]:
         yield look.site, f"there is no unit {unit}", f"install it at {look.site}, then: secondsite apply"
     if not look.there.units_running and look.there.role == Role.PRIMARY:
         yield look.peer, "the application does not run there", "secondsite status"
+
+
+@check("pooler", "Can the clients of PgBouncer wait?", midway=True)
+def _pooler(look: Look) -> Iterator[tuple[str, str, str]]:
+    if look.pooler is None:
+        return
+    sides = ((look.site, look.pooler.here, look.pooler.wanted_here),
+             (look.peer, look.there.pooler, look.pooler.wanted_there))  # fmt: skip
+    for site, found, wanted in sides:
+        if found is None or found.reason is not None:
+            yield site, f"PgBouncer cannot be asked: {found.reason if found else 'not described there'}", APPLY
+        elif look.midway:
+            continue  # whom it waits for, and that it does, is what this procedure has made of it
+        elif found.missing:
+            yield site, f"PgBouncer knows no database {', '.join(found.missing)}", APPLY
+        elif found.elsewhere(wanted):
+            yield site, f"PgBouncer does not look for {', '.join(found.elsewhere(wanted))} at {wanted}", APPLY
+        elif found.paused:
+            yield site, f"PgBouncer is paused: {', '.join(found.paused)}", "find out who paused it, then RESUME"
+        elif found.in_sessions:
+            message = f"PgBouncer pools {', '.join(found.in_sessions)} in sessions: a pause would wait for every client"
+            yield site, message, "pool_mode = transaction, if the clients bear it"
+
+
+@check("transactions", "Is no transaction long that a pause would wait for?")
+def _transactions(look: Look) -> Iterator[tuple[str, str, str]]:
+    if look.pooler is not None and look.there.longest_transaction > look.pooler.longest_transaction:
+        message = (
+            f"a transaction has been open for {look.there.longest_transaction:.0f} s, and a pause would wait for it"
+        )
+        yield look.peer, message, "wait, or end it: SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY 2"
 
 
 @check("files", "Was every file set copied completely?")

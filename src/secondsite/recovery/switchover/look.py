@@ -8,15 +8,16 @@ from secondsite.database import movable
 from secondsite.database.fence import marked_by_us
 from secondsite.database.movable import Movable
 from secondsite.database.observe import observe
+from secondsite.database.pooler.include import address_of
 from secondsite.dns.state import RecordState
 from secondsite.dns.update import rehearse
 from secondsite.dns.verify import observe as observe_record
 from secondsite.errors import SecondsiteError
 from secondsite.files.engine import last_complete
-from secondsite.recovery import application
+from secondsite.recovery import application, pooling
 from secondsite.recovery.handover.survey import Survey, from_json
 from secondsite.recovery.switchover.context import SwitchoverContext
-from secondsite.recovery.switchover.gate import Look
+from secondsite.recovery.switchover.gate import Look, PoolerLook
 from secondsite.spec import DnsRecord, paths
 
 SURVEY_SECONDS = 20.0
@@ -25,9 +26,10 @@ SURVEY_SECONDS = 20.0
 async def look(context: SwitchoverContext) -> Look:
     """Everything the gate asks about. Raises SecondsiteError where the old primary's agent cannot be asked."""
     spec, peer = context.spec, context.peer
-    there, missing, records, refusals = await asyncio.gather(
-        ask_there(context), application.missing(spec.service.units), _records(context), _refusals(context)
-    )
+    there, missing, records, refusals, pooler = await asyncio.gather(
+        ask_there(context), application.missing(spec.service.units), _records(context), _refusals(context),
+        _pooler(context),
+    )  # fmt: skip
     state = observe(context.cluster)
     return Look(
         site=context.site,
@@ -43,6 +45,7 @@ async def look(context: SwitchoverContext) -> Look:
         dns_refusals=refusals,
         dns_may_differ=context.overwrite_dns,
         midway=there.fenced is not None and context.procedure_id in there.fenced,
+        pooler=pooler,
     )
 
 
@@ -56,6 +59,15 @@ def _here(context: SwitchoverContext) -> Movable:
         return movable.look(context.cluster, context.peer.site)
     except SecondsiteError:
         return Movable()  # the state says what is wrong with it
+
+
+async def _pooler(context: SwitchoverContext) -> PoolerLook | None:
+    spec, primary, described = context.spec, context.peer.site, context.spec.database.pooler
+    found = await pooling.look(spec)
+    if described is None or found is None:
+        return None
+    here, there = (address_of(spec, site, primary) for site in (context.site, primary))
+    return PoolerLook(found, here, there, described.longest_transaction)
 
 
 async def _records(context: SwitchoverContext) -> tuple[RecordState, ...]:

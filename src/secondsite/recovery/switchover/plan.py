@@ -9,8 +9,10 @@ from secondsite.recovery.acts.take_over import Checkpoint, Promote
 from secondsite.recovery.step import Step
 from secondsite.recovery.switchover.attach import Attach, CommitMode, ProveNext
 from secondsite.recovery.switchover.context import SwitchoverContext
+from secondsite.recovery.switchover.poolers import SendClients
 from secondsite.recovery.switchover.prepare import Assess, CheckpointBefore, FilesBefore
 from secondsite.recovery.switchover.step_down import Close, Equal, LastPull, Stop
+from secondsite.spec import Spec
 
 STEPS: tuple[type[Act], ...] = (
     Assess,
@@ -22,6 +24,7 @@ STEPS: tuple[type[Act], ...] = (
     FilesWritable,
     Equal,
     Promote,
+    SendClients,
     Redirect,
     Application,
     ProveNext,
@@ -31,6 +34,11 @@ STEPS: tuple[type[Act], ...] = (
 )
 
 
+def kinds(spec: Spec) -> tuple[type[Act], ...]:
+    """The steps of this service: nothing is said of a pooler where there is none."""
+    return tuple(step for step in STEPS if step is not SendClients or spec.database.pooler is not None)
+
+
 def steps(context: SwitchoverContext) -> tuple[Step, ...]:
     """The stop and the last pull run at the same time, and so does all that comes behind the promotion."""
-    return tuple(step(context) for step in STEPS)
+    return tuple(step(context) for step in kinds(context.spec))

@@ -22,7 +22,7 @@ from secondsite.recovery.promoted import denied, refuse_held
 from secondsite.recovery.step import Details, Step, StepOutcome
 from secondsite.recovery.switchover.context import PROCEDURE, OldPrimary, SwitchoverArguments, SwitchoverContext
 from secondsite.recovery.switchover.outage import loss, outage_seconds
-from secondsite.recovery.switchover.plan import STEPS, steps
+from secondsite.recovery.switchover.plan import kinds, steps
 from secondsite.recovery.switchover.prepare import Assess
 from secondsite.spec import Spec, paths
 
@@ -70,7 +70,7 @@ async def _journal(
         return take_up(old, {"arguments": asdict(merged)}, clock, emit, site), merged
     if resume:
         raise UsageError("no switchover is unfinished on this host", slug="nothing-to-resume", hint="secondsite status")
-    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in STEPS), clock), arguments
+    return begin(directory, PROCEDURE, asdict(arguments), (step.name for step in kinds(spec)), clock), arguments
 
 
 async def _carry_out(

@@ -10,7 +10,7 @@ from secondsite.database.state import Streaming
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import demote
-from secondsite.recovery import application
+from secondsite.recovery import application, pooling
 from secondsite.recovery.step import Details
 from secondsite.recovery.switchover.context import SwitchoverAct
 from secondsite.recovery.switchover.prepare import PULL_SECONDS, pull_all
@@ -43,11 +43,16 @@ class Close(SwitchoverAct):
                 hint="secondsite readiness",
             )
         seconds = CLOSE_SECONDS + application.STOP_SECONDS * len(context.spec.service.units)
+        if context.spec.database.pooler is not None:
+            seconds += context.spec.database.pooler.longest_transaction
+            await pooling.hold(context.spec)  # clients that reach the old primary through this site wait as well
         return await context.primary.ask("close", {"generation": context.generation}, seconds=seconds)
 
     async def undo(self) -> None:
         """Nothing was promoted, so the old primary may go on: it is asked until it says that it does."""
-        await self._context.primary.insist("reopen", seconds=REOPEN_SECONDS, patience=REOPEN_PATIENCE_SECONDS)
+        context = self._context
+        await context.primary.insist("reopen", seconds=REOPEN_SECONDS, patience=REOPEN_PATIENCE_SECONDS)
+        await pooling.go_on(context.spec, context.site, context.peer.site)
 
 
 class LastPull(SwitchoverAct):

@@ -1,0 +1,1 @@
+"""PgBouncer in front of the database: let its clients wait, and send them to the primary."""

@@ -1,0 +1,187 @@
+"""Clients that come through PgBouncer see no error in a switchover, whatever becomes of it: they wait, and go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondsite.clock import from_text
+from secondsite_lab import pooler
+from secondsite_lab.applied import BIN, AppliedLab
+from tests.scenario.ground import Ground, until_buys
+from tests.scenario.test_switchover import PAUSE, at_home, die, until_ready, wait_for_agent
+
+A_LITTLE_SECONDS = 1.0  # how long the wait may be is measured on a quiet machine: `make bench-switchover`
+HOSTS = ("oslo", "bergen")
+
+
+@pytest.fixture(scope="module")
+def pooled(ground: Ground) -> Iterator[AppliedLab]:
+    """The applied lab with PgBouncer at both sites. Each test leaves the service at home, at oslo."""
+    lab = ground.fresh()
+    config = Path(lab.info["config"])
+    before = config.read_text()
+    try:
+        pooler.install(lab)
+        yield lab
+    finally:
+        config.write_text(before)
+
+
+@contextmanager
+def clients(lab: AppliedLab, *through: str) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Clients that write through PgBouncer of these hosts; what they saw is known once they are told to stop."""
+    argv = [str(BIN / "python"), "-m", "secondsite_lab.pooled_client", *(pooler.dsn_of(lab, host) for host in through)]
+    writing = subprocess.Popen(lab.world(*argv), stdout=subprocess.PIPE, text=True)
+    assert writing.stdout is not None
+
+    def stop() -> dict[str, Any]:
+        writing.terminate()
+        told, _ = writing.communicate(timeout=60)
+        return dict(json.loads(told))
+
+    try:
+        assert writing.stdout.readline() == "writing\n"
+        time.sleep(1)
+        yield stop
+    finally:
+        writing.kill()
+        writing.wait(timeout=10)
+
+
+def unharmed(seen: dict[str, Any]) -> None:
+    """No client saw an error, and nothing that was acknowledged is missing."""
+    assert seen["errors"] == [] and seen["lost"] == []
+    assert seen["commits"] > 50
+
+
+def paused_seconds(document: dict[str, Any]) -> float:
+    """From the order to stop the writers to the moment at which PgBouncer was told to go on."""
+    steps = {step["name"]: step for step in document["steps"]}
+    began, ended = steps["close"]["started_at"], steps["pooler"]["ended_at"]
+    return (from_text(ended) - from_text(began)).total_seconds()
+
+
+def target(lab: AppliedLab, host: str) -> str:
+    """host|paused, as PgBouncer of a host says itself."""
+    ask = f"runuser -u postgres -- psql -p {pooler.PORT} -U pgbouncer -XAtF ' ' -c 'SHOW DATABASES' pgbouncer"
+    row = next(row.split(" ") for row in lab.on(host, ask).splitlines() if row.startswith("shop "))
+    return f"{row[1]}|{row[-2]}"
+
+
+def test_there_and_back_again_without_an_error_at_either_site(pooled: AppliedLab) -> None:
+    lab = pooled
+    for to, here, there in (("bergen", "10.10.0.2", "127.0.0.1"), ("oslo", "127.0.0.1", "10.10.0.1")):
+        with clients(lab, *HOSTS) as stop:
+            document = lab.json(to, f"secondsite switchover --to {to} --yes --json")
+            assert document["outcome"] == "completed", document.get("errors", document)
+            time.sleep(1)
+            seen = stop()
+        unharmed(seen)
+        assert seen["longest_wait_seconds"] < paused_seconds(document) + A_LITTLE_SECONDS
+        assert (target(lab, "oslo"), target(lab, "bergen")) == (f"{here}|0", f"{there}|0")
+        at_home(lab, to)
+        until_ready(lab, to)
+
+
+@pytest.mark.parametrize("place", ["close:applied", "promote:applied", "pooler:applied"])
+def test_killed_while_clients_wait_they_go_on_when_it_is_resumed(pooled: AppliedLab, place: str) -> None:
+    lab = pooled
+    with clients(lab, *HOSTS) as stop:
+        die(lab, place)
+        lab.on("oslo", "systemctl kill --signal=KILL secondsite-agent.service; systemctl start secondsite-agent")
+        if place == "close:applied":
+            time.sleep(4)  # the agents are back, and keep their hands off: nobody can serve the clients yet
+            assert (target(lab, "oslo"), target(lab, "bergen")) == ("127.0.0.1|1", "10.10.0.1|1")
+        resumed = lab.json("bergen", "secondsite switchover --resume --json")
+        assert resumed["outcome"] == "completed", resumed["errors"]
+        time.sleep(1)
+        unharmed(stop())
+    at_home(lab, "bergen")
+    until_ready(lab, "bergen")
+    back = lab.json("oslo", "secondsite switchover --to oslo --yes --json")
+    assert back["outcome"] == "completed", back.get("errors", back)
+    until_ready(lab, "oslo")
+
+
+def test_rolled_back_the_clients_go_on_with_the_old_primary(pooled: AppliedLab) -> None:
+    lab = pooled
+    with clients(lab, *HOSTS) as stop:
+        die(lab, "stop:applied")
+        lab.on("bergen", PAUSE.format("pause"))
+        resumed = lab.json("bergen", "secondsite switchover --resume --json")
+        assert resumed["outcome"] == "rolled_back", resumed
+        time.sleep(1)
+        unharmed(stop())
+    lab.on("bergen", PAUSE.format("resume"))
+    assert (target(lab, "oslo"), target(lab, "bergen")) == ("127.0.0.1|0", "10.10.0.1|0")
+    until_ready(lab, "oslo")
+
+
+def test_a_long_transaction_refuses_it_before_anything_is_touched(pooled: AppliedLab) -> None:
+    lab = pooled
+    long = subprocess.Popen(
+        lab.world("psql", pooler.dsn_of(lab, "oslo"), "-X", "-c", "SELECT pg_sleep(60)"), stdout=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(3)
+        with clients(lab, "oslo") as stop:
+            refused = lab.json("bergen", "secondsite switchover --yes --json")
+            assert [fault["check"] for fault in refused["faults"]] == ["transactions"]
+            unharmed(stop())
+    finally:
+        long.kill()
+        long.wait(timeout=10)
+    lab.on("oslo", "runuser -u postgres -- psql -XAtqc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+           " WHERE query LIKE 'SELECT pg_sleep%'\"")  # fmt: skip
+
+
+def test_an_apply_puts_back_what_somebody_has_changed_and_readiness_tells_it(pooled: AppliedLab) -> None:
+    lab = pooled
+    lab.on("bergen", "sed -i s/10.10.0.1/127.0.0.1/ /etc/pgbouncer/secondsite.ini; systemctl reload pgbouncer")
+    deadline = time.monotonic() + 20
+    while not _told(lab, "pooler-target"):
+        assert time.monotonic() < deadline, "readiness does not tell it"
+    subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=300, stderr=subprocess.DEVNULL)
+    assert target(lab, "bergen") == "10.10.0.1|0"
+    until_ready(lab, "oslo")
+    again = subprocess.run(lab.operator("plan", "--json"), capture_output=True, text=True, timeout=120)
+    assert "pgbouncer" not in again.stdout.lower(), again.stdout
+
+
+def _told(lab: AppliedLab, check: str) -> bool:
+    status = lab.json("oslo", "secondsite status --json")
+    return any(finding["check"] == check for finding in status["findings"])
+
+
+def test_in_a_disaster_the_survivor_serves_and_the_old_site_sends_nobody_anywhere_wrong(pooled: AppliedLab) -> None:
+    lab = pooled
+    dsn = pooler.dsn_of(lab, "oslo")
+    with clients(lab, "bergen") as stop:
+        lab.lab("power-off", "oslo")
+        time.sleep(4)
+        took = lab.json("bergen", "secondsite failover --to bergen --yes --accept-unconfirmed-fence --json")
+        assert took["outcome"] == "completed", took["errors"]
+        time.sleep(2)
+        seen = stop()
+    assert target(lab, "bergen") == "127.0.0.1|0"
+    assert seen["lost"] == []  # there may be errors: whoever was in a transaction with the site that burned
+    assert _writes(lab, pooler.dsn_of(lab, "bergen"))
+    until_buys(lab)
+    lab.lab("power-on", "oslo")
+    wait_for_agent(lab, "oslo")
+    assert not _writes(lab, dsn)
+
+
+def _writes(lab: AppliedLab, dsn: str) -> bool:
+    """Whether a client that comes through PgBouncer can write."""
+    write = "CREATE TABLE tried (); DROP TABLE tried"
+    argv = lab.world("timeout", "20", "psql", dsn, "-X", "-c", write)
+    return subprocess.run(argv, capture_output=True, timeout=30).returncode == 0
