@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import pytest
 
+from secondsite.recovery.acts.poolers import SendClientsHere
 from secondsite.recovery.failover.plan import STEPS
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, recovered_at_bergen
 from tests.scenario.matrix import some
 
 # After an act and before its result is written nobody knows whether it happened: the hardest moment of each step.
-ACTED = [f"{step.name}:applied" for step in STEPS]
+# There is no PgBouncer here; with one the failover is killed in test_pooler.
+ACTED = [f"{step.name}:applied" for step in STEPS if step is not SendClientsHere]
 ABOUT_TO_ACT = [f"{name}:intent" for name in ("promote", "dns", "application")]
 
 

@@ -37,8 +37,6 @@ def test_our_file_has_a_line_for_each_database_and_says_where_it_points() -> Non
     text = include.render(POOLED, "10.10.0.2")
     assert "shop = host=10.10.0.2 port=5432 dbname=shop pool_size=20\n" in text
     assert "stock = host=10.10.0.2 port=5432 dbname=stock pool_size=20\n" in text
-    assert include.points_to(text) == "10.10.0.2"
-    assert include.points_to("; host=10.10.0.2\n[databases]\n") is None
     with pytest.raises(ValueError, match="no pooler"):
         include.render(BARE, "10.10.0.2")
 
@@ -127,6 +125,7 @@ def test_readiness_has_nothing_to_say_of_a_sound_pair_and_of_no_pooler() -> None
     ("check", "oslo", "words"),
     [
         (checks.answers, PoolerState(reason="PgBouncer does not answer"), "does not answer"),
+        (checks.answers, replace(WELL, included=False), "does not include our file"),
         (checks.answers, replace(WELL, databases=(SHOP,), missing=("stock",)), "knows no database stock"),
         (checks.answers, replace(WELL, databases=(replace(SHOP, paused=True), STOCK)), "is paused"),
         (checks.target, replace(WELL, databases=(replace(SHOP, host="10.10.0.2"), STOCK)), "clients of shop elsewhere"),

@@ -87,6 +87,9 @@ TROUBLES: Mapping[str, Look] = {
     "PgBouncer cannot be asked: silent": replace(
         BOUNCER, there=replace(BOUNCER.there, pooler=PoolerState(reason="silent"))
     ),
+    "does not include our file": replace(
+        BOUNCER, there=replace(BOUNCER.there, pooler=replace(POOLED_THERE, included=False))
+    ),
     "PgBouncer knows no database shop": replace(
         BOUNCER, there=replace(BOUNCER.there, pooler=PoolerState(missing=("shop",)))
     ),

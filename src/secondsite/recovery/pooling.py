@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from secondsite.database.pooler import act, state
-from secondsite.database.pooler.include import address_of, include_file, points_to
+from secondsite.database.pooler.include import address_of
 from secondsite.database.pooler.state import PoolerState
 from secondsite.errors import RetryableError
 from secondsite.recovery import lock
@@ -101,10 +100,3 @@ async def keep(spec: Spec, site: str, *, writable: bool, peer_writable: bool) ->
             raise
         return None  # its door is closed: it is stepping down, or has, and the procedure is not over
     return primary
-
-
-def named_now(spec: Spec) -> str | None:
-    """The address that our file names now; None where there is no file."""
-    pooler = spec.database.pooler
-    path = None if pooler is None else include_file(Path(pooler.config))
-    return points_to(path.read_text()) if path is not None and path.exists() else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondsite.converge.write import atomically
 from secondsite.database.pooler.console import console, socket_of
-from secondsite.database.pooler.include import include_file, render
+from secondsite.database.pooler.include import include_file, included, render
 from secondsite.database.pooler.wire import Line, Refused
 from secondsite.errors import FinalError, RetryableError
 from secondsite.spec import Pooler, Spec
@@ -49,6 +49,12 @@ def resume(spec: Spec, pooler: Pooler, address: str) -> int:
     A client in the middle of a transaction on a server that is gone would wait for ever, so it is sent away. Raises
     what ``console`` raises, and FinalError (``pooler-not-ours``) where PgBouncer does not follow our file. Blocks.
     """
+    if not included(Path(pooler.config)):  # a reload would forget the databases, and with them whoever waits
+        raise FinalError(
+            f"{pooler.config} does not include our file any more",
+            slug="pooler-not-ours",
+            hint="secondsite apply puts the line back; then go on",
+        )
     point(spec, pooler, address)
     with console(pooler) as line:
         line.ask("RELOAD")

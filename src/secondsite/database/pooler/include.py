@@ -1,4 +1,4 @@
-"""Our part of PgBouncer's configuration: a file with one line a database, and one line that includes it. Pure."""
+"""Our part of PgBouncer's configuration: a file with one line a database, and one line that includes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from secondsite.spec import Spec
 
 LABEL = "pooler"
 HERE = "127.0.0.1"
-_HOST = re.compile(r"^[^;#\s]+\s*=.*\bhost=(\S+)", re.MULTILINE)
 _SECTION = re.compile(r"^\[(\w+)\]$")
 
 
@@ -22,6 +21,14 @@ def include_file(config: Path) -> Path:
 def include_line(config: Path) -> str:
     """What PgBouncer's own file must say at its end (pgbouncer(5), "Include directive")."""
     return f"%include {include_file(config)}"
+
+
+def included(config: Path) -> bool:
+    """Does PgBouncer's own file say so? No where it cannot be read."""
+    try:
+        return include_line(config) in config.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return False
 
 
 def address_of(spec: Spec, site: str, primary: str) -> str:
@@ -38,12 +45,6 @@ def render(spec: Spec, address: str) -> str:
     rows = [f"{name} = host={address} port={spec.database.port} dbname={name}{more}" for name in pooler.databases]
     head = f"; Written by secondsite for service {spec.service.name}. The host changes with every move.\n[databases]\n"
     return head + "\n".join(rows) + "\n"
-
-
-def points_to(text: str) -> str | None:
-    """The address that our file names; None where there is none."""
-    found = _HOST.search(text)
-    return found[1] if found else None
 
 
 def defined_twice(text: str, names: Iterable[str]) -> tuple[str, ...]:

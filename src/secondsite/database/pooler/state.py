@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from secondsite.database.pooler.console import console
+from secondsite.database.pooler.include import included
 from secondsite.errors import SecondsiteError
 from secondsite.spec import Pooler
 
@@ -27,12 +29,13 @@ class Pooled:
 class PoolerState:
     """PgBouncer on one host. reason: why it could not be asked, None where it answered. query_wait_seconds: how long a
     client may wait before it is sent away, 0 for ever. busy: process ids of the server's
-    sessions that work for a client."""
+    sessions that work for a client. included: its configuration includes our file."""
 
     databases: tuple[Pooled, ...] = ()
     missing: tuple[str, ...] = ()
     query_wait_seconds: float = 0.0
     busy: tuple[int, ...] = ()
+    included: bool = True
     reason: str | None = None
 
     @property
@@ -54,6 +57,7 @@ def look(pooler: Pooler, *, seconds: float = LOOK_SECONDS) -> PoolerState:
         with console(pooler, seconds=seconds) as line:
             rows = {row["name"]: row for row in line.ask("SHOW DATABASES")}
             servers = line.ask("SHOW SERVERS")
+            ours_too = included(Path(pooler.config))
             config = {row["key"]: row["value"] for row in line.ask("SHOW CONFIG")}
     except SecondsiteError as silent:
         return PoolerState(reason=silent.message)
@@ -65,4 +69,4 @@ def look(pooler: Pooler, *, seconds: float = LOOK_SECONDS) -> PoolerState:
     missing = tuple(name for name in pooler.databases if name not in rows)
     ours = [row for row in servers if row["database"] in pooler.databases and row["state"] == "active"]
     busy = tuple(int(row["remote_pid"]) for row in ours if row["remote_pid"].isdecimal())
-    return PoolerState(found, missing, float(config["query_wait_timeout"] or 0), busy)
+    return PoolerState(found, missing, float(config["query_wait_timeout"] or 0), busy, ours_too)

@@ -27,6 +27,8 @@ def answers(judged: Judged) -> Iterator[Problem]:
         unit = described.unit if described else "pgbouncer.service"
         if found.reason is not None:
             yield Problem(state.site, found.reason, f"systemctl status {unit}")
+        elif not found.included:
+            yield Problem(state.site, "PgBouncer's configuration does not include our file", "`secondsite apply`")
         elif found.missing:
             yield Problem(state.site, f"PgBouncer knows no database {', '.join(found.missing)}", "`secondsite apply`")
         elif found.paused:

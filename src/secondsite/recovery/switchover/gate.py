@@ -235,6 +235,8 @@ def _pooler(look: Look) -> Iterator[tuple[str, str, str]]:
             yield site, f"PgBouncer cannot be asked: {found.reason if found else 'not described there'}", APPLY
         elif look.midway:
             continue  # whom it waits for, and that it does, is what this procedure has made of it
+        elif not found.included:
+            yield site, "PgBouncer's configuration does not include our file", APPLY
         elif found.missing:
             yield site, f"PgBouncer knows no database {', '.join(found.missing)}", APPLY
         elif found.elsewhere(wanted):
