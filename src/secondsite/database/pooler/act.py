@@ -68,12 +68,12 @@ def resume(spec: Spec, pooler: Pooler, address: str) -> int:
             )
         cut = _cut(line, pooler, address)
         before = next(row["value"] for row in line.ask("SHOW CONFIG") if row["key"] == RETRY)
-        line.ask(f"SET {RETRY} = 0")  # it may have failed at the old address a moment ago
+        line.ask(f"SET {RETRY} = '0'")  # it may have failed at the old address a moment ago
         try:
             _let_go(line, pooler)
             _until_nobody_waits(line, pooler)
         finally:
-            line.ask(f"SET {RETRY} = {before}")
+            line.ask(f"SET {RETRY} = '{before}'")
     return cut
 
 
