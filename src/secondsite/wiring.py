@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from secondsite.clock import Clock, to_text
 from secondsite.errors import SecondsiteError, UsageError
 from secondsite.events import Emit, Result
 from secondsite.files.engine import allow_deletions
+from secondsite.objectives.snapshot import LagSample
 from secondsite.recovery.engine import Tripwire
 from secondsite.recovery.failover.context import FailoverArguments
 from secondsite.recovery.failover.preview import preview
@@ -24,12 +25,19 @@ class Procedures:
     """Runs procedures on this host: for the agent, and for the command line where no agent answers."""
 
     def __init__(
-        self, spec: Spec, site: str, clock: Clock, *, peer_silent_since: Callable[[], float | None] = lambda: None
+        self,
+        spec: Spec,
+        site: str,
+        clock: Clock,
+        *,
+        peer_silent_since: Callable[[], float | None] = lambda: None,
+        samples: Callable[[float, int], Sequence[LagSample]] = lambda since, span: (),
     ) -> None:
         self._spec = spec
         self._site = site
         self._clock = clock
         self._peer_silent_since = peer_silent_since
+        self._samples = samples
 
     async def run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         """Run one procedure to its end. What goes wrong on the way is a result too: its document is the error."""
@@ -43,6 +51,8 @@ class Procedures:
             return await preview(self._spec, self._site, self._clock, peer_silent_since=self._peer_silent_since())
         if kind in ("switchover", "preview-switchover"):
             return await self._switchover(kind, arguments, emit)
+        if kind == "verify":
+            return await self._verify(arguments, emit)
         if kind == "allow-deletions":
             return await self._allow_deletions(str(arguments.get("set")))
         if kind != "failover":
@@ -81,6 +91,11 @@ class Procedures:
         return await switchover(
             self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
         )
+
+    async def _verify(self, arguments: Mapping[str, Any], emit: Emit) -> Result:
+        from secondsite.verification.begin import verify
+
+        return await verify(self._spec, self._site, arguments, emit=emit, clock=self._clock, samples=self._samples)
 
     async def _allow_deletions(self, name: str) -> Result:
         fileset = next((one for one in self._spec.files if one.name == name), None)

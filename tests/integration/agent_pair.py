@@ -26,6 +26,7 @@ from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
+from secondsite.database.verify import acts
 from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Event, Note, Result
@@ -218,6 +219,9 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         await database.change_waiting(act, "bergen" if site == "oslo" else "oslo")
         return True
 
+    async def look(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await asyncio.to_thread(acts.perform, specification(), cluster, act, request)
+
     return Ports(
         database=database,
         tunnel=tunnel,
@@ -232,6 +236,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         fence=fence,
         unfence=fence,
         handover=handover,
+        verify=look,
         fence_self=fence_self,
         procedures=calls.rehearsed,
         change_waiting=change_waiting,
@@ -246,6 +251,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
             quarantine=folder / "quarantine",
             fenced=folder / "fenced",
             uncovered=folder / "uncovered",
+            verified=folder / "verified.json",
             disk=folder,
         ),
     )

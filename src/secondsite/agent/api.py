@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from secondsite.agent.procedures import Procedures, Run
+from secondsite.agent.procedures import BESIDE, Procedures, Run
 from secondsite.errors import SecondsiteError
 
-FOR_PEER = ("switchover", "preview-switchover")  # what a primary may ask its standby to do: relieve it
+FOR_PEER = ("switchover", "preview-switchover", "verify")  # a primary may ask its standby to relieve it, to compare
 MAX_REQUEST = 1024 * 1024
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Handover = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -48,13 +48,14 @@ class Knowledge(Protocol):
 @dataclass(frozen=True, slots=True)
 class Api:
     """Handlers over what the agent knows. fence: makes this site accept no more writes; unfence takes it back.
-    handover: this site's part of a switchover, act by act."""
+    handover: this site's part of a switchover, act by act. verify: a look for the other site's verification."""
 
     knowledge: Knowledge
     procedures: Procedures
     fence: Handler
     unfence: Handler
     handover: Handover
+    verify: Handover
     shut_out: Callable[[], bool] = bool  # the peer is quarantined: it may look, and ask for nothing
 
     def local(self) -> ASGIApp:
@@ -89,6 +90,7 @@ class Api:
             Route("/v1/fence", self._fence, methods=["POST"]),
             Route("/v1/unfence", self._unfence, methods=["POST"]),
             Route("/v1/handover/{act}", self._handover, methods=["POST"]),
+            Route("/v1/verify/{act}", self._verify, methods=["POST"]),
         ]
 
     async def _state(self, request: Request) -> Response:
@@ -123,6 +125,9 @@ class Api:
 
     async def _handover(self, request: Request) -> Response:
         return JSONResponse(await self.handover(request.path_params["act"], await _document(request)))
+
+    async def _verify(self, request: Request) -> Response:
+        return JSONResponse(await self.verify(request.path_params["act"], await _document(request)))
 
     async def _procedure(self, request: Request) -> Response:
         arguments = await _document(request)
@@ -176,8 +181,12 @@ class OnlyLooks:
 
 def _stream(run: Run) -> Response:
     async def lines() -> AsyncIterator[str]:
-        async for line in run.follow():
-            yield line + "\n"
+        try:
+            async for line in run.follow():
+                yield line + "\n"
+        finally:
+            if run.kind in BESIDE:
+                run.abandon()
 
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Procedure": run.kind})
 

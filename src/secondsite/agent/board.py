@@ -23,6 +23,7 @@ from secondsite.objectives.snapshot import (
     Trouble,
     Unfinished,
     UnitState,
+    Verified,
 )
 from secondsite.tunnel.state import TunnelState
 
@@ -54,6 +55,7 @@ class Board:
     pooler: PoolerState | None = None
     unfinished: Unfinished | None = None
     last_procedure: LastProcedure | None = None
+    verified: Verified | None = None
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
     peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
@@ -93,6 +95,7 @@ class Board:
             pooler=self.pooler,
             unfinished=self.unfinished,
             last_procedure=self.last_procedure,
+            verified=self.verified,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

@@ -16,13 +16,16 @@ from secondsite.agent.history import past_runs
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.ports import Places, Ports
 from secondsite.agent.program import Agent
+from secondsite.agent.samples import remembered
 from secondsite.agent.units import Units
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
 from secondsite.database.pooler.state import PoolerState
+from secondsite.database.verify import acts
 from secondsite.dns.state import RecordState
+from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
 from secondsite.recovery import admit, pooling
 from secondsite.recovery.fence import fence_here, unfence_here
@@ -88,6 +91,12 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
                 await pooling.keep(spec, site, writable=writable, peer_writable=beside)
         return await pooling.look(spec)
 
+    async def look(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """For the other site's verification. Only a primary answers: a standby has no reason to be looked into."""
+        if (await asyncio.to_thread(acts.perform, spec, cluster, "position", {}))["standby"]:
+            raise FinalError("the database here is a standby now", slug="verify-roles", host=site, step="verify")
+        return await asyncio.to_thread(acts.perform, spec, cluster, act, request)
+
     return Ports(
         database=database,
         tunnel=_tunnel(spec, site),
@@ -102,8 +111,15 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         fence=_fence(spec, site, clock, changing),
         unfence=unfence,
         handover=handover,
+        verify=look,
         fence_self=fence_self,
-        procedures=Procedures(spec, site, clock, peer_silent_since=lambda: peer.silent_since),
+        procedures=Procedures(
+            spec,
+            site,
+            clock,
+            peer_silent_since=lambda: peer.silent_since,
+            samples=lambda since, span: remembered(paths.SAMPLES, since, span),
+        ),
         change_waiting=change_waiting,
         announce=to_journal,
         places=Places(disk=cluster.data if cluster.data.exists() else Path("/var/lib")),

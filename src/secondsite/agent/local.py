@@ -31,6 +31,7 @@ from secondsite.recovery import pooling
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import Loaded
 from secondsite.tunnel import observe as tunnel
+from secondsite.verification import record
 
 DNS_SECONDS = 2.0
 
@@ -73,6 +74,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         pooler=await pooling.look(spec),
         unfinished=unfinished_here(paths.JOURNAL, paths.LOCK),
         last_procedure=last_ended(paths.JOURNAL),
+        verified=record.verified(record.load()),
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())

@@ -50,6 +50,7 @@ class Places:
     uncovered: Path = paths.UNCOVERED
     journal: Path = paths.JOURNAL
     lock: Path = paths.LOCK
+    verified: Path = paths.VERIFIED
     disk: Path = Path("/var/lib/postgresql")
 
 
@@ -70,6 +71,7 @@ class Ports:
     fence: Handler
     unfence: Handler
     handover: Handover
+    verify: Handover
     fence_self: Fencer
     procedures: ProcedureRunner
     change_waiting: Callable[[Act], Awaitable[bool]]  # False where a procedure works on this host: it has the say

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Event, Note, Progress, Result, to_line
 
+BESIDE = ("verify",)  # only looks, may take hours: runs beside procedures, ends with its caller, gives way to these:
+_FIRST = ("failover", "switchover")
 KEPT_LINES = 20_000  # a procedure has some hundred; what is above is progress, which may be thinned out
 
 
@@ -27,6 +29,7 @@ class Run:
         self.kind = kind
         self.lines: list[str] = []
         self.ended = False
+        self.task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._last_was_progress: str | None = None
 
@@ -44,6 +47,11 @@ class Run:
         """Nothing follows."""
         self.ended = True
         self._wake()
+
+    def abandon(self) -> None:
+        """Stop it: what runs beside is nobody's once its caller is gone."""
+        if self.task is not None and not self.ended:
+            self.task.cancel()
 
     async def follow(self) -> AsyncIterator[str]:
         """Every line from the first on, then as they come, until the end."""
@@ -75,21 +83,39 @@ class Procedures:
         self._group = group
         self._afterwards = afterwards
         self.current: Run | None = None
+        self._beside: Run | None = None
 
     def start(self, kind: str, arguments: Mapping[str, Any]) -> Run:
-        """Begin. Raises FinalError (``procedure-running``) while another one runs."""
+        """Begin. Raises FinalError (``procedure-running``, ``verification-running``) while another one runs."""
+        if kind in BESIDE:
+            return self._start_beside(kind, arguments)
         if self.current is not None and not self.current.ended:
             raise FinalError(
                 f"a {self.current.kind} is running on this host",
                 slug="procedure-running",
                 hint="wait for it, or watch it with `secondsite status --watch`",
             )
+        if kind in _FIRST and self._beside is not None:
+            self._beside.abandon()
         self.current = run = Run(kind)
-        self._group.create_task(self._carry_out(run, arguments), name=f"procedure {kind}")
+        run.task = self._group.create_task(self._carry_out(run, arguments), name=f"procedure {kind}")
+        return run
+
+    def _start_beside(self, kind: str, arguments: Mapping[str, Any]) -> Run:
+        if self._beside is not None and not self._beside.ended:
+            raise FinalError(
+                "a verification is running on this host already",
+                slug="verification-running",
+                hint="wait for it, or end it where it was begun (Ctrl-C)",
+            )
+        self._beside = run = Run(kind)
+        run.task = self._group.create_task(self._carry_out(run, arguments), name=kind)
         return run
 
     async def finished(self, patience: float) -> None:
         """Wait for the one that runs, if any, for at most ``patience`` seconds. It can be taken up again anyhow."""
+        if self._beside is not None:
+            self._beside.abandon()
         if self.current is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -103,6 +129,10 @@ class Procedures:
             if self._afterwards is not None:  # whoever asks right after the end must not hear how it was before
                 await self._afterwards()
             run.say(result)
+        except asyncio.CancelledError:
+            ended = SecondsiteError(f"the {run.kind} was ended: nothing was changed", slug="verify-ended")
+            run.say(Result(ended.as_json(), int(ended.exit)))
+            raise
         except SecondsiteError as failure:
             run.say(Note(failure.message, failure.host, "error"))
             run.say(Result(failure.as_json(), int(failure.exit)))

@@ -27,6 +27,7 @@ from secondsite.clock import Clock
 from secondsite.database.state import Role
 from secondsite.objectives.snapshot import Silence
 from secondsite.spec import Spec
+from secondsite.verification import record
 
 LAST_WORDS_SECONDS = 120.0  # a procedure may come to its end before the agent does
 
@@ -61,7 +62,7 @@ class Agent:
                 ports = self._ports
                 api = Api(
                     self._knowledge(), procedures, ports.fence, ports.unfence, self._handover,
-                    ports.places.quarantine.exists,
+                    ports.verify, ports.places.quarantine.exists,
                 )  # fmt: skip
                 await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
@@ -139,6 +140,7 @@ class Agent:
         places = self._ports.places
         self.board.unfinished = unfinished_here(places.journal, places.lock)
         self.board.last_procedure = last_ended(places.journal)
+        self.board.verified = record.verified(record.load(places.verified))
 
     async def _tunnel(self) -> None:
         self.board.tunnel = await self._ports.tunnel(True)

@@ -96,6 +96,11 @@ class Samples:
 
 def recent(path: Path, now: float, seconds: float = 300.0) -> tuple[LagSample, ...]:
     """What an agent that no longer runs has left; nothing where there is no sound file."""
+    return remembered(path, now - seconds)
+
+
+def remembered(path: Path, since: float, span: int = 1) -> tuple[LagSample, ...]:
+    """What is on disk from ``since`` on (unix seconds), read beside an agent that writes it (SQLite's WAL mode)."""
     if not path.exists():
         return ()
     try:
@@ -103,7 +108,7 @@ def recent(path: Path, now: float, seconds: float = 300.0) -> tuple[LagSample, .
     except (OSError, sqlite3.Error):
         return ()
     try:
-        return samples.since(now - seconds)
+        return samples.since(since, span)
     finally:
         samples.close()
 

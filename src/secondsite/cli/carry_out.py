@@ -19,6 +19,9 @@ from secondsite.errors import RetryableError, SecondsiteError
 from secondsite.events import Emit, Event, Note, Result, to_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secondsite.objectives.snapshot import LagSample
     from secondsite.spec import Spec
 
 NO_AGENT = "no agent answers on this host: doing it from here"
@@ -66,10 +69,10 @@ async def carry_out(
         from secondsite.wiring import Procedures
 
         watched(Note(NO_AGENT, at, "warning"))
-        return await Procedures(spec(), at, SystemClock()).run(kind, arguments, watched)
+        return await Procedures(spec(), at, SystemClock(), samples=_left_samples).run(kind, arguments, watched)
     except (KeyboardInterrupt, asyncio.CancelledError) as pressed:
-        if kind.startswith("preview-"):
-            raise  # it only looks
+        if kind == "verify" or kind.startswith("preview-"):
+            raise  # it only looks, and ends with whoever asked
         raise procedure_left(kind, at, agent=watched.agent) from pressed
 
 
@@ -101,3 +104,11 @@ def _asked(kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result | None
             return until_result(told, kind, emit)
         finally:
             lines.__exit__(None, None, None)
+
+
+def _left_samples(since: float, span: int) -> Sequence[LagSample]:
+    """What the agent that does not run has left."""
+    from secondsite.agent.samples import remembered
+    from secondsite.spec import paths
+
+    return remembered(paths.SAMPLES, since, span)

@@ -42,6 +42,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("failback", "secondsite.cli.failback:run", "Come home after a failover, as everything was before it."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
     Command("files", "secondsite.cli.files:app", "Decide what only a person can decide about the file sets."),
+    Command(
+        "verify", "secondsite.cli.verify:run", "Compare the standby's copy with the primary: rows, indexes, files."
+    ),
     Command("report", "secondsite.cli.report:run", "List the reports of game days, or show one and check it."),
     Command("journal", "secondsite.cli.journal:run", "Show what procedures did here, and prove the record of it."),
     Command("guard", "secondsite.cli.guard:run", "Ask whether this host may accept writes."),

@@ -147,6 +147,15 @@ class AskedDocument(TypedDict):
     follows_from: NotRequired[Annotated[str | None, Field(description="the check whose finding explains this no")]]
 
 
+class LastVerifiedDocument(TypedDict):
+    """When verify last looked at the standby."""
+
+    at: Moment
+    site: str
+    checks: int
+    failed: Annotated[list[str], Field(description="checks that found a difference, until they find none")]
+
+
 class StatusDocument(TypedDict):
     """`secondsite status --json`."""
 
@@ -161,6 +170,9 @@ class StatusDocument(TypedDict):
     findings: list[FindingDocument]
     checks: NotRequired[list[AskedDocument]]
     last_procedure: NotRequired[LastProcedureDocument | None]
+    verified: NotRequired[
+        Annotated[LastVerifiedDocument | None, Field(description="null where verify never looked at this standby")]
+    ]
 
 
 class StepDocument(TypedDict):
@@ -330,6 +342,36 @@ class JournalsDocument(TypedDict):
     silent: Annotated[dict[str, str], Field(description="sites that could not be asked, and why")]
 
 
+class VerifyCheckDocument(TypedDict):
+    """One check of a verification."""
+
+    check: Annotated[str, Field(description="stays the same from run to run")]
+    kind: Literal["table", "newest", "sql", "amcheck", "heartbeat", "files"]
+    site: str
+    outcome: Annotated[
+        Literal["equal", "different", "busy", "unknown"],
+        Field(description="busy: changed too fast to be compared; unknown: could not be looked at"),
+    ]
+    message: str
+    hint: Said
+    wanted: Annotated[bool, Field(description="false: that it is unknown does not count against the whole")]
+    evidence: Annotated[dict[str, Any], Field(description="LSNs, key ranges, counts, paths, as the kind has them")]
+
+
+class VerifyDocument(TypedDict):
+    """`secondsite verify --json`."""
+
+    service: str
+    primary: str
+    standby: str
+    taken_at: Moment
+    seconds: float
+    full: bool
+    seed: Annotated[int | None, Field(description="of the sample; give it to --seed to look at the same again")]
+    outcome: Literal["equal", "different", "busy", "unknown"]
+    checks: list[VerifyCheckDocument]
+
+
 class ExplanationDocument(TypedDict):
     """What a name means."""
 
@@ -359,6 +401,7 @@ DOCUMENTS: dict[str, Any] = {
     "residency": ResidencyDocument,
     "status": StatusDocument,
     "validate": ValidateDocument,
+    "verify": VerifyDocument,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondsite.converge.resource import Resource
+from secondsite.database.amcheck import Amcheck
 from secondsite.database.clusterconfig import ClusterConfig
 from secondsite.database.configure import Settings
 from secondsite.database.facts import Facts
@@ -35,6 +36,7 @@ def primary_resources(
         HbaBlock(node, body(spec, facts.peer_address)),
         RewindRole(node, facts.password, wanted=rewinding),
         HeartbeatTable(node),
+        *([Amcheck(node)] if spec.database.amcheck else []),
         Slot(node, spec.peer_of(site)),
     ]
 

@@ -44,6 +44,7 @@ def document(status: Status) -> dict[str, Any]:
             "basis": status.rto.basis,
             "objective_seconds": spec.objectives.rto,
         },
+        "verified": _verified(situation),
         "ready": status.ready,
         "findings": [_finding(finding) for finding in status.findings],
         "checks": _checks(status),
@@ -74,6 +75,15 @@ def _last_procedure(situation: Situation) -> dict[str, Any] | None:
         "procedure": last.procedure, "id": last.id, "site": site, "outcome": last.outcome,
         "ended_at": _moment(last.ended_at), "why": last.why,
     }  # fmt: skip
+
+
+def _verified(situation: Situation) -> dict[str, Any] | None:
+    """When ``verify`` last looked at the standby of now, and how it ended; None where it never did, or is silent."""
+    state = situation.present(situation.standby) if situation.standby else None
+    if state is None or state.verified is None:
+        return None
+    failed = [failed.name for failed in state.verified.failed]
+    return {"at": _moment(state.verified.at), "site": state.site, "checks": state.verified.checks, "failed": failed}
 
 
 def _site(situation: Situation, site: str) -> dict[str, Any]:

@@ -104,6 +104,26 @@ class CommitWait:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """A check of ``verify`` that found the copy not to be what it should be. at: unix seconds."""
+
+    name: str
+    kind: str
+    at: float
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What ``verify`` last found at a site while that was the standby. at: unix seconds; checks: how many are kept."""
+
+    at: float
+    checks: int
+    failed: tuple[FailedCheck, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SiteState:
     """Everything one site knows about itself at ``taken_at`` (unix seconds, its own clock)."""
 
@@ -132,6 +152,7 @@ class SiteState:
     pooler: PoolerState | None = None  # None where the file describes none, and before the first look
     unfinished: Unfinished | None = None  # a procedure that this host's journals prove to be unfinished
     last_procedure: LastProcedure | None = None  # the newest that they prove to be over
+    verified: Verified | None = None  # None where this site was never verified
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,15 @@ def _secret_file(value: PurePosixPath) -> PurePosixPath:
     return value
 
 
+def _table(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) > 2 or not all(part and part == part.strip() for part in parts):
+        raise refuse(f'"{value}" is no table', 'write "orders" or "schema.orders", without quotes')
+    return value
+
+
 Text = Annotated[str, AfterValidator(_text)]
+TableName = Annotated[str, AfterValidator(_table)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Country = Annotated[
     str, Field(pattern=COUNTRY_PATTERN, description="ISO 3166-1 alpha-2 code"), AfterValidator(_country)

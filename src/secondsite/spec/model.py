@@ -26,6 +26,7 @@ from secondsite.spec.fields import (
     SecretFile,
     Server,
     SshDestination,
+    TableName,
     Text,
     TimeZone,
     Unit,
@@ -139,6 +140,37 @@ class Pooler(Section):
     )
 
 
+class Verify(Section):
+    """What `verify` also asks of the database: the newest row of a table, or a statement with its answer."""
+
+    database: Text = Field(description="the database it is in")
+    table: TableName | None = Field(
+        None, description="table whose newest row both sites must have, with its schema if not public"
+    )
+    column: Text | None = Field(None, description="column that grows with each row, like id or created_at; indexed")
+    sql: Text | None = Field(None, description="one statement that reads; its first value is compared with expect")
+    expect: bool | int | float | str | None = Field(None, description="what the first value of the first row must be")
+    at: Literal["standby", "both"] = Field("standby", description="where the statement is run")
+    timeout: Seconds = Field("30s", validate_default=True, description="the statement is ended after this")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        row, said = (self.table, self.column), (self.sql, self.expect)
+        for whole, other in ((row, said), (said, row)):
+            if None not in whole and other == (None, None):
+                return self
+        raise refuse(
+            "give table and column, or sql and expect",
+            'write table = "orders" and column = "id", or sql = "SELECT ..." and expect = 0',
+        )
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Schema and name of the table."""
+        schema, dot, name = (self.table or "").rpartition(".")
+        return (schema if dot else "public"), name
+
+
 class Database(Section):
     """The PostgreSQL cluster that is replicated."""
 
@@ -156,6 +188,10 @@ class Database(Section):
         (), description="networks outside the hosts that may connect to the database; none by default"
     )
     pooler: Pooler | None = Field(None, description="PgBouncer in front of it; none by default")
+    amcheck: bool = Field(
+        False, strict=True, description="create the extension amcheck at apply, so that verify can check indexes"
+    )
+    verify: tuple[Verify, ...] = Field((), description="what verify also asks: [[database.verify]]")
 
 
 class FileSet(Section):

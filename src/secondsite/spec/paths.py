@@ -17,6 +17,7 @@ LAST_PRIMARY = STATE / "last-primary.json"  # last known position of the primary
 JOURNAL = STATE / "journal"  # one hash-chained file a procedure
 REPORTS = STATE / "reports"
 LOST = STATE / "database" / "lost"  # what a former primary had and its successor never received; holds users' data
+VERIFIED = STATE / "verified.json"  # what verify found last, check by check, at the site that was the standby
 GUARD_VERDICT = STATE / "guard.json"
 FENCED = STATE / "fenced"  # present: another site's failover has stopped this one; its text says which
 QUARANTINE = STATE / "quarantine"  # present: the peer is cut off from everything but the guard's question

@@ -14,6 +14,7 @@ from secondsite.objectives.checks import (
     sites,
     slots,
     tunnel,
+    verified,
 )
 from secondsite.objectives.finding import Check
 
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = tuple(
         objectives,
         tunnel,
         dns,
+        verified,
     )
     for check in area.registry.checks
 )

@@ -1,0 +1,106 @@
+"""``secondsite verify``: is the copy at the standby really what the primary has?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from secondsite.cli.options import Config, Json, find_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from secondsite.events import Emit, Result
+    from secondsite.spec import Spec
+
+_ENDED_WITH_US = ("session-lost", "relay-lost", "agent-died")
+
+
+async def run(
+    *tables: str,
+    only: Literal["database", "files"] | None = None,
+    full: Annotated[bool, Parameter(negative="")] = False,
+    seed: int | None = None,
+    ranges: int = 64,
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Compare the standby's copy with the primary: rows, indexes, files, and what the file asks.
+
+    Lag says how far the copy is behind; verify says whether it is a copy. It compares checksums of ranges of primary
+    keys, checks that the heartbeat goes on, runs pg_amcheck at the standby where the extension is, asks what
+    [[database.verify]] names, and compares every file set byte by byte. It only reads, at low priority, and neither
+    stops replay nor holds a snapshot open. What it finds is kept: status and readiness tell of a difference until
+    verify finds it gone. Run it anywhere.
+
+    Example: ``secondsite verify``, for a night: ``secondsite verify --full``, for a table: ``secondsite verify orders``
+
+    Exit code 0: all that was looked at is equal. 1: something is different, or could not be looked at. 3: not begun.
+
+    See also: status, readiness, report.
+
+    Parameters
+    ----------
+    tables
+        Only these tables, as [DATABASE:][SCHEMA.]TABLE.
+    only
+        Only the database, or only the file sets.
+    full
+        Every row of every table instead of a sample.
+    seed
+        Draw the same sample as a run that showed this number.
+    ranges
+        How many ranges of keys the sample has.
+    """
+    from secondsite.cli.live import interruptible
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.cli.render import Renderer, emit_json
+    from secondsite.errors import UsageError
+    from secondsite.spec.load import load
+
+    if ranges < 1:
+        raise UsageError("a sample has at least one range", hint="secondsite verify --ranges 64")
+    path = find_config(config)
+    spec = load(path).spec
+    wanted = {"only": only, "full": full, "seed": seed, "ranges": ranges, "tables": list(tables)}
+    at = await _where(path, spec)
+    with Renderer() as emit, interruptible():
+        result = await _carried_out(spec, wanted, at, emit)
+    raise_error_of(result)
+    if json:
+        emit_json(result.document)
+    else:
+        from secondsite.cli.views.verify import printed
+
+        printed(result.document)
+    return result.exit_code
+
+
+async def _where(path: Path, spec: Spec) -> str:
+    """This host where it is one of the two; else the standby of now, as far as it is known."""
+    from secondsite.cli.sight import begin
+    from secondsite.cli.this_host import site_here
+
+    here = site_here()
+    if here is not None:
+        return here
+    seen = await asyncio.to_thread(begin(path))
+    return str(seen.get("standby") or spec.site_names[1])
+
+
+async def _carried_out(spec: Spec, wanted: dict[str, Any], at: str, emit: Emit) -> Result:
+    """A line that breaks ends the verification with it, unlike a procedure: there is nothing to be taken up."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.errors import HalfwayError, RetryableError
+
+    try:
+        return await carry_out(lambda: spec, "verify", wanted, at=at, emit=emit)
+    except HalfwayError as broken:
+        if broken.slug not in _ENDED_WITH_US:
+            raise
+        raise RetryableError(
+            f"the line to {at} broke, and the verification ended with it: nothing was changed",
+            slug="verify-ended", host=at, step="verify", hint="secondsite verify",
+        ) from broken  # fmt: skip
