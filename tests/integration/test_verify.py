@@ -27,7 +27,7 @@ from tests.integration.agent_pair import VERSION, Clusters, Throwaway, clusters,
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="the owner's part needs root")
 MADE = (
     "CREATE TABLE orders (id bigserial PRIMARY KEY, customer text, total numeric, at timestamptz DEFAULT now())",
-    "INSERT INTO orders (customer, total) SELECT 'customer ' || n, n / 3.0 FROM generate_series(1, 20000) n",
+    "INSERT INTO orders (customer, total) SELECT 'customer ' || n, n / 3.0 FROM generate_series(1, 12000) n",
     "CREATE TABLE stock (shop text, item text, amount float8, PRIMARY KEY (shop, item))",
     "INSERT INTO stock SELECT 'Å' || n % 7, 'it''em ' || n, n / 7.0 FROM generate_series(1, 3000) n",
     "CREATE TABLE log (at timestamptz, line text)",
@@ -66,11 +66,11 @@ def beating(cluster: Throwaway) -> Iterator[None]:
 def writing(cluster: Throwaway) -> Iterator[None]:
     """What false alarms are made of: rows that come and go, counters, back and forth, and a long transaction."""
     with (
-        _repeating(cluster, 0, "INSERT INTO jobs (body) VALUES ('x')", "DELETE FROM jobs"),
-        _repeating(cluster, 0, "UPDATE orders SET total = -total WHERE id % 9973 = 0", "SET synchronous_commit = off",
-                   "INSERT INTO orders (customer, total) VALUES ('new', 1)"),
-        _repeating(cluster, 0, "BEGIN", "UPDATE stock SET amount = amount + 1 WHERE item = 'it''em 5'",
-                   "SELECT pg_sleep(0.02)", "ROLLBACK", "UPDATE stock SET amount = amount + 1 WHERE shop = 'Å3'"),
+        _repeating(cluster, 0.002, "INSERT INTO jobs (body) VALUES ('x')", "DELETE FROM jobs"),
+        _repeating(cluster, 0.002, "UPDATE orders SET total = -total WHERE id % 9973 = 0",
+                   "SET synchronous_commit = off", "INSERT INTO orders (customer, total) VALUES ('new', 1)"),
+        _repeating(cluster, 0.002, "BEGIN", "UPDATE stock SET amount = amount + 1 WHERE item = 'it''em 5'",
+                   "SELECT pg_sleep(0.02)", "ROLLBACK", "UPDATE stock SET amount = amount - 1 WHERE item = 'it''em 5'"),
         _repeating(cluster, 0.1, "VACUUM orders", "INSERT INTO log VALUES (now(), 'more')"),
     ):  # fmt: skip
         yield
@@ -269,12 +269,12 @@ def index_third(page: bytes) -> bytes:
 def changed_on_disk(cluster: Throwaway, file: Path, old: bytes, new: bytes) -> None:
     cluster.sql("CHECKPOINT")
     cluster.control("stop", "-m", "fast")
-    found = file.read_bytes()
-    assert found.count(old) == 1, f"{found.count(old)} times"
-    with file.open("r+b") as data:
-        data.seek(found.index(old))
-        data.write(new)
-    cluster.start()
+    try:
+        found = file.read_bytes()
+        assert old in found and len(old) == len(new)
+        file.write_bytes(found.replace(old, new))  # what a vacuum has moved leaves its bytes behind: those, too
+    finally:
+        cluster.start()
 
 
 async def test_a_promoted_copy_with_one_row_of_its_own_is_no_standby(both: Clusters, tmp_path: Path) -> None:

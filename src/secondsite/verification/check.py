@@ -62,4 +62,6 @@ def damaged(site: str) -> str:
 
 def copy_anew(site: str) -> str:
     """How a standby that streams and is wrong all the same is replaced; apply alone would leave it as it is."""
-    return f"if {site} is the standby: stop PostgreSQL there, move its data folder aside, and secondsite apply copies it anew"
+    return (
+        f"if {site} is the standby: stop PostgreSQL there, move its data folder aside; secondsite apply copies it anew"
+    )

@@ -48,7 +48,7 @@ def _add(found: list[Gap], gap: Gap, span: float) -> None:
 def judged(
     site: str, beats: Sequence[float | None], hour: Sequence[LagSample], day: Sequence[LagSample], *, rpo: float
 ) -> Check:
-    """Pure. beats: the heartbeat row at the standby, read twice some seconds apart. hour: samples a second; day: samples
+    """Pure. beats: the heartbeat row at the standby, read twice some seconds apart. hour: samples of a second; day: of
     a minute. A gap counts where it is longer than the RPO objective: a disaster in it would have cost more than agreed.
     """
     recent = hour[0].at if hour else float("inf")
@@ -77,7 +77,10 @@ def judged(
         )
     if long:
         longest = max(long, key=lambda gap: gap.until - gap.since)
-        message = f"it goes on; {len(long)} gaps in the last {HOURS:g} h, the longest of {longest.until - longest.since:.0f} s ({longest.why})"
+        message = (
+            f"it goes on; {len(long)} gaps in the last {HOURS:g} h,"
+            f" the longest of {longest.until - longest.since:.0f} s ({longest.why})"
+        )
         return Check(
             NAME, NAME, site, Outcome.DIFFERENT, message, "journalctl -u secondsite-agent at that time", True, evidence
         )

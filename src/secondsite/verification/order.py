@@ -33,7 +33,7 @@ class Pair:
         return await self.primary.ask(act, request)
 
     async def look_at_standby(self, act: str, request: Document, after: int) -> Document:
-        """A look that sees all that lies before the primary's position ``after``. Raises RetryableError (``behind``)."""
+        """Sees all that lies before the primary's position ``after``. Raises RetryableError (``behind``)."""
         await self.replayed(after)
         return await self.standby.ask(act, request)
 

@@ -39,15 +39,16 @@ def installed(cluster: Cluster, database: str) -> bool:
     return bool(row and row[0])
 
 
-async def check(
-    cluster: Cluster, database: str, tables: Sequence[Table]
-) -> tuple[Outcome, tuple[Corruption, ...], str]:
-    """What is broken in these tables, their indexes and TOAST, one after the other; and what it said, where it could not.
+Answer = tuple[Outcome, tuple[Corruption, ...], str]
+
+
+async def check(cluster: Cluster, database: str, tables: Sequence[Table]) -> Answer:
+    """What is broken in these tables, their indexes and TOAST; and what it said, where it could not look.
 
     Raises RetryableError (``program-timeout``), FinalError (``program-missing``).
     """
-    argv = [cluster.program("pg_amcheck"), "--host", str(cluster.socket_directory), "--port", str(cluster.port),
-            "--username", OWNER, "--no-password", "--jobs=1", "--no-strict-names", "--database", pattern(database)]  # fmt: skip
+    argv = [cluster.program("pg_amcheck"), "--host", str(cluster.socket_directory), "--port", str(cluster.port)]
+    argv += ["--username", OWNER, "--no-password", "--jobs=1", "--no-strict-names", "--database", pattern(database)]
     for table in tables:
         argv += ["--table", f"{pattern(table.schema)}.{pattern(table.name)}"]
     options = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout=1s -c lc_messages=C"
@@ -60,8 +61,8 @@ def pattern(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def read(code: int, stdout: str, stderr: str) -> tuple[Outcome, tuple[Corruption, ...], str]:
-    """Pure: what pg_amcheck's answer means. It ends with 2 for a corruption and for a statement that was ended alike."""
+def read(code: int, stdout: str, stderr: str) -> Answer:
+    """Pure: what pg_amcheck's answer means. It ends with 2 for a corruption and for a cancelled statement alike."""
     said = [line for line in stdout.splitlines() if line.strip()]
     found: list[Corruption] = []
     where, ended = "", ""

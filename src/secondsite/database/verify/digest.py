@@ -94,7 +94,7 @@ def versions(connection: psycopg.Connection[TupleRow], shape: Shape, part: Range
             source=shape.source,
             where=shape.where(part),
             most=sql.Literal(MOST_ROWS + 1),
-        )  # fmt: skip
+        )
     ).fetchall()
     return None if len(found) > MOST_ROWS else [(tuple(key), told) for key, told in found]
 
@@ -117,26 +117,31 @@ def next_ranges(
 def sampled_ranges(
     connection: psycopg.Connection[TupleRow], shape: Shape, rows: int, count: int, seed: int
 ) -> list[Range]:
-    """``count`` ranges: the newest keys, and others that begin at rows drawn at random, each counted once.
+    """Up to ``count`` ranges that do not overlap: the newest keys, and others that begin at rows drawn at random.
 
-    TABLESAMPLE ... REPEATABLE draws the same pages for the same seed, as long as the table is the same (manual, SELECT).
+    TABLESAMPLE ... REPEATABLE draws the same pages for the same seed while the table is the same (manual, SELECT).
     """
     first = next_ranges(connection, shape, Range(), rows, 1)[0]
     if first.high is None:
         return [first]
-    newest = Range(_newest(connection, shape, rows))  # without an end: rows are added meanwhile
-    starts = dict.fromkeys(_drawn(connection, shape, count - 1, seed)) if count > 1 else {}
-    return [newest, *(Range(low, _after(connection, shape, Range(low), rows)) for low in starts)]
+    newest = _newest(connection, shape, rows)
+    lows = _drawn(connection, shape, newest, count - 1, seed) if newest is not None and count > 1 else []
+    ends = [*lows[1:], newest]
+    found = [next_ranges(connection, shape, Range(low, end), rows, 1)[0] for low, end in zip(lows, ends, strict=False)]
+    return [*found, Range(newest)]  # the newest has no end: rows are added meanwhile
 
 
 def _after(connection: psycopg.Connection[TupleRow], shape: Shape, part: Range, rows: int) -> Key | None:
     return _one(
         connection,
         sql.SQL("SELECT {texts} FROM {source} WHERE {where} ORDER BY {keys} OFFSET {rows} LIMIT 1").format(
-            texts=shape.texts, source=shape.source, where=shape.where(part), keys=shape.keys,
+            texts=shape.texts,
+            source=shape.source,
+            where=shape.where(part),
+            keys=shape.keys,
             rows=sql.Literal(rows),
         ),
-    )  # fmt: skip
+    )
 
 
 def _newest(connection: psycopg.Connection[TupleRow], shape: Shape, rows: int) -> Key | None:
@@ -149,12 +154,20 @@ def _newest(connection: psycopg.Connection[TupleRow], shape: Shape, rows: int) -
     )
 
 
-def _drawn(connection: psycopg.Connection[TupleRow], shape: Shape, count: int, seed: int) -> list[Key]:
-    """Rows of pages drawn at random, spread over what was drawn."""
+def _drawn(connection: psycopg.Connection[TupleRow], shape: Shape, below: Key, count: int, seed: int) -> list[Key]:
+    """Keys of rows on pages drawn at random, in the key's order, evenly spread over what was drawn."""
     share = min(100.0, 100.0 * 4 * count / max(1, shape.table.pages))
     found = connection.execute(
-        sql.SQL("SELECT {texts} FROM {source} TABLESAMPLE SYSTEM ({share}) REPEATABLE ({seed}) LIMIT 5000").format(
-            texts=shape.texts, source=shape.source, share=sql.Literal(share), seed=sql.Literal(seed)
+        sql.SQL(
+            "SELECT {texts} FROM (SELECT * FROM {source} TABLESAMPLE SYSTEM ({share}) REPEATABLE ({seed})"
+            " WHERE {where} LIMIT 5000) AS r ORDER BY {keys}"
+        ).format(
+            texts=shape.texts,
+            source=shape.source,
+            share=sql.Literal(share),
+            seed=sql.Literal(seed),
+            where=shape.where(Range(None, below)),
+            keys=shape.keys,
         )
     ).fetchall()
     return spread([tuple(row) for row in found], count)

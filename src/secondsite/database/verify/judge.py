@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from secondsite.database.verify.model import Key, Outcome
 
@@ -28,7 +29,7 @@ def judged(looks: Sequence[object]) -> Outcome:
     Two looks that follow one another and are equal show the same at both sites. Four with P1 = P3 and S2 = S4 that
     are not equal prove a difference. Everything else is busy: something changed meanwhile.
     """
-    if any(one == next_one for one, next_one in zip(looks, looks[1:], strict=False)):
+    if any(one == next_one for one, next_one in pairwise(looks)):
         return Outcome.EQUAL
     if len(looks) >= 4 and looks[0] == looks[2] and looks[1] == looks[3]:
         return Outcome.DIFFERENT

@@ -1,4 +1,4 @@
-"""Which tables are looked at, and how many ranges of each: weighed by size, and the same again for the same seed. Pure."""
+"""Which tables are looked at, and how many ranges of each: by size, the same again for the same seed. Pure."""
 
 from __future__ import annotations
 
