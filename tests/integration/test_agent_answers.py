@@ -19,6 +19,7 @@ from secondsite.errors import FinalError, HalfwayError, RetryableError
 from secondsite.events import Note, Result, from_line, to_line
 from secondsite.recovery.peer import Peer
 from secondsite.recovery.relay import relay
+from secondsite.verification.side import There
 from tests.integration.agent_pair import TOKEN, Calls, Clusters, agent, clusters, specification, until
 
 ADDRESS, PORT = "127.45.0.1", 17433
@@ -180,6 +181,58 @@ async def test_a_procedure_goes_on_when_its_caller_hangs_up_and_can_be_watched_a
         told = await watching
         assert told[:3] == [Note(f"drill {number}") for number in range(3)]
         assert told[3] == Result({"procedure": "drill", "reason": "test"})
+
+
+async def test_a_verification_ends_with_its_caller_holds_nothing_up_and_gives_way(both: Clusters) -> None:
+    calls = Calls()
+    async with agent(both, "bergen", calls) as running:
+        socket = running._ports.places.socket
+
+        def begin(kind: str, say: list[str], until_end: bool) -> None:
+            with event_lines("POST", f"/v1/procedures/{kind}", {}, agent=socket) as lines:
+                for line in lines:
+                    say.append(line)
+                    if not until_end and len(say) == 3:
+                        return
+
+        left: list[str] = []
+        await asyncio.to_thread(begin, "verify", left, False)
+        await asyncio.sleep(0.5)  # whoever began it has hung up: the next one may begin
+        overtaken: list[str] = []
+        verification = asyncio.create_task(asyncio.to_thread(begin, "verify", overtaken, True))
+        await until(lambda: len(overtaken) == 3)
+        with pytest.raises(FinalError) as second:
+            await asyncio.to_thread(begin, "verify", [], True)
+        assert second.value.slug == "verification-running"
+        failover: list[str] = []
+        taking_over = asyncio.create_task(asyncio.to_thread(begin, "failover", failover, True))
+        await asyncio.wait_for(verification, 5)
+        ended = from_line(overtaken[-1])
+        assert isinstance(ended, Result) and ended.document["error"] == "verify-ended"
+        calls.rehearsed.leave.set()
+        await taking_over
+        assert from_line(failover[-1]) == Result({"procedure": "failover"})
+
+
+async def test_a_primary_lets_itself_be_looked_at_and_takes_no_statement(both: Clusters) -> None:
+    async with agent(both, "oslo"):
+        there = There(Peer("oslo", ADDRESS, PORT, TOKEN))
+        assert (await there.ask("position"))["standby"] is False
+        (table,) = [one for one in (await there.ask("tables"))["tables"] if one["name"] == "heartbeat"]
+        item = {"database": "postgres", "schema": "secondsite", "name": "heartbeat"}
+        (look,) = (await there.ask("digests", item | {"items": [item | {"key": table["key"]}]}))["looks"]
+        assert look["error"] is None and look["seen"][0] >= 0
+        for act, request in (
+            ("rows", item | {"name": 'heartbeat"; DROP TABLE secondsite.heartbeat; --'}),
+            ("rows", item | {"low": ["'); DROP TABLE secondsite.heartbeat; --", "two"]}),
+            ("statement", {"index": 0, "sql": "SELECT 1"}),
+            ("ranges", item),
+            ("drop", item),
+        ):
+            with pytest.raises(FinalError) as refused:
+                await there.ask(act, request)
+            assert refused.value.slug in ("verify-no-table", "bad-request", "no-such-procedure")
+        assert both.oslo.sql("SELECT to_regclass('secondsite.heartbeat') IS NOT NULL") == (True,)
 
 
 async def test_strange_requests_are_refused_and_change_nothing(both: Clusters) -> None:

@@ -22,6 +22,7 @@ class Pair:
     primary: Side
     standby: Side
     behind_seconds: float = BEHIND_SECONDS
+    settle_seconds: float = SETTLE_SECONDS
 
     async def look_at_primary(self, act: str, request: Document) -> Document:
         """A look that sees whatever an earlier one at the standby saw.
@@ -73,7 +74,7 @@ class Pair:
         if not running:
             return
         seen = set((await self.standby.ask("committed", {"transactions": running}))["transactions"])
-        deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        deadline = asyncio.get_running_loop().time() + self.settle_seconds
         while seen & set((await self.primary.ask("running", horizon))["transactions"]):
             if asyncio.get_running_loop().time() > deadline:
                 raise RetryableError(

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import TupleRow
 
 from secondsite.database.cluster import Cluster
@@ -41,10 +40,13 @@ def reading(
     connection = connect(cluster, database, step="verify")
     try:
         limits = {"statement_timeout": f"{seconds:g}s", "lock_timeout": f"{LOCK_SECONDS:g}s"}
-        old = connection.info.server_version < 140000
-        for name, value in (_SAME | _CALM | limits).items():
-            if not (old and name in _SINCE_14):
-                connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        wanted = _SAME | _CALM | limits
+        if connection.info.server_version < 140000:
+            wanted = {name: value for name, value in wanted.items() if name not in _SINCE_14}
+        connection.execute(  # one round trip, not one a setting
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) setting(name, value)",
+            (list(wanted), list(wanted.values())),
+        )
         stand_back(connection.info.backend_pid)
         yield connection
     finally:
