@@ -18,6 +18,7 @@ from secondsite.objectives.finding import Severity, Word
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import (
     CommitWait,
+    FailedCheck,
     LastPrimary,
     LastProcedure,
     Silence,
@@ -26,6 +27,7 @@ from secondsite.objectives.snapshot import (
     Trouble,
     Unfinished,
     UnitState,
+    Verified,
 )
 from secondsite.objectives.status import Status, assess
 from secondsite.tunnel.state import TunnelState
@@ -148,6 +150,11 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("files-blocked", "bergen", lambda: bergen(files=copy(FilesStatus.BLOCKED))),
     ("rpo", "bergen", lambda: on_standby(heartbeat_at=NOW - 60, primary_told_at=NOW - 60)),
     ("rehearsed", None, well),
+    (
+        "verified",
+        "bergen",
+        lambda: bergen(verified=Verified(NOW, 2, (FailedCheck("table a", "table", NOW, "one row"),))),
+    ),
     ("tunnel", "bergen", lambda: bergen(tunnel=TunnelState(up=False, reason="no interface"))),
     ("handshake", "oslo", lambda: oslo(tunnel=TunnelState(up=True, last_handshake_at=NOW - 3600))),
     ("dns-target", "oslo", lambda: record(THERE, points_to="bergen")),
@@ -169,6 +176,16 @@ def test_a_check_finds_its_trouble_at_its_site(check: str, where: str | None, wo
     assert answer.ok is not True
     assert found and found[0].site == where
     assert found[0].message
+
+
+def test_a_verification_is_judged_where_the_standby_is_and_a_past_gap_is_only_a_warning() -> None:
+    gap = Verified(NOW, 1, (FailedCheck("heartbeat", "heartbeat", NOW, "gaps"),))
+    (found,) = (finding for finding in judged(bergen(verified=gap)).findings if finding.check == "verified")
+    assert found.severity is Severity.WARNING and found.hint
+    wrong = Verified(NOW, 1, (FailedCheck("table a", "table", NOW, "one row"),))
+    assert not judged(bergen(verified=wrong)).ready
+    assert judged(oslo(verified=wrong)).ready, "what was found before the roles changed says nothing about the standby"
+    assert judged(bergen(verified=Verified(NOW, 1))).ready
 
 
 def test_every_check_is_tried_here() -> None:
