@@ -14,6 +14,9 @@ import psycopg
 import pytest
 
 from secondsite.clock import SystemClock
+from secondsite.database.amcheck import Amcheck
+from secondsite.database.control import SystemdControl
+from secondsite.database.node import Node
 from secondsite.database.verify.model import Outcome, Range
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Event, Progress
@@ -277,6 +280,28 @@ def changed_on_disk(cluster: Throwaway, file: Path, old: bytes, new: bytes) -> N
         file.write_bytes(found.replace(old, new))  # what a vacuum has moved leaves its bytes behind: those, too
     finally:
         cluster.start()
+
+
+async def test_the_extension_is_created_only_where_the_file_asks_for_it(both: Clusters, tmp_path: Path) -> None:
+    both.oslo.sql("DROP EXTENSION amcheck")
+    try:
+        wanted = Wanted(only="database", seed=1, tables=("ledger",))
+        with beating(both.oslo):
+            silent = await verification(both, tmp_path).run(wanted)
+            asked = await verification(both, tmp_path, amcheck=True).run(
+                Wanted(only="database", seed=1, tables=("ledger",))
+            )
+        for result, code in ((silent, 0), (asked, 1)):
+            (check,) = [one for one in result.document["checks"] if one["kind"] == "amcheck"]
+            assert check["outcome"] == "unknown" and "is not in postgres" in check["message"]
+            assert "amcheck = true" in check["hint"] and result.exit_code == code
+        resource = Amcheck(Node(both.oslo, SystemdControl(both.oslo)))
+        change = await resource.plan()
+        assert change is not None and change.summary == "create in postgres"
+        await resource.apply(change, print)
+        assert await resource.plan() is None
+    finally:
+        both.oslo.sql("CREATE EXTENSION IF NOT EXISTS amcheck")
 
 
 async def test_a_promoted_copy_with_one_row_of_its_own_is_no_standby(both: Clusters, tmp_path: Path) -> None:

@@ -237,3 +237,5 @@ def test_a_person_sees_the_worst_first_and_what_to_do() -> None:
     shown = lines(document)
     assert "NOT" in shown[0] and "table a" in shown[2] and shown[3].strip() == "next: do not fail over"
     assert "1 different, 1 equal" in shown[-1] and "seed 7" in shown[-1]
+    gap = check("heartbeat", Outcome.DIFFERENT, kind="heartbeat").document()
+    assert "NOT" not in lines(document | {"checks": [gap]})[0], "a gap of yesterday says nothing about the copy"
