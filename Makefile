@@ -77,8 +77,10 @@ crash-matrix: $(READY) .tools/tests ## every procedure killed at every step; mak
 		tests/scenario/test_switchover_killed.py --junit-xml=$(JUNIT)/crash-matrix.xml)
 
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
+# bench-database runs these, and puts what they find into one document.
+DATABASE := $(addprefix bench-,failover switchover seeding load failback)
 .PHONY: bench $(BENCHES)
-bench: $(BENCHES) ## every benchmark, one after the other: build/bench and a table (needs root)
+bench: $(filter-out $(DATABASE),$(BENCHES)) ## every benchmark, one after the other: build/bench and a table (needs root)
 $(BENCHES): bench-%: $(READY)
 	$(call as_root,$(BIN)/python -m bench.$*)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,13 @@ class Metric:
             "ratio": self.ratio,
             "target": self.target,
         }
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Metric:
+        """A metric from what ``document`` gave."""
+        base, own = document["baseline"], {name: document[name] for name in ("name", "median", "min", "max")}
+        baseline = Series(**base) if base else None
+        return cls(document["name"], document["unit"], Series(**own), document["target"], baseline)
 
 
 def write(name: str, rounds: int, versions: dict[str, str], metrics: Sequence[Metric]) -> Path:
