@@ -2,8 +2,8 @@
 
 Each round is one run of pgbench with many short blocks, agents on or off in the order on, off, off, on: what drifts
 slowly, from checkpoints to other work on the machine, strikes both alike. Off means stopped by SIGSTOP at both sites:
-nothing of them runs, and they go on at once. The difference of two neighbours is one observation; the median of all has an
-interval that assumes nothing about their distribution (order statistics, binomial with p = 0.5).
+nothing of them runs, and they go on at once. The difference of two neighbours is one observation; the median of all
+has an interval that assumes nothing about their distribution (order statistics, binomial with p = 0.5).
 
 A throughput swings by far more than 1 % on a small machine. So there is a second witness that hardly swings: the
 processor time that the agent, the programs it starts and its database sessions take at the primary, as a share of all

@@ -104,7 +104,7 @@ def test_the_launcher_uses_one_release_and_nothing_of_the_host(tmp_path: Path) -
     (release / "bin").mkdir(parents=True)
     (release / "secondsite" / "cli").mkdir(parents=True)
     (tmp_path / "libraries" / "l").mkdir(parents=True)
-    (release / "secondsite" / "cli" / "main.py").write_text(
+    (release / "secondsite" / "cli" / "start.py").write_text(
         "import sys\ndef main():\n    print(sys.path[:2]); print(sys.flags.isolated, sys.flags.no_site)\n"
     )
     program = release / "bin" / "secondsite"

@@ -14,6 +14,8 @@ from secondsite.errors import SecondsiteError
 if TYPE_CHECKING:
     from cyclopts import App
 
+    from secondsite.cli.urgent import Asked
+
 # What no error of the world ends with; the codes that one has are errors.Exit. Why: docs/adr/0010-exit-codes.md.
 INTERRUPTED = 130
 BUG = 70
@@ -65,8 +67,11 @@ COMMANDS: tuple[Command, ...] = (
 _GLOBAL_OPTIONS = {"--config": True, "--json": False, "--yes": False, "--dry-run": False}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code and leaves no traceback unless we made a mistake."""
+def main(argv: Sequence[str] | None = None, *, asked: Asked | None = None) -> int:
+    """Run one command; returns its exit code and leaves no traceback unless we made a mistake.
+
+    asked: the command was sent to the agent already, and is only to be shown.
+    """
     tokens = list(sys.argv[1:] if argv is None else argv)
     if tokens == ["--version"]:  # answered before anything heavy is imported
         from secondsite import __version__
@@ -75,9 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     as_json = wants_json(tokens)
     try:
-        code = run_urgent(tokens)
-        if code is None:
-            code = run(tokens)
+        code = run(tokens) if asked is None else show(asked)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -96,13 +99,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _bug(mistake, as_json)
 
 
-def run_urgent(tokens: Sequence[str]) -> int | None:
-    """A plain failover takes the short way; None for every other command."""
-    if tokens[:1] != ["failover"]:
-        return None
-    from secondsite.cli.urgent import straight
+def show(asked: Asked) -> int:
+    """Show what comes of a failover that is on its way. Raises the error that its result is."""
+    import socket
 
-    return straight(tokens)
+    from secondsite.cli.outcome import follow, tell
+    from secondsite.cli.render import Renderer
+
+    try:
+        with socket.socket(fileno=asked.line.detach()) as line, Renderer() as emit:
+            result = follow(line, "failover", emit)
+    except KeyboardInterrupt as pressed:
+        from secondsite.cli.interrupt import procedure_left
+
+        raise procedure_left("failover", asked.site, agent=True) from pressed
+    return tell(result, as_json=asked.as_json)
 
 
 def run(tokens: Sequence[str]) -> int:

@@ -1,60 +1,65 @@
 """The command at 03:12: a failover with everything said, sent to the agent before anything heavy is imported.
 
-Every tenth of a second until the agent hears of it is a tenth without service, and the framework that parses other
-commands costs one. This module understands the plain forms only and leaves every other line to it.
+Every tenth of a second until the agent hears of it is a tenth without service. The framework that parses other commands
+costs one, and json, socket, pathlib and typing together cost more than the interpreter: what they stand on in C is
+enough for one request. This module understands the plain forms only and leaves every other line to the framework.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+import time
+from _json import encode_basestring_ascii as quoted
+from _socket import AF_UNIX, SOCK_STREAM, socket
 
-from secondsite.spec import paths
+from secondsite.spec import names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 CONNECT_SECONDS = 1.0
 _SWITCHES = ("--accept-unconfirmed-fence", "--resume", "--resume-replay", "--overwrite-dns", "--yes", "--json")
 _VALUES = ("--to", "--reason")
 
 
-def straight(tokens: Sequence[str]) -> int | None:
-    """Carry out a plain ``failover`` on this site's host; None where the line is not plain or no agent answers."""
+class Asked:
+    """A failover that the agent has been asked for; its answer comes on ``line``."""
+
+    __slots__ = ("as_json", "line", "site")
+
+    def __init__(self, line: socket, site: str, *, as_json: bool) -> None:
+        self.line = line
+        self.site = site
+        self.as_json = as_json
+
+
+def ask(tokens: Sequence[str]) -> Asked | None:
+    """Ask for a plain ``failover`` on this site's host; None where the line is not plain or no agent answers."""
     said = plain(tokens)
     if said is None:
         return None
     try:
-        site = paths.SITE.read_text().strip()
+        with open(names.SITE) as file:  # noqa: PTH123 - pathlib is what is not waited for
+            site = file.read().strip()
     except OSError:
         return None
     if said.setdefault("to", site) != site:
         return None
-    as_json = said.pop("json", False)
-    said["commanded_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    as_json = bool(said.pop("json", False))
+    said["commanded_at"] = now()
     line = _sent(said)
     if line is None:
         return None
-    try:
-        os.nice(10)  # from here on it is only shown; what is done by the agent goes first
-        from secondsite.cli.outcome import follow, tell
-        from secondsite.cli.render import Renderer
-
-        with line, Renderer() as emit:
-            result = follow(line, "failover", emit)
-    except KeyboardInterrupt as pressed:
-        from secondsite.cli.interrupt import procedure_left
-
-        raise procedure_left("failover", site, agent=True) from pressed
-    return tell(result, as_json=as_json)
+    os.nice(10)  # from here on it is only shown; what is done by the agent goes first
+    return Asked(line, site, as_json=as_json)
 
 
-def plain(tokens: Sequence[str]) -> dict[str, Any] | None:
+def plain(tokens: Sequence[str]) -> dict[str, str | bool] | None:
     """Pure: the arguments of a failover that asks no question; None for any other line."""
     if not tokens or tokens[0] != "failover":
         return None
-    said: dict[str, Any] = {}
+    said: dict[str, str | bool] = {}
     rest = iter(tokens[1:])
     for token in rest:
         if token in _SWITCHES:
@@ -68,14 +73,28 @@ def plain(tokens: Sequence[str]) -> dict[str, Any] | None:
     return said
 
 
-def _sent(arguments: dict[str, Any]) -> socket.socket | None:
+def document(arguments: Mapping[str, str | bool]) -> str:
+    """Pure: as JSON."""
+    pairs = (
+        f"{quoted(name)}: {quoted(value) if isinstance(value, str) else 'true'}" for name, value in arguments.items()
+    )
+    return f"{{{', '.join(pairs)}}}"
+
+
+def now() -> str:
+    """RFC 3339, to the microsecond."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds // 1000:06}Z"
+
+
+def _sent(arguments: Mapping[str, str | bool]) -> socket | None:
     """The request, on its way to the agent; None where none listens."""
-    body = json.dumps(arguments).encode()
+    body = document(arguments).encode()
     head = "POST /v1/procedures/failover HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\n"
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line = socket(AF_UNIX, SOCK_STREAM)
     line.settimeout(CONNECT_SECONDS)
     try:
-        line.connect(str(paths.SOCKET))
+        line.connect(names.SOCKET)
         line.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     except OSError:
         line.close()

@@ -75,7 +75,7 @@ def launcher(python: str, libraries: str) -> str:
         f"libraries = os.path.join(release, '..', '..', 'libraries', '{libraries}')\n"
         "sys.path[:0] = [release, os.path.realpath(libraries)]\n"
         "sys.argv[0] = 'secondsite'\n"
-        "from secondsite.cli.main import main\n"
+        "from secondsite.cli.start import main\n"
         "sys.exit(main())\n"
     )
 

@@ -3,8 +3,7 @@
 The sections are loaded when first asked for: pydantic costs a program that needs only ``paths`` most of its start.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as mypy knows it; typing costs the failover's command (cli/urgent.py) a third of its start
 if TYPE_CHECKING:
     from secondsite.spec.model import (
         Command,

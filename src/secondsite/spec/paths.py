@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from secondsite.spec import names
+
 ETC = Path("/etc/secondsite")
 CONFIG = ETC / "secondsite.toml"  # the file, as applied
-SITE = ETC / "site"  # one line: the name of the site this host is
+SITE = Path(names.SITE)  # one line: the name of the site this host is
 PEER_TOKEN = ETC / "peer.token"  # shared secret of the two agents, root only
 PEER_KEY = ETC / "peer.pub"  # the peer's WireGuard public key
 RSYNCD_CONF = ETC / "rsyncd.conf"
@@ -27,7 +29,7 @@ UNCOVERED = (
 ASIDE = STATE / "aside"  # what was moved out of the way, never deleted
 
 RUN = Path("/run/secondsite")
-SOCKET = RUN / "agent.sock"
+SOCKET = Path(names.SOCKET)
 ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
 ADMITTED = RUN / "admitted"  # the next start of the database was allowed already: the guard asks nobody
 POOLER_PAUSED = (
