@@ -230,17 +230,21 @@ async def _guard_over_ssh(
 ) -> Completed:
     """Run ``secondsite guard OPTION`` there. Raises RetryableError where nothing listens, UnknownOutcomeError after."""
     user, _, target = spec.sites[site].ssh.rpartition("@")
-    host, _, port = target.partition(":")
-    if not await _listens(str(spec.sites[site].public), int(port or 22), connect_seconds):
-        raise RetryableError(
-            f"{spec.sites[site].public} does not answer on port {port or 22}", slug="peer-silent", host=site
-        )
+    host = target.partition(":")[0]
+    address, port = ssh_door(spec, site)
+    if not await _listens(address, port, connect_seconds):
+        raise RetryableError(f"{address} does not answer on port {port}", slug="peer-silent", host=site)
     argv = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=yes"]
-    argv += ["-p", port or "22", f"{user}@{host}" if user else host, "secondsite", "guard", option]
+    argv += ["-p", str(port), f"{user}@{host}" if user else host, "secondsite", "guard", option]
     try:
         return await run(argv, timeout=SSH_SECONDS, stdin=json.dumps(document).encode() + b"\n", check=False)
     except SecondsiteError as failure:
         raise UnknownOutcomeError(failure.message, slug="peer-unanswered", host=site) from failure
+
+
+def ssh_door(spec: Spec, site: str) -> tuple[str, int]:
+    """Pure: where the SSH daemon of a site listens, outside the tunnel."""
+    return str(spec.sites[site].public), int(spec.sites[site].ssh.rpartition("@")[2].partition(":")[2] or 22)
 
 
 async def _by_command(argv: Sequence[str]) -> Attempt:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from secondsite.recovery import fence
 from secondsite.recovery.acts.context import Act, Context
+from secondsite.recovery.failover.knock import Knock
 
 KNOWN_SILENT_SECONDS = 3.0
 
@@ -34,10 +35,11 @@ class FailoverArguments:
 @dataclass(frozen=True, slots=True)
 class FailoverContext(Context):
     """The failover's world. fenced_before: what earlier runs of this procedure have tried to fence the old primary with
-    and nobody has taken back; None where none has begun to."""
+    and nobody has taken back; None where none has begun to. knock: at the doors of a peer known to be silent."""
 
     arguments: FailoverArguments
     fenced_before: tuple[fence.Attempt, ...] | None = None
+    knock: Knock | None = None
 
     @property
     def peer_known_silent(self) -> bool:

@@ -37,8 +37,7 @@ class Fence(FailoverAct):
         self._attempts: tuple[fence.Attempt, ...] | None = None
 
     async def apply(self, emit: Emit) -> Details:
-        patience = SHORT_SECONDS if self._context.peer_known_silent else LONG_SECONDS
-        self._attempts = attempts = await fence_now(self._context, patience)
+        self._attempts = attempts = await fence_now(self._context, await self._patience())
         if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
             told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
             raise FinalError(
@@ -48,6 +47,13 @@ class Fence(FailoverAct):
                 hint="make sure that it is off, then repeat with --accept-unconfirmed-fence",
             )
         return fence.as_details(attempts)
+
+    async def _patience(self) -> float:
+        """How long it is waited for: not at all where it is known to be silent, and was knocked at in vain just now."""
+        if not self._context.peer_known_silent:
+            return LONG_SECONDS
+        knock = self._context.knock
+        return SHORT_SECONDS if knock is None or await knock.answered(within_seconds=SHORT_SECONDS) else 0.0
 
     async def undo(self) -> None:
         """Open the old primary again where anything may have stopped it, in this run or in an earlier one; a process

@@ -16,7 +16,9 @@ from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Engine, Tripwire
 from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverArguments, FailoverContext
 from secondsite.recovery.failover.isolate import fenced_before
+from secondsite.recovery.failover.knock import knocking
 from secondsite.recovery.failover.plan import kinds, steps
+from secondsite.recovery.fence import ssh_door
 from secondsite.recovery.journal import Journal
 from secondsite.recovery.opening import begin, other_unfinished, refuse_elsewhere, supersede, take_up
 from secondsite.recovery.peer import Peer
@@ -131,8 +133,13 @@ async def _carry_out(
 ) -> Result:
     results: dict[str, Details] = {}
     context = _context(spec, site, arguments, clock, journal, results)
-    engine = Engine(steps(context), journal, clock, emit, results, tripwire)
-    outcome, outcomes = await engine.run(lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)})
+    doors = [(context.peer.address, context.peer.port), ssh_door(spec, context.peer.site)]
+    with knocking(doors if context.peer_known_silent else []) as knock:
+        context = replace(context, knock=knock)
+        engine = Engine(steps(context), journal, clock, emit, results, tripwire)
+        outcome, outcomes = await engine.run(
+            lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)}
+        )
     assessed = next((step.details for step in outcomes if step.name == "assess"), {})
     return describe(
         spec,
