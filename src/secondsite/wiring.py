@@ -16,6 +16,7 @@ from secondsite.recovery.engine import Tripwire
 from secondsite.recovery.failover.context import FailoverArguments
 from secondsite.recovery.failover.preview import preview
 from secondsite.recovery.failover.run import failover
+from secondsite.recovery.failover.sight import Kept
 from secondsite.spec import Spec
 
 TRIPWIRE = "SECONDSITE_DIE_AT"  # STEP:PHASE, for rehearsals of the death of a procedure
@@ -32,12 +33,14 @@ class Procedures:
         *,
         peer_silent_since: Callable[[], float | None] = lambda: None,
         samples: Callable[[float, int], Sequence[LagSample]] = lambda since, span: (),
+        kept: Kept | None = None,
     ) -> None:
         self._spec = spec
         self._site = site
         self._clock = clock
         self._peer_silent_since = peer_silent_since
         self._samples = samples
+        self._kept = kept
 
     async def run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         """Run one procedure to its end. What goes wrong on the way is a result too: its document is the error."""
@@ -67,8 +70,9 @@ class Procedures:
         except TypeError as unknown:
             raise UsageError(f"unknown argument of {kind}: {unknown}", slug="no-such-argument") from unknown
         return await failover(
-            self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire()
-        )
+            self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire(),
+            kept=self._kept,
+        )  # fmt: skip
 
     async def _switchover(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         # Not needed by a failover that runs without an agent, where every import is time without service.

@@ -118,6 +118,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
             site,
             clock,
             peer_silent_since=lambda: peer.silent_since,
+            kept=database,
             samples=lambda since, span: remembered(paths.SAMPLES, since, span),
         ),
         change_waiting=change_waiting,

@@ -19,6 +19,7 @@ from secondsite.database.commit_wait import Act
 from secondsite.database.connect import CONNECT_SECONDS, as_user
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.observe import observe_over
+from secondsite.database.promote import HEARD
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError, RetryableError
 
@@ -81,6 +82,21 @@ class LocalDatabase:
                 if not kept:
                     break
         return self._unseen(problem)
+
+    async def receiver_heard_at(self) -> float | None:
+        """When the WAL receiver last heard from the primary (unix seconds); None where nothing is received.
+
+        Raises RetryableError (``database-unreachable``) where the kept connection does not tell.
+        """
+        connection = self._connection
+        try:
+            if connection is not None:
+                with _hanging_up(connection):
+                    row = await (await connection.execute(HEARD)).fetchone()
+                return row[0] if row else None
+        except (psycopg.Error, OSError):
+            pass  # the next look connects anew
+        raise RetryableError(f"{self._cluster} is not connected", slug="database-unreachable")
 
     async def beat(self, generation: int) -> float | None:
         """Only after a ``look`` that found a primary; None where the connection is gone since."""

@@ -96,13 +96,14 @@ async def drain(
             await asyncio.sleep(POLL_SECONDS)
 
 
+HEARD = "SELECT extract(epoch FROM last_msg_receipt_time)::float8 FROM pg_stat_wal_receiver"
+
+
 def receiver_heard_at(cluster: Cluster) -> float | None:
     """When the WAL receiver last heard from the primary (unix seconds); None where nothing is received."""
     try:
         with local(cluster) as connection:
-            row = connection.execute(
-                "SELECT extract(epoch FROM last_msg_receipt_time)::float8 FROM pg_stat_wal_receiver"
-            ).fetchone()
+            row = connection.execute(HEARD).fetchone()
             return row[0] if row else None
     except SecondsiteError:
         return None  # the first step will say what is wrong with the database

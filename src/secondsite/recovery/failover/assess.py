@@ -10,7 +10,6 @@ from typing import Any
 
 from secondsite.database.fence import marked_by_us
 from secondsite.database.lsn import to_text
-from secondsite.database.observe import observe
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.key import signature
 from secondsite.errors import FinalError
@@ -33,7 +32,7 @@ class Assess(FailoverAct):
     only_looks = True
 
     async def apply(self, emit: Emit) -> Details:
-        state = observe(self._context.cluster)
+        state = await self._context.sight.look()
         self.refuse_unless_ready(state)
         last = last_primary()
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from secondsite.recovery import fence
 from secondsite.recovery.acts.context import Act, Context
 from secondsite.recovery.failover.knock import Knock
+from secondsite.recovery.failover.sight import Kept, Sight
 
 KNOWN_SILENT_SECONDS = 3.0
 
@@ -35,11 +36,18 @@ class FailoverArguments:
 @dataclass(frozen=True, slots=True)
 class FailoverContext(Context):
     """The failover's world. fenced_before: what earlier runs of this procedure have tried to fence the old primary with
-    and nobody has taken back; None where none has begun to. knock: at the doors of a peer known to be silent."""
+    and nobody has taken back; None where none has begun to. knock: at the doors of a peer known to be silent.
+    kept: the agent's connection to the database."""
 
     arguments: FailoverArguments
     fenced_before: tuple[fence.Attempt, ...] | None = None
     knock: Knock | None = None
+    kept: Kept | None = None
+
+    @property
+    def sight(self) -> Sight:
+        """The standby's database at this moment."""
+        return Sight(self.cluster, self.kept)
 
     @property
     def peer_known_silent(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondsite.clock import Clock, to_text
 from secondsite.database.cluster import Cluster
-from secondsite.database.promote import in_recovery, receiver_heard_at
+from secondsite.database.promote import in_recovery
 from secondsite.errors import SecondsiteError, UsageError
 from secondsite.events import Emit, Result
 from secondsite.recovery import history, lock
@@ -18,6 +18,7 @@ from secondsite.recovery.failover.context import KNOWN_SILENT_SECONDS, FailoverA
 from secondsite.recovery.failover.isolate import fenced_before
 from secondsite.recovery.failover.knock import knocking
 from secondsite.recovery.failover.plan import kinds, steps
+from secondsite.recovery.failover.sight import Kept, Sight
 from secondsite.recovery.fence import ssh_door
 from secondsite.recovery.journal import Journal
 from secondsite.recovery.opening import begin, other_unfinished, refuse_elsewhere, supersede, take_up
@@ -39,32 +40,35 @@ async def failover(
     resume: bool = False,
     tripwire: Tripwire | None = None,
     directory: Path = paths.JOURNAL,
+    kept: Kept | None = None,
 ) -> Result:
     """Run a failover to ``site``, which is this host. The result's document is a procedure document.
 
     A failover to the same site that died is taken up, asked for or not: beginning anew would forget what it did. What
     the world denies of it is done again. One whose promotion is gone is taken up only where ``resume`` asks for it.
     Raises UsageError where there is nothing to resume or the target is another site, FinalError
-    (``procedure-running``, ``other-procedure-unfinished``) where something stands in the way.
+    (``procedure-running``, ``other-procedure-unfinished``) where something stands in the way. kept: a connection to the
+    database that is warm already.
     """
     refuse_elsewhere(PROCEDURE, arguments.to, site)
-    arguments = replace(arguments, peer_silent_since=_silent_since(spec, arguments, clock))
+    sight = Sight(Cluster.parse(spec.database.cluster, spec.database.port), kept)
+    arguments = replace(arguments, peer_silent_since=await _silent_since(sight, arguments, clock))
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
         journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
         try:
-            return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire)
+            return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire, kept)
         finally:
             journal.close()
 
 
-def _silent_since(spec: Spec, arguments: FailoverArguments, clock: Clock) -> float | None:
+async def _silent_since(sight: Sight, arguments: FailoverArguments, clock: Clock) -> float | None:
     """Since when the old site is silent as far as it matters: its agent, its database, and the operator says so too.
 
     An agent alone may have died on a healthy site, which can be fenced and still has something to send.
     """
     if not arguments.accept_unconfirmed_fence or arguments.peer_silent_since is None:
         return None
-    heard = receiver_heard_at(Cluster.parse(spec.database.cluster, spec.database.port))
+    heard = await sight.receiver_heard_at()
     if heard is not None and clock.now().timestamp() - heard < KNOWN_SILENT_SECONDS:
         return None
     return arguments.peer_silent_since
@@ -130,12 +134,13 @@ async def _carry_out(
     emit: Emit,
     clock: Clock,
     tripwire: Tripwire | None,
+    kept: Kept | None,
 ) -> Result:
     results: dict[str, Details] = {}
     context = _context(spec, site, arguments, clock, journal, results)
     doors = [(context.peer.address, context.peer.port), ssh_door(spec, context.peer.site)]
     with knocking(doors if context.peer_known_silent else []) as knock:
-        context = replace(context, knock=knock)
+        context = replace(context, knock=knock, kept=kept)
         engine = Engine(steps(context), journal, clock, emit, results, tripwire)
         outcome, outcomes = await engine.run(
             lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)}
