@@ -48,7 +48,7 @@ def said(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 agent = said(["systemctl", "show", "-p", "MainPID", "--value", "secondsite-agent"])
 sessions = said(["runuser", "-u", "postgres", "--", "psql", "-qAtc",
-                 "SELECT pid FROM pg_stat_activity WHERE application_name = 'secondsite'"])
+                 "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'secondsite%'"])
 everything = [pid for pid in agent + sessions if os.path.exists(f"/proc/{pid}")]
 before, began = sum(map(spent, everything)), time.monotonic()
 time.sleep(float(sys.argv[1]))
@@ -140,7 +140,7 @@ def _within(block: Block, speeds: Sequence[tuple[float, float]]) -> list[float]:
 
 def _round(lab: AppliedLab) -> tuple[list[Block], list[tuple[float, float]], float]:
     """One run of pgbench: its blocks, its throughput of each second, and the share of the processors."""
-    seconds = int(2 * WARM_SECONDS + PAIRS_A_ROUND * 2 * (BLOCK_SECONDS + SETTLE_SECONDS + 0.5))
+    seconds = int(2 * WARM_SECONDS + PAIRS_A_ROUND * 2 * (BLOCK_SECONDS + SETTLE_SECONDS + 1.0))
     load = subprocess.Popen(
         lab.ssh("oslo", f"{AS_OWNER} {BIN}/pgbench {PGBENCH} -T {seconds} filled0 2>&1"),
         stdout=subprocess.PIPE, text=True,
