@@ -20,7 +20,7 @@ from secondsite_lab.applied import BIN, AppliedLab, applied
 SILENT_SECONDS = 6.0  # the primary is dead for so long before the command is given
 ORDER_INTERVAL_MS = "20"
 PATIENCE_SECONDS = 30.0
-TARGET_RATIO = 1.2
+TARGET_RATIO = 1.1
 
 BARE = """
 set -e

@@ -117,7 +117,7 @@ def in_recovery(cluster: Cluster) -> bool:
 
 
 async def under_way(cluster: Cluster, *, timeout_seconds: float) -> bool:
-    """Has somebody asked this standby to become the primary? If so, waits for the end of recovery.
+    """Is this cluster the primary, or has somebody asked it to become that? If so, waits for the end of recovery.
 
     Whoever asked may have died since; the server goes on with it. It tells only by what it refuses: no replay can be
     resumed once a promotion was triggered. Raises as ``promote``.

@@ -26,8 +26,7 @@ class Promote(Act):
     timeout_seconds = PROMOTE_SECONDS + 10
 
     async def check(self) -> Details | None:
-        cluster = self._context.cluster
-        if database.in_recovery(cluster) and not await database.under_way(cluster, timeout_seconds=PROMOTE_SECONDS):
+        if not await database.under_way(self._context.cluster, timeout_seconds=PROMOTE_SECONDS):
             return None
         self._open()
         return _details(database.look(self._context.cluster))
