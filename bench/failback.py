@@ -24,7 +24,7 @@ WRITES = f"{AS_OWNER} {BIN}/pgbench -n -c 4 -T {WRITE_SECONDS} filled0 2>&1"
 AWAKE = "until systemctl is-active --quiet secondsite-agent; do sleep 0.2; done"
 WRITABLE = f'until [ "$({AS_OWNER} psql -qAtc "SELECT pg_is_in_recovery()")" = f ]; do sleep 0.2; done'
 STREAMS = (
-    f'until [ "$({AS_OWNER} psql -qAtc "SELECT status FROM pg_stat_wal_receiver" 2>&1)" = streaming ];'
+    f'until [ "$({AS_OWNER} psql -qAtc "SELECT status FROM pg_stat_wal_receiver" 2>/dev/null)" = streaming ];'
     " do sleep 0.1; done; echo $EPOCHREALTIME"
 )
 EMPTIED = (
