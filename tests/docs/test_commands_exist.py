@@ -49,7 +49,9 @@ def known() -> dict[str, dict[str, frozenset[str]]]:
 
 @cache
 def make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^([a-z-]+)(?:[a-z -]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    written = re.findall(r"^([a-z-]+)(?:[a-z -]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = (f"bench-{path.stem}" for path in (ROOT / "bench").glob("*.py") if "\nif __name__" in path.read_text())
+    return frozenset((*written, *made))
 
 
 def wrong_with(line: str) -> Iterator[str]:

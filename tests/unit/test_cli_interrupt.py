@@ -79,10 +79,11 @@ def test_a_yes_alone_goes_on() -> None:
 
 WATCHING = """
 import asyncio, pathlib, socket, sys, threading, time
-from secondsite.spec import paths
+from secondsite.spec import names, paths
 
 folder = pathlib.Path(sys.argv[1])
 paths.SITE, paths.SOCKET = folder / "site", folder / "agent.sock"
+names.SITE, names.SOCKET = str(paths.SITE), str(paths.SOCKET)
 paths.SITE.write_text("bergen\\n")
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(str(paths.SOCKET))
@@ -106,8 +107,11 @@ if sys.argv[2] == "the long way":
         with Renderer() as emit:
             return await carry_out(None, "failover", {}, at="bergen", emit=emit)
 
-    main.run_urgent = lambda tokens: asyncio.run(command())
-sys.exit(main.main(["failover", "--yes", *sys.argv[3:]]))
+    main.run = lambda tokens: asyncio.run(command())
+    sys.exit(main.main(["failover", "--yes", *sys.argv[3:]]))
+from secondsite.cli import start
+sys.argv[1:] = ["failover", "--yes", *sys.argv[3:]]
+sys.exit(start.main())
 """
 
 
