@@ -7,10 +7,12 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
+# The Debian release of the lab's hosts in tests and benchmarks: make scenario SUITE=trixie.
+SUITE ?=
 # What needs root (the lab) runs by sudo where make does not run as root. uv stands beside: it fetches libraries for
 # hosts whose Python is another one than this machine's.
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo env) PATH="$(CURDIR)/.tools/venv/bin:$$PATH:/usr/sbin:/sbin" \
-	PYTHONDONTWRITEBYTECODE=1 $(if $(CI),CI="$(CI)")
+	PYTHONDONTWRITEBYTECODE=1 $(if $(CI),CI="$(CI)") $(if $(SUITE),SECONDSITE_TEST_SUITE="$(SUITE)")
 JUNIT := build/junit
 WRITTEN := build .hypothesis .pytest_cache
 GIVE_BACK := $(if $(filter 0,$(shell id -u)),:,sudo chown -R "$$(id -u):$$(id -g)" $(WRITTEN))
@@ -66,7 +68,7 @@ unit: ## pure code against fakes
 docs: ## documentation against the code
 contract: ## one suite over each fake and what it stands for (some need root)
 integration: ## real programs of one host (some need root)
-scenario: ## whole procedures in the lab (needs root)
+scenario: ## whole procedures in the lab (needs root); SUITE=trixie: on Debian 13 with PostgreSQL 17
 contract integration: .tools/tests
 unit docs contract integration scenario: $(READY)
 	$(call pytest,tests/$@ --junit-xml=$(JUNIT)/$@.xml)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from bench.results import Metric, Series, write
 from secondsite import __version__
+from secondsite.database.cluster import Cluster
 from secondsite_lab.applied import BIN, AppliedLab, applied
 
 SILENT_SECONDS = 6.0  # the primary is dead for so long before the command is given
@@ -24,7 +25,7 @@ TARGET_RATIO = 1.1
 
 BARE = """
 set -e
-runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl promote -s -w -D /var/lib/postgresql/15/main
+runuser -u postgres -- @PG_CTL@ promote -s -w -D @DATA@
 systemctl start shop.service
 printf 'server 203.0.113.53\\nzone example.test.\\nupdate del shop.example.test. A\\n'\
 'update add shop.example.test. 5 A 198.51.100.12\\nsend\\n' \
@@ -36,20 +37,25 @@ WITHOUT_US = (  # a standby as one has it without secondsite: no agent, no guard
 )
 
 
+def bare(cluster: Cluster) -> str:
+    """The bare script for one cluster."""
+    return BARE.replace("@PG_CTL@", cluster.program("pg_ctl")).replace("@DATA@", str(cluster.data))
+
+
 def main() -> None:
     """Alternate the two for so many rounds; medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    ours, bare = [], []
+    ours, by_hand = [], []
     with applied("bench-failover") as lab:
         for number in range(rounds):
             ours.append(_round(lab, lab.ssh("bergen", "secondsite failover --yes --accept-unconfirmed-fence"), None))
-            bare.append(_round(lab, lab.ssh("bergen", BARE), WITHOUT_US))
-            print(f"round {number + 1}: secondsite {ours[-1]:.3f} s, by hand {bare[-1]:.3f} s", flush=True)
+            by_hand.append(_round(lab, lab.ssh("bergen", bare(lab.cluster)), WITHOUT_US))
+            print(f"round {number + 1}: secondsite {ours[-1]:.3f} s, by hand {by_hand[-1]:.3f} s", flush=True)
         versions = {"secondsite": __version__, "postgresql": lab.on("bergen", "pg_lsclusters -h").split()[0]}
     name = "failover: command to first acknowledged order"
-    metric = Metric(name, "s", Series.of(name, ours), TARGET_RATIO, Series.of("by hand", bare))
+    metric = Metric(name, "s", Series.of(name, ours), TARGET_RATIO, Series.of("by hand", by_hand))
     write("failover", rounds, versions, [metric])
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.failover import BARE, WITHOUT_US
+from bench.failover import WITHOUT_US, bare
 from bench.results import Metric, Series, write
 from secondsite import __version__
+from secondsite.database.cluster import Cluster
 from secondsite_lab import pooler
 from secondsite_lab.applied import BIN, AppliedLab, applied
 
@@ -31,10 +32,14 @@ AFTER_SECONDS = 10.0
 TARGET_SECONDS = 1.0
 ERRORS = "switchover with PgBouncer: errors that its clients see, and rows lost"
 WAIT = "switchover with PgBouncer: longest wait of a client"
-STOP = (
-    "systemctl stop shop.service; pg_ctlcluster 15 main stop -m fast;"
-    " runuser -u postgres -- touch /var/lib/postgresql/15/main/standby.signal"
-)
+
+
+def stop(cluster: Cluster) -> str:
+    """End the application and the database at the old primary, and have the database follow when it starts again."""
+    return (
+        f"systemctl stop shop.service; pg_ctlcluster {cluster.version} {cluster.name} stop -m fast;"
+        f" runuser -u postgres -- touch {cluster.data}/standby.signal"
+    )
 
 
 def main() -> None:
@@ -42,12 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    ours, bare = [], []
+    ours, by_hand = [], []
     with applied("bench-switchover", "--open-database") as lab:
         for number in range(rounds):
             ours.append(_round(lab, [lab.ssh("bergen", "secondsite switchover --yes")]))
-            bare.append(_round(lab, [lab.ssh("oslo", STOP), lab.ssh("bergen", BARE)], without_us=True))
-            print(f"round {number + 1}: secondsite {ours[-1]:.3f} s, by hand {bare[-1]:.3f} s", flush=True)
+            commands = [lab.ssh("oslo", stop(lab.cluster)), lab.ssh("bergen", bare(lab.cluster))]
+            by_hand.append(_round(lab, commands, without_us=True))
+            print(f"round {number + 1}: secondsite {ours[-1]:.3f} s, by hand {by_hand[-1]:.3f} s", flush=True)
         pooled = _pooled(lab, rounds)
         versions = {"secondsite": __version__, "postgresql": lab.on("bergen", "pg_lsclusters -h").split()[0]}
     errors = [float(sum(len(seen["errors"]) + len(seen["lost"]) for seen in pooled))]
@@ -59,7 +65,7 @@ def main() -> None:
         versions,
         [
             Metric(name, "s", Series.of(name, ours), TARGET_SECONDS),
-            Metric(f"{name}, compared", "s", Series.of(name, ours), 1.0, Series.of("by hand", bare)),
+            Metric(f"{name}, compared", "s", Series.of(name, ours), 1.0, Series.of("by hand", by_hand)),
             Metric(ERRORS, "errors", Series.of(ERRORS, errors), 0.0),
             Metric(WAIT, "s", Series.of(WAIT, waits), TARGET_SECONDS),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,8 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from secondsite.database.cluster import Cluster
+
 BIN = Path(sys.executable).parent
 SAVED = "applied"
+SUITE = "SECONDSITE_TEST_SUITE"  # the Debian release that tests and benchmarks run on; else bookworm
+
+
+def chosen_suite() -> str:
+    """The Debian release of the hosts, where a test or benchmark does not name one itself."""
+    return os.environ.get(SUITE) or "bookworm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,11 @@ class AppliedLab:
 
     name: str
     info: dict[str, Any]
+
+    @property
+    def cluster(self) -> Cluster:
+        """The database cluster of either site."""
+        return Cluster.parse(self.info["cluster"])
 
     def lab(self, *arguments: str, timeout: float = 300) -> str:
         """``secondsite-lab ARGUMENTS`` for this lab; its standard output."""
@@ -85,11 +99,12 @@ class AppliedLab:
 
 
 @contextmanager
-def applied(name: str, *options: str) -> Iterator[AppliedLab]:
+def applied(name: str, *options: str, suite: str | None = None) -> Iterator[AppliedLab]:
     """A lab with secondsite applied, saved so that every round begins alike; gone at the end."""
     program = str(BIN / "secondsite-lab")
     subprocess.run([program, "down", "--name", name], check=True, timeout=300)
-    subprocess.run([program, "up", "--name", name, *options], check=True, timeout=900, stdout=subprocess.DEVNULL)
+    up = [program, "up", "--name", name, "--suite", suite or chosen_suite(), *options]
+    subprocess.run(up, check=True, timeout=900, stdout=subprocess.DEVNULL)
     try:
         told = subprocess.run([program, "info", "--name", name, "--json"], check=True, capture_output=True, timeout=60)
         lab = AppliedLab(name, json.loads(told.stdout))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from secondsite_lab import packages
 from secondsite_lab.hosts import leader
 from secondsite_lab.lab import Lab
 from secondsite_lab.record import Record
@@ -15,6 +16,7 @@ def describe(lab: Lab, record: Record) -> dict[str, Any]:
     return {
         "name": lab.name,
         "suite": record.suite,
+        "cluster": packages.cluster(record.suite),
         "config": str(lab.config),
         "ssh_key": str(lab.ssh_key),
         "ssh_config": str(lab.ssh_config),

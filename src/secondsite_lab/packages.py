@@ -40,6 +40,11 @@ POSTGRESQL_OF_SUITE = {"bookworm": "15", "trixie": "17"}
 SUITES = tuple(POSTGRESQL_OF_SUITE)
 
 
+def cluster(suite: str) -> str:
+    """The PostgreSQL cluster of a suite's hosts, as pg_lsclusters shows it."""
+    return f"{POSTGRESQL_OF_SUITE[suite]}/main"
+
+
 def installed(suite: str) -> tuple[str, ...]:
     """The packages of a suite's base image."""
     return (*INSTALLED, *INSTALLED_IN_SUITE.get(suite, ()))

@@ -71,7 +71,7 @@ config = {_quoted(str(lab.ssh_config))}
 network = "{TUNNEL_NETWORK}"
 
 [database]
-cluster = "{packages.POSTGRESQL_OF_SUITE[record.suite]}/main"
+cluster = "{packages.cluster(record.suite)}"
 mode = "async"
 max_slot_wal = "1GB"
 {clients}

@@ -39,7 +39,7 @@ def sql(hosts: Pair, *statements: str) -> None:
 
 async def test_a_healthy_server_gives_nothing_to_find(hosts: Pair) -> None:
     found = await seen(hosts)
-    for what in (found.collations, found.extensions, found.prepared, found.expiries, found.logical_slots):
+    for what in (found.collations, found.extensions, found.prepared, found.expiries, found.logical.unmarked):
         assert what == ()
     assert found.archive_failed_at is None and found.archive_waiting == 0 and found.apply_delay in ("0", "0ms")
     assert found.inodes_free is None or found.inodes_free > 0
@@ -105,7 +105,7 @@ async def test_prepared_transactions_archiving_logical_slots_and_a_certificate(
         await asyncio.sleep(0.2)
     found = await seen(hosts)
     assert found.archive_waiting >= 1
-    assert found.logical_slots == ("cdc",)
+    assert found.logical.unmarked == ("cdc",) and found.logical.marked == ()
     monkeypatch.setattr(module, "_STATE", module._STATE.replace("interval '1 minute'", "interval '0'"))
     assert (await seen(hosts)).prepared == ("pay-1",)
     (ends,) = found.expiries

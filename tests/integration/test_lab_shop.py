@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from secondsite.database.cluster import Cluster
 from secondsite_lab.testing import RunningLab, running_lab
 
 pytestmark = pytest.mark.lab
@@ -68,9 +69,10 @@ def test_health_says_what_is_missing(lab: RunningLab) -> None:
     status, reason = curl(lab, f"{URL}/health")
     lab.inside("oslo", "sh", "-c", "mv /srv/shop/away /srv/shop/uploads")
     assert (status, reason["reason"].split(":")[0]) == (503, "uploads")
-    lab.inside("oslo", "systemctl", "stop", "postgresql@15-main")
+    database = Cluster.parse(lab.info["cluster"]).unit
+    lab.inside("oslo", "systemctl", "stop", database)
     status, reason = curl(lab, f"{URL}/health")
-    lab.inside("oslo", "systemctl", "start", "postgresql@15-main")
+    lab.inside("oslo", "systemctl", "start", database)
     assert (status, reason["reason"].split(":")[0]) == (503, "database")
     assert curl(lab, f"{URL}/health")[0] == 200
 

@@ -2,7 +2,7 @@
 
 ``fresh`` is a lab as ``up`` made it; ``applied`` is one on which ``secondsite apply`` has run. Each test gets the
 lab in that state, whatever the test before did. With SECONDSITE_TEST_LAB=NAME an existing lab, not
-applied before the first time, is used and kept.
+applied before the first time, is used and kept. SECONDSITE_TEST_SUITE=trixie runs everything on Debian 13.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any
 
 import pytest
 
+from secondsite.database.cluster import Cluster
 from secondsite_lab.applied import applied as applied_lab
+from secondsite_lab.applied import chosen_suite
 from tests.scenario.ground import Ground
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,11 @@ class Lab:
         """What ``secondsite-lab info --json`` prints."""
         found: dict[str, Any] = json.loads(self.lab("info", "--json"))
         return found
+
+    @property
+    def cluster(self) -> Cluster:
+        """The database cluster of either site."""
+        return Cluster.parse(self.info["cluster"])
 
     @property
     def config(self) -> Path:
@@ -154,7 +161,7 @@ def lab_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(kept or f"test{os.getpid()}", source)
     try:
         if not kept:
-            lab.lab("up", timeout=900)
+            lab.lab("up", "--suite", chosen_suite(), timeout=900)
         if not (kept and lab.has("fresh")):
             lab.save("fresh")
         yield lab

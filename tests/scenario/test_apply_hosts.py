@@ -44,7 +44,7 @@ def test_from_nothing_and_once_more(fresh: Lab) -> None:
 def test_it_holds_after_a_reboot(applied: Lab) -> None:
     applied.lab("power-off", "oslo")
     applied.lab("power-on", "oslo")
-    applied.on("oslo", "until systemctl is-active --quiet postgresql@15-main shop; do sleep 0.3; done", timeout=60)
+    applied.on("oslo", f"until systemctl is-active --quiet {applied.cluster.unit} shop; do sleep 0.3; done", timeout=60)
     again = applied.run("apply", "--json", "--yes").expect(0)
     assert again.document["changes"] == []
 
@@ -108,19 +108,20 @@ def test_interrupted_from_the_keyboard(fresh: Lab) -> None:
 
 
 def test_data_that_is_no_standby_is_not_touched(fresh: Lab) -> None:
-    fresh.on("bergen", "pg_createcluster 15 main --start; sudo -u postgres createdb precious; "
-                       "pg_ctlcluster 15 main stop")  # fmt: skip
+    version = fresh.cluster.version
+    fresh.on("bergen", f"pg_createcluster {version} main --start; sudo -u postgres createdb precious; "
+                       f"pg_ctlcluster {version} main stop")  # fmt: skip
     refusal = fresh.run("apply", "--yes", "--json").expect(3).document
     assert refusal["error"] == "foreign-data-directory" and refusal["host"] == "bergen"
     assert "--replace-standby bergen" in refusal["hint"] and "system identifier" in refusal["message"]
-    assert fresh.on("bergen", "cat /var/lib/postgresql/15/main/PG_VERSION").strip() == "15"
+    assert fresh.on("bergen", f"cat {fresh.cluster.data}/PG_VERSION").strip() == version
     fresh.run("apply", "--yes", "--json", "--replace-standby", "bergen").expect(0)
     works(fresh)
-    assert "main.aside-" in fresh.on("bergen", "ls /var/lib/postgresql/15")
+    assert "main.aside-" in fresh.on("bergen", f"ls {fresh.cluster.data.parent}")
 
 
 def test_two_primaries_are_not_guessed_about(fresh: Lab) -> None:
-    fresh.on("bergen", "pg_createcluster 15 main --start")
+    fresh.on("bergen", f"pg_createcluster {fresh.cluster.version} main --start")
     refusal = fresh.run("apply", "--yes", "--json").expect(3).document
     assert refusal["error"] == "two-primaries"
     assert "oslo: primary, system identifier" in refusal["message"] and "--replace-standby" in refusal["hint"]
@@ -136,13 +137,14 @@ def test_a_package_that_cannot_be_installed(fresh: Lab) -> None:
 
 
 def test_a_standby_that_has_only_another_major_version(fresh: Lab) -> None:
-    pin = "Package: postgresql-15\\nPin: version *\\nPin-Priority: -1\\n"
-    fresh.on("bergen", f"dpkg --purge postgresql postgresql-15; printf '{pin}' > /etc/apt/preferences.d/no-15")
+    version = fresh.cluster.version
+    pin = f"Package: postgresql-{version}\\nPin: version *\\nPin-Priority: -1\\n"
+    fresh.on("bergen", f"dpkg --purge postgresql postgresql-{version}; printf '{pin}' > /etc/apt/preferences.d/no")
     refusal = fresh.run("apply", "--yes", "--json").expect(3).document
     assert refusal["error"] == "postgresql-version" and refusal["host"] == "bergen"
     assert "same major version" in refusal["message"] and refusal["hint"]
     assert "changes made" not in refusal["message"], "it is found before anything is touched"
-    assert fresh.on("oslo", "systemctl is-active postgresql@15-main").strip() == "active"
+    assert fresh.on("oslo", f"systemctl is-active {fresh.cluster.unit}").strip() == "active"
 
 
 def test_the_firewall_and_quarantine(applied: Lab) -> None:

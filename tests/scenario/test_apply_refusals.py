@@ -106,10 +106,12 @@ def test_a_host_that_does_not_answer(untouched: Lab, tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_nowhere(untouched: Lab, tmp_path: Path) -> None:
-    config = edited(untouched, tmp_path, lambda text: text.replace('"15/main"', '"15/other"'))
+    config = edited(
+        untouched, tmp_path, lambda text: text.replace(f'"{untouched.cluster}"', f'"{untouched.cluster.version}/other"')
+    )
     document = untouched.run("plan", "--json", config=config).expect(3).document
     assert document["error"] == "no-cluster"
-    assert "15/main (online)" in document["message"] and "pg_createcluster" in document["hint"]
+    assert f"{untouched.cluster} (online)" in document["message"] and "pg_createcluster" in document["hint"]
 
 
 def test_a_host_without_systemd(untouched: Lab) -> None:

@@ -60,7 +60,7 @@ def test_after_a_power_failure_one_command_brings_the_shop_back_and_the_old_prim
     assert "bergen" in str(state["guard_reason"])
     assert not accepts_writes(lab, "oslo")
     assert lab.said("oslo", "systemctl is-active shop.service").stdout.strip() != "active"
-    log = lab.said("oslo", "journalctl --no-pager -u postgresql@15-main.service").stdout
+    log = lab.said("oslo", f"journalctl --no-pager -u {lab.cluster.unit}").stdout
     assert "stays read-only" in log
     guard = lab.json("oslo", "secondsite guard --json")
     assert guard["ruling"] == "hold"
@@ -97,7 +97,7 @@ def test_a_primary_that_answers_is_stopped_before_the_standby_takes_over_and_not
     found = lost(lab, tmp_path / "customer.jsonl")
     assert found["orders_lost"] == [] and found["files_lost"] == []
 
-    lab.said("oslo", "systemctl start postgresql@15-main.service")
+    lab.said("oslo", f"systemctl start {lab.cluster.unit}")
     assert not accepts_writes(lab, "oslo"), "a fenced site stays fenced when somebody starts its database"
 
 

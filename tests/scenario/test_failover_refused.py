@@ -47,9 +47,9 @@ def test_a_paused_replay_is_asked_about_first(ground: Ground) -> None:
 
 def test_a_stopped_standby_cannot_take_over_and_the_message_says_how_to_start_it(ground: Ground) -> None:
     lab = ground.fresh()
-    lab.on("bergen", "systemctl stop postgresql@15-main.service")
+    lab.on("bergen", f"systemctl stop {lab.cluster.unit}")
     error = refused(lab, f"{FAILOVER} {ACCEPT}", "standby-down")
-    assert "systemctl start postgresql@15-main" in str(error["hint"])
+    assert f"systemctl start {lab.cluster.unit.removesuffix('.service')}" in str(error["hint"])
     assert buys(lab)
 
 

@@ -9,8 +9,6 @@ import pytest
 from secondsite_lab.applied import AppliedLab
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, buys, recovered_at_bergen, until_buys, where_dns_points
 
-DATABASE = "postgresql@15-main.service"
-
 
 def let_bergen_log_in_at_oslo(lab: AppliedLab) -> None:
     """What an operator may set up so that a fence works without the old site's agent."""
@@ -30,14 +28,14 @@ def test_a_fence_is_taken_back_where_the_standby_can_no_longer_take_over(ground:
     lab.on("bergen", "systemctl stop secondsite-agent.service")
     assert lab.said("bergen", f"SECONDSITE_DIE_AT=files:applied {FAILOVER}; exit $?").returncode == 137
     assert not buys(lab), "oslo is fenced"
-    lab.on("bergen", f"systemctl stop {DATABASE}")
+    lab.on("bergen", f"systemctl stop {lab.cluster.unit}")
 
     given_up = lab.said("bergen", "secondsite failover --resume --json")
     assert given_up.returncode == 3, given_up.stdout + given_up.stderr
     assert '"rolled_back"' in given_up.stdout and "standby-down" in given_up.stdout
     until_buys(lab)
     assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"]
-    lab.on("bergen", f"systemctl start {DATABASE} secondsite-agent.service")
+    lab.on("bergen", f"systemctl start {lab.cluster.unit} secondsite-agent.service")
     lab.on("oslo", "systemctl start secondsite-agent.service")
     lab.until_ready()
     status = lab.json("oslo", "secondsite status --json")

@@ -60,7 +60,7 @@ def test_the_undo_of_a_fault_runs_even_when_everything_of_ours_is_gone(ground: G
 
 def test_what_is_already_broken_is_not_rehearsed(ground: Ground, tmp_path: Path) -> None:
     lab = ground.fresh()
-    lab.on("bergen", "systemctl stop postgresql@15-main.service")
+    lab.on("bergen", f"systemctl stop {lab.cluster.unit}")
     time.sleep(3)
     argv = lab.operator("gameday", "--yes", "--json", "--output", str(tmp_path))
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)

@@ -103,16 +103,14 @@ def test_every_fault_is_told_at_once_and_nothing_is_touched(ground: Ground) -> N
     lab = ground.fresh()
     lab.on("bergen", PAUSE.format("pause"))
     lab.on("bergen", "mv /etc/systemd/system/shop.service /root/; systemctl daemon-reload")
-    before = lab.on("oslo", "systemctl show --property=ActiveEnterTimestamp shop.service postgresql@15-main.service")
+    before = lab.on("oslo", f"systemctl show --property=ActiveEnterTimestamp shop.service {lab.cluster.unit}")
     refused = lab.said("bergen", "secondsite switchover --yes --json")
     assert refused.returncode == 3, refused.stdout
     document = json.loads(refused.stdout)
     assert {fault["check"] for fault in document["faults"]} >= {"replay", "application"}
     assert {error["error"] for error in document["errors"]} == {"switchover-refused"}
     assert "ActiveEnter" in before
-    assert before == lab.on(
-        "oslo", "systemctl show --property=ActiveEnterTimestamp shop.service postgresql@15-main.service"
-    )
+    assert before == lab.on("oslo", f"systemctl show --property=ActiveEnterTimestamp shop.service {lab.cluster.unit}")
     assert buys(lab)
     preview = lab.said("bergen", "secondsite switchover --dry-run")
     assert preview.returncode == 3

@@ -65,6 +65,15 @@ def test_logical_decoding_stays_possible_where_it_is() -> None:
     assert lines(Observed({"wal_level": "minimal"}))["wal_level"] == "replica"
 
 
+def test_logical_slots_are_copied_where_the_file_asks_for_it() -> None:
+    asked, silent = lines(cluster="17/main", keep_logical_slots=True), lines(cluster="17/main")
+    assert asked["wal_level"] == "logical"
+    assert asked["sync_replication_slots"] == asked["hot_standby_feedback"] == "on"
+    assert asked["primary_conninfo"].endswith(" dbname=postgres")
+    assert "dbname" not in silent["primary_conninfo"] and "sync_replication_slots" not in silent
+    assert asked.keys() - silent.keys() == {"sync_replication_slots", "hot_standby_feedback"}
+
+
 def test_hints_are_logged_unless_checksums_do_it() -> None:
     assert lines()["wal_log_hints"] == "on"
     assert "wal_log_hints" not in lines(Observed(data_checksums=True))

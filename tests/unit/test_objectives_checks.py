@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from secondsite.database.condition import Condition, Expiry
+from secondsite.database.logical import LogicalSlots
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
@@ -31,7 +32,7 @@ from secondsite.objectives.snapshot import (
 )
 from secondsite.objectives.status import Status, assess
 from secondsite.tunnel.state import TunnelState
-from tests.unit.objectives_worlds import NOW, SPEC, SYNCHRONOUS, primary, site, standby, well
+from tests.unit.objectives_worlds import NOW, SETTINGS, SPEC, SYNCHRONOUS, primary, site, standby, well
 
 Views = dict[str, SiteView]
 
@@ -91,6 +92,17 @@ def hanging() -> Views:
     return well() | {"oslo": site("oslo", primary(settings=SYNCHRONOUS), commits=CommitWait(False, 4.0, False))}
 
 
+def logical(at_primary: LogicalSlots, at_standby: LogicalSlots, version: str = "170004") -> Views:
+    return {
+        "oslo": site(
+            "oslo",
+            primary(settings=(*SETTINGS, ("server_version_num", version))),
+            condition=Condition(NOW, logical=at_primary),
+        ),
+        "bergen": site("bergen", standby(), condition=Condition(NOW, logical=at_standby)),
+    }
+
+
 HERE = ServerAnswer("203.0.113.53", ("192.0.2.11",), 60, 1)
 THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
 MUTE = ServerAnswer("203.0.113.54", problem="no answer")
@@ -133,7 +145,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("prepared-transactions", "oslo", lambda: oslo(condition=Condition(NOW, prepared=("pay-1",)))),
     ("archiver", "oslo", lambda: oslo(condition=Condition(NOW, archive_failed_at=NOW - 60))),
     ("archiver", "oslo", lambda: oslo(condition=Condition(NOW, archive_waiting=50))),
-    ("logical-slots", "oslo", lambda: oslo(condition=Condition(NOW, logical_slots=("cdc",)))),
+    ("logical-slots", "oslo", lambda: logical(LogicalSlots(unmarked=("cdc",)), LogicalSlots(), "150018")),
     ("expiry", "bergen", lambda: bergen(condition=Condition(NOW, expiries=(Expiry("the certificate x", NOW),)))),
     (
         "expiry",
@@ -186,6 +198,58 @@ def test_a_verification_is_judged_where_the_standby_is_and_a_past_gap_is_only_a_
     assert not judged(bergen(verified=wrong)).ready
     assert judged(oslo(verified=wrong)).ready, "what was found before the roles changed says nothing about the standby"
     assert judged(bergen(verified=Verified(NOW, 1))).ready
+
+
+def told(views: Views) -> list[tuple[Severity, str, str]]:
+    """What is said of logical slots."""
+    found = judged(views).findings
+    return [(one.severity, one.message, one.hint) for one in found if one.check == "logical-slots"]
+
+
+def test_before_17_every_logical_slot_is_lost_and_no_setting_helps() -> None:
+    ((severity, message, hint),) = told(logical(LogicalSlots(unmarked=("cdc",)), LogicalSlots(), "160009"))
+    assert severity is Severity.WARNING and "loses the logical slots cdc" in message
+    assert "before PostgreSQL 17 none survives" in hint and "keep_logical_slots" not in hint
+
+
+def test_a_slot_that_is_not_marked_is_lost_and_the_hint_says_how_to_mark_it() -> None:
+    ((severity, message, hint),) = told(logical(LogicalSlots(unmarked=("cdc",)), LogicalSlots()))
+    assert severity is Severity.WARNING and "not marked failover" in message
+    assert "failover = true" in hint and "keep_logical_slots" in hint
+
+
+def test_a_marked_slot_survives_as_soon_as_the_standby_has_a_copy() -> None:
+    marked = LogicalSlots(marked=("cdc",), awaited=("secondsite_bergen",))
+    ((severity, message, hint),) = told(logical(marked, LogicalSlots(copies=("cdc",))))
+    assert (severity, message, hint) == (Severity.INFO, "a promotion takes the logical slots cdc along", "")
+    assert {check.name: answer.ok for check, answer in judged(logical(marked, LogicalSlots(copies=("cdc",)))).asked}[
+        "logical-slots"
+    ]
+    ((severity, message, _),) = told(logical(marked, LogicalSlots()))
+    assert severity is Severity.WARNING and "bergen has no copy" in message
+
+
+def test_what_keeps_the_standby_from_copying_is_named() -> None:
+    marked = LogicalSlots(marked=("cdc",))
+    ((_, _, hint),) = told(logical(marked, LogicalSlots(lacks=("sync_replication_slots = on",))))
+    assert "bergen lacks sync_replication_slots = on" in hint
+    ((_, _, hint),) = told(logical(marked, LogicalSlots(own=("cdc",))))
+    assert "pg_drop_replication_slot('cdc')" in hint
+
+
+def test_consumers_that_are_not_held_back_can_be_ahead_of_the_standby_and_ones_that_are_can_stand_still() -> None:
+    copied = LogicalSlots(copies=("cdc",))
+    ((_, _, hint),) = told(logical(LogicalSlots(marked=("cdc",)), copied))
+    assert "synchronized_standby_slots = 'secondsite_bergen'" in hint
+    still = LogicalSlots(marked=("cdc",), awaited=("secondsite_oslo",), unused=("secondsite_oslo",))
+    assert any("nobody uses the slot secondsite_oslo" in message for _, message, _ in told(logical(still, copied)))
+
+
+def test_a_silent_standby_leaves_a_marked_slot_unknown() -> None:
+    alone = logical(LogicalSlots(marked=("cdc",)), LogicalSlots()) | {"bergen": Silence("bergen", "no answer", NOW)}
+    status = judged(alone)
+    assert told(alone) == []
+    assert {check.name: answer.ok for check, answer in status.asked}["logical-slots"] is None
 
 
 def test_every_check_is_tried_here() -> None:

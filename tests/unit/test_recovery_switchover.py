@@ -13,6 +13,7 @@ import pytest
 from secondsite import __version__
 from secondsite.cli.views.procedure import lines, switchover_lines
 from secondsite.clock import SystemClock
+from secondsite.database.logical import LogicalSlots
 from secondsite.database.movable import Movable
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, Streaming
@@ -117,7 +118,8 @@ TROUBLES: Mapping[str, Look] = {
     "prepared transaction": database(prepared_transactions=2),
     "archive command fails": database(archive_failing=True),
     "archive is behind": database(archive_waiting=6),
-    "logical slot warehouse": database(logical_slots=("warehouse",)),
+    "logical slot warehouse": database(logical=LogicalSlots(unmarked=("warehouse",))),
+    "logical slot cdc": database(logical=LogicalSlots(marked=("cdc",))),
     "runs there": there(busy="failover to oslo"),
     "was not finished there": there(unfinished="20261122T031200Z-failover-1a2b"),
     "it is fenced": there(fenced="fenced by somebody"),
@@ -148,6 +150,11 @@ def test_clients_that_wait_already_are_no_fault_of_a_move_that_made_them_wait() 
     assert faults(replace(waiting, midway=True)) == ()
     silent = replace(waiting, midway=True, there=replace(waiting.there, pooler=PoolerState(reason="silent")))
     assert [fault.check for fault in faults(silent)] == ["pooler"]
+
+
+def test_a_logical_slot_that_the_standby_has_copied_moves_along() -> None:
+    marked = replace(SOUND.there, database=replace(PRIMARY, logical=LogicalSlots(marked=("cdc",))))
+    assert faults(replace(SOUND, there=marked, here=replace(SOUND.here, logical=LogicalSlots(copies=("cdc",))))) == ()
 
 
 def test_every_check_can_find_something() -> None:

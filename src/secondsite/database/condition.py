@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
+from secondsite.database.logical import LogicalSlots, look
 from secondsite.errors import SecondsiteError
 from secondsite.process import run
 
@@ -25,8 +26,7 @@ SELECT datname, datcollversion, actual FROM pg_database, LATERAL pg_database_col
 """
 _EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
 _STATE = """
-SELECT pg_is_in_recovery(),
-       current_setting('server_version_num')::int,
+SELECT current_setting('server_version_num')::int,
        current_setting('recovery_min_apply_delay'),
        CASE WHEN current_setting('ssl') = 'on' THEN current_setting('ssl_cert_file') END,
        current_setting('data_directory'),
@@ -41,8 +41,6 @@ SELECT pg_is_in_recovery(),
        (SELECT json_agg(json_build_array(rolname, extract(epoch FROM rolvaliduntil)::float8) ORDER BY rolvaliduntil)
           FROM pg_roles WHERE rolcanlogin AND rolvaliduntil < clock_timestamp() + interval '30 days')
 """
-# Before 17 no logical slot survives a promotion; since then those do that are marked and synchronised (manual 49.2.3).
-_LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary{} ORDER BY 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,8 @@ class Condition:
     collations: databases whose indexes were built with other collation rules than this host has, with both versions.
     extensions: "database: extension" that this host has no files for. apply_delay: recovery_min_apply_delay as
     PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
-    archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical_slots: those
-    that a promotion of the standby would lose.
+    archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
+    logical slots here.
     """
 
     taken_at: float
@@ -73,7 +71,7 @@ class Condition:
     archive_failed_at: float | None = None
     archive_waiting: int = 0
     expiries: tuple[Expiry, ...] = ()
-    logical_slots: tuple[str, ...] = ()
+    logical: LogicalSlots = field(default_factory=LogicalSlots)
     inodes_free: int | None = None
     inodes_total: int | None = None
 
@@ -94,9 +92,9 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
     with local(cluster, step="condition") as connection:
         row = connection.execute(_STATE).fetchone()
         assert row is not None
-        standby, version, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
+        version, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
         collations = connection.execute(_COLLATIONS).fetchall() if version >= 150000 else []
-        slots = [] if standby else connection.execute(_logical(version)).fetchall()
+        logical = look(connection)
         databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
     disk = os.statvfs(data)
     return {
@@ -108,14 +106,10 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         "archive_failed_at": failed_at,
         "archive_waiting": waiting,
         "expiries": tuple(Expiry(f"the password of role {name}", at) for name, at in roles or ()),
-        "logical_slots": tuple(name for (name,) in slots),
+        "logical": logical,
         "inodes_free": disk.f_favail if disk.f_files else None,
         "inodes_total": disk.f_files or None,
     }, Path(data) / certificate if certificate else None
-
-
-def _logical(version: int) -> bytes:
-    return _LOGICAL.format(" AND NOT failover" if version >= 170000 else "").encode()
 
 
 def _missing_extensions(cluster: Cluster, database: str) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from secondsite.database import logical
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
+from secondsite.database.logical import LogicalSlots
 from secondsite.database.lsn import to_int
 from secondsite.database.settings import AT_LEAST_PRIMARYS
 from secondsite.database.slot import slot_name
@@ -16,8 +18,6 @@ _LOOK = """
 SELECT pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_progress_basebackup),
        (SELECT count(*) FROM pg_prepared_xacts),
-       ARRAY(SELECT slot_name::text FROM pg_replication_slots s
-              WHERE slot_type = 'logical' AND NOT temporary AND (to_jsonb(s)->>'failover') IS DISTINCT FROM 'true'),
        (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready'),
        current_setting('archive_mode') <> 'off'
        AND coalesce((SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver), false),
@@ -34,12 +34,11 @@ _OLDEST = "SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activ
 @dataclass(frozen=True, slots=True)
 class Movable:
     """Positions are bytes of WAL. archive_waiting: finished WAL files that are not archived yet; archive_failing: the
-    last try failed. logical_slots: those that no promotion takes along (17 and later take some; manual 49.2.3).
-    follower_state, slot: the peer as pg_stat_replication and its slot show it."""
+    last try failed. follower_state, slot: the peer as pg_stat_replication and its slot show it."""
 
     backups_running: int = 0
     prepared_transactions: int = 0
-    logical_slots: tuple[str, ...] = ()
+    logical: LogicalSlots = field(default_factory=LogicalSlots)
     archive_waiting: int = 0
     archive_failing: bool = False
     follower_state: str | None = None
@@ -62,15 +61,16 @@ def look(cluster: Cluster, peer: str) -> Movable:
     values = {"peer": peer, "slot": slot_name(peer), "settings": list(_SETTINGS)}
     with local(cluster, step="look at the database") as connection:
         row = connection.execute(_LOOK, values).fetchone()
+        slots = logical.look(connection)
     assert row is not None
     return Movable(
         backups_running=row[1],
         prepared_transactions=row[2],
-        logical_slots=tuple(row[3]),
-        archive_waiting=row[4],
-        archive_failing=row[5],
-        follower_state=row[6],
-        slot=row[7],
-        flushed=to_int(row[8]) if row[8] else None,
-        settings=dict(row[9] or {}),
+        logical=slots,
+        archive_waiting=row[3],
+        archive_failing=row[4],
+        follower_state=row[5],
+        slot=row[6],
+        flushed=to_int(row[7]) if row[7] else None,
+        settings=dict(row[8] or {}),
     )

@@ -17,6 +17,7 @@ from secondsite.spec import Spec
 
 ROLE = "secondsite_replication"
 REWIND_ROLE = "secondsite_rewind"
+SLOT_DATABASE = "postgres"  # where a standby asks for logical slots; the streaming itself needs no database
 FILE = "secondsite.conf"
 HEADER = "# Written by secondsite from secondsite.toml; changes made here are overwritten by the next apply.\n"
 
@@ -61,9 +62,11 @@ def wanted(
     spec: Spec, site: str, observed: Observed, *, own_address: str, peer_address: str, passfile: str
 ) -> dict[str, str]:
     """Name to value, in the order in which they are written."""
+    keep = spec.database.keep_logical_slots
+    logical = keep or observed.beneath.get("wal_level") == "logical"
     fixed = {
         "listen_addresses": _listen(spec, own_address, observed.beneath.get("listen_addresses", "localhost")),
-        "wal_level": "logical" if observed.beneath.get("wal_level") == "logical" else "replica",
+        "wal_level": "logical" if logical else "replica",
         "full_page_writes": "on",
         "hot_standby": "on",
         "max_slot_wal_keep_size": f"{max(1, spec.database.max_slot_wal // 2**20)}MB",
@@ -74,9 +77,12 @@ def wanted(
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
-        "primary_conninfo": conninfo(spec, site, peer_address=peer_address, passfile=passfile),
+        "primary_conninfo": conninfo(spec, site, peer_address=peer_address, passfile=passfile)
+        + (f" dbname={SLOT_DATABASE}" if keep else ""),
         "primary_slot_name": slot_name(site),
     }
+    if keep:  # manual 47.2.3; without the feedback the primary would remove rows that a slot's copy still needs
+        fixed |= {"sync_replication_slots": "on", "hot_standby_feedback": "on"}
     if not observed.data_checksums:
         fixed["wal_log_hints"] = "on"  # else nobody could ever pg_rewind this cluster
     if _megabytes(observed.beneath.get("wal_keep_size", "0")) < WAL_KEEP_MB:

@@ -9,6 +9,7 @@ from secondsite.spec.faults import Problem
 from secondsite.spec.geography import great_circle_km
 from secondsite.spec.quantities import duration_text
 
+KEEPS_SLOTS_SINCE = 17
 SHORTEST_WAIT = 3.0  # a standby reports each second: one that is silent for less than this is not lost
 
 
@@ -105,4 +106,17 @@ def waiting_is_long_enough(draft: Draft) -> Iterator[Problem]:
             ("database", "degrade_after"),
             f"{duration_text(draft.database.degrade_after)} is too short to tell a lost standby from a slow one",
             f"write at least {duration_text(SHORTEST_WAIT)}; a standby reports once a second",
+        )
+
+
+def slots_can_be_kept(draft: Draft) -> Iterator[Problem]:
+    """sync_replication_slots came with PostgreSQL 17 (its release notes, E.2.3.4)."""
+    if draft.database is None or not draft.database.keep_logical_slots:
+        return
+    version = draft.database.cluster.partition("/")[0]
+    if int(version) < KEEPS_SLOTS_SINCE:
+        yield Problem(
+            ("database", "keep_logical_slots"),
+            f"PostgreSQL {version} loses every logical slot at a promotion",
+            f"take the line out, or upgrade to {KEEPS_SLOTS_SINCE} or newer",
         )

@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     check_promises.window_has_length,
     check_promises.waiting_has_a_mode,
     check_promises.waiting_is_long_enough,
+    check_promises.slots_can_be_kept,
     check_network.one_host_each,
     check_network.tunnel_is_usable,
     check_network.tunnel_is_apart,

@@ -184,6 +184,11 @@ class Database(Section):
         "10s", validate_default=True, description="degrade: commits wait this long for a lost standby, at least 3s"
     )
     max_slot_wal: Bytes = Field("20GB", validate_default=True, description="WAL kept for an absent standby at most")
+    keep_logical_slots: bool = Field(
+        False,
+        strict=True,
+        description="whether the standby copies logical slots marked failover; PostgreSQL 17 or newer",
+    )
     clients: tuple[IPv4Network, ...] = Field(
         (), description="networks outside the hosts that may connect to the database; none by default"
     )

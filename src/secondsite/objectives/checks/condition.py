@@ -99,18 +99,6 @@ def archiver(judged: Judged) -> Iterator[Problem]:
             )
 
 
-@registry.check("logical-slots", Severity.WARNING, "Would every logical slot survive a promotion?", Needs.PRIMARY)
-def logical_slots(judged: Judged) -> Iterator[Problem]:
-    """Before PostgreSQL 17 none does; since then those created with failover = true (manual 49.2.3)."""
-    for state, condition in _conditions(judged):
-        if condition.logical_slots:
-            yield Problem(
-                state.site,
-                f"a promotion loses the logical slots {', '.join(condition.logical_slots)}",
-                "their subscribers are set up anew after it; from 17 on: failover = true and sync_replication_slots",
-            )
-
-
 @registry.check("expiry", Severity.WARNING, "Will every password and certificate outlive the next weeks?")
 def expiry(judged: Judged) -> Iterator[Problem]:
     """A login that has expired fails after a promotion as before it, and nobody expects it then."""

@@ -14,6 +14,7 @@ from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
 from secondsite.database.controldata import read as read_control
 from secondsite.database.follow import SIGNAL, forget_overrides, reset
+from secondsite.database.logical import drop_left_over
 from secondsite.database.lsn import to_int
 from secondsite.database.observe import observe
 from secondsite.database.slot import drop_others
@@ -48,7 +49,7 @@ async def follow(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
     await _start(cluster)
     await _streams(site, cluster)
     with local(cluster, step="drop old slots") as connection:
-        dropped = drop_others(connection)
+        dropped = (*drop_others(connection), *drop_left_over(connection))
     state = observe(cluster)
     return {
         "streaming": state.streaming.value,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from secondsite import __version__
+from secondsite.database.logical import lost
 from secondsite.database.movable import Movable
 from secondsite.database.pooler.state import PoolerState
 from secondsite.database.settings import AT_LEAST_PRIMARYS
@@ -179,8 +180,10 @@ def _busy(look: Look) -> Iterator[tuple[str, str, str]]:
         state = "its archive command fails" if there.archive_failing else "its archive is behind"
         message = f"{state}: {there.archive_waiting} WAL files wait, and a shutdown waits for them"
         yield look.peer, message, "SELECT * FROM pg_stat_archiver"
-    for name in there.logical_slots:
-        hint = f"let its consumer end, drop it there, and create it at {look.site} afterwards"
+    for name in lost(there.logical.unmarked, there.logical.marked, look.here.logical.copies):
+        hint = (
+            f"secondsite readiness says why; or let its consumer end, drop it, and create it at {look.site} afterwards"
+        )
         yield look.peer, f"the logical slot {name} would not move along", hint
 
 
