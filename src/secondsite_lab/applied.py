@@ -99,8 +99,8 @@ class AppliedLab:
 
 
 @contextmanager
-def applied(name: str, *options: str, suite: str | None = None) -> Iterator[AppliedLab]:
-    """A lab with secondsite applied, saved so that every round begins alike; gone at the end."""
+def applied(name: str, *options: str, suite: str | None = None, kept: bool = True) -> Iterator[AppliedLab]:
+    """A lab with secondsite applied, gone at the end. kept: saved so that every round begins alike."""
     program = str(BIN / "secondsite-lab")
     subprocess.run([program, "down", "--name", name], check=True, timeout=300)
     up = [program, "up", "--name", name, "--suite", suite or chosen_suite(), *options]
@@ -110,8 +110,9 @@ def applied(name: str, *options: str, suite: str | None = None) -> Iterator[Appl
         lab = AppliedLab(name, json.loads(told.stdout))
         subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=600, stderr=subprocess.DEVNULL)
         lab.until_ready()
-        lab.lab("save", SAVED)
-        lab.until_ready()  # saving has booted the hosts again
+        if kept:
+            lab.lab("save", SAVED)
+            lab.until_ready()  # saving has booted the hosts again
         yield lab
     finally:
         subprocess.run([program, "down", "--name", name], check=True, timeout=300)

@@ -140,6 +140,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("commits-hang", "oslo", lambda: hanging()),
     ("collations", "bergen", lambda: bergen(condition=Condition(NOW, collations=(("shop", "2.36", "2.41"),)))),
     ("extensions", "bergen", lambda: bergen(condition=Condition(NOW, extensions=("shop: postgis",)))),
+    ("alter-system", "bergen", lambda: bergen(condition=Condition(NOW, alter_system=False))),
     ("replay-delayed", "bergen", lambda: bergen(condition=Condition(NOW, apply_delay="1h"))),
     ("long-transactions", "oslo", lambda: oslo(condition=Condition(NOW, transaction_seconds=3600.0))),
     ("prepared-transactions", "oslo", lambda: oslo(condition=Condition(NOW, prepared=("pay-1",)))),

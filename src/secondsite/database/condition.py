@@ -27,6 +27,7 @@ SELECT datname, datcollversion, actual FROM pg_database, LATERAL pg_database_col
 _EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
 _STATE = """
 SELECT current_setting('server_version_num')::int,
+       coalesce(current_setting('allow_alter_system', true), 'on') = 'on',
        current_setting('recovery_min_apply_delay'),
        CASE WHEN current_setting('ssl') = 'on' THEN current_setting('ssl_cert_file') END,
        current_setting('data_directory'),
@@ -56,7 +57,8 @@ class Condition:
     """One cluster, at ``taken_at`` (unix seconds). Empty and zero mean that nothing is wrong there.
 
     collations: databases whose indexes were built with other collation rules than this host has, with both versions.
-    extensions: "database: extension" that this host has no files for. apply_delay: recovery_min_apply_delay as
+    extensions: "database: extension" that this host has no files for. alter_system: settings can be changed by
+    ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as
     PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
     archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
     logical slots here.
@@ -65,6 +67,7 @@ class Condition:
     taken_at: float
     collations: tuple[tuple[str, str, str | None], ...] = ()
     extensions: tuple[str, ...] = ()
+    alter_system: bool = True
     apply_delay: str = "0"
     transaction_seconds: float = 0.0
     prepared: tuple[str, ...] = ()
@@ -92,7 +95,7 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
     with local(cluster, step="condition") as connection:
         row = connection.execute(_STATE).fetchone()
         assert row is not None
-        version, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
+        version, alterable, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
         collations = connection.execute(_COLLATIONS).fetchall() if version >= 150000 else []
         logical = look(connection)
         databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
@@ -100,6 +103,7 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
     return {
         "collations": tuple((name, recorded, actual) for name, recorded, actual in collations),
         "extensions": tuple(text for database in databases for text in _missing_extensions(cluster, database)),
+        "alter_system": alterable,
         "apply_delay": delay,
         "transaction_seconds": max(0.0, oldest or 0.0),
         "prepared": tuple(prepared or ()),

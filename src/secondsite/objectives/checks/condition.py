@@ -45,6 +45,19 @@ def extensions(judged: Judged) -> Iterator[Problem]:
             )
 
 
+@registry.check("alter-system", Severity.CRITICAL, "Can settings be changed while the server runs?")
+def alter_system(judged: Judged) -> Iterator[Problem]:
+    """allow_alter_system = off refuses ALTER SYSTEM (PostgreSQL manual 19.17, 17 and newer).
+
+    A failover cuts the standby off from the old primary by ALTER SYSTEM before it promotes it, and mode sync lets
+    commits wait, or not, the same way.
+    """
+    for state, condition in _conditions(judged):
+        if not condition.alter_system:
+            message = "allow_alter_system is off: a failover could not cut the standby off from the old primary"
+            yield Problem(state.site, message, "set allow_alter_system = on and reload")
+
+
 @registry.check("replay-delayed", Severity.WARNING, "Does the standby replay without a delay?", Needs.STANDBY)
 def replay_delayed(judged: Judged) -> Iterator[Problem]:
     """recovery_min_apply_delay: a promotion has to replay all that waits, mistakes included."""
