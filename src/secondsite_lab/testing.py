@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from secondsite_lab.applied import chosen_suite
 from secondsite_lab.lab import runtime_directory
 
 _COMMAND = (sys.executable, "-m", "secondsite_lab")
@@ -79,7 +80,7 @@ def lab_command(*arguments: str, timeout: float = 120) -> Done:
 def running_lab(name: str, *options: str) -> Iterator[RunningLab]:
     """A lab for the time of the block. Building the base image, if it has to be, may take minutes."""
     try:
-        done = lab_command("up", "--name", name, "--json", *options, timeout=900)
+        done = lab_command("up", "--name", name, "--json", "--suite", chosen_suite(), *options, timeout=900)
         assert done.code == 0, f"secondsite-lab up: {done.code}\n{done.err}"
         yield RunningLab(name, json.loads(done.out))
     finally:

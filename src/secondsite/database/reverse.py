@@ -8,7 +8,7 @@ from psycopg import pq
 
 from secondsite.database import conffile
 from secondsite.database.node import Node
-from secondsite.database.settings import conninfo
+from secondsite.database.settings import primary_conninfo
 from secondsite.spec import Spec
 
 
@@ -18,7 +18,7 @@ async def problem(spec: Spec, site: str, system_identifier: str | None) -> str |
     A standby accepts such connections too (manual 27.2.7), so the way back can be tried before anything moves.
     """
     node = Node.of(spec)
-    wanted = conninfo(
+    wanted = primary_conninfo(
         spec, site, peer_address=str(spec.tunnel_address(spec.peer_of(site))), passfile=str(node.passfile)
     )
     try:

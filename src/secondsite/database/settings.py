@@ -77,8 +77,7 @@ def wanted(
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
-        "primary_conninfo": conninfo(spec, site, peer_address=peer_address, passfile=passfile)
-        + (f" dbname={SLOT_DATABASE}" if keep else ""),
+        "primary_conninfo": primary_conninfo(spec, site, peer_address=peer_address, passfile=passfile),
         "primary_slot_name": slot_name(site),
     }
     if keep:  # manual 47.2.3; without the feedback the primary would remove rows that a slot's copy still needs
@@ -88,6 +87,12 @@ def wanted(
     if _megabytes(observed.beneath.get("wal_keep_size", "0")) < WAL_KEEP_MB:
         fixed["wal_keep_size"] = f"{WAL_KEEP_MB}MB"
     return fixed | _minimums(observed)
+
+
+def primary_conninfo(spec: Spec, site: str, *, peer_address: str, passfile: str) -> str:
+    """The setting of that name. The database in it is for copying logical slots; streaming passes over it."""
+    database = f" dbname={SLOT_DATABASE}" if spec.database.keep_logical_slots else ""
+    return conninfo(spec, site, peer_address=peer_address, passfile=passfile) + database
 
 
 def conninfo(spec: Spec, site: str, *, peer_address: str, passfile: str, user: str = ROLE) -> str:
