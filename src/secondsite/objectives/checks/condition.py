@@ -47,7 +47,7 @@ def extensions(judged: Judged) -> Iterator[Problem]:
 
 @registry.check("alter-system", Severity.CRITICAL, "Can settings be changed while the server runs?")
 def alter_system(judged: Judged) -> Iterator[Problem]:
-    """allow_alter_system = off refuses ALTER SYSTEM (PostgreSQL manual 19.17, 17 and newer).
+    """allow_alter_system = off refuses ALTER SYSTEM (PostgreSQL 17 and newer; its manual, ALTER SYSTEM).
 
     A failover cuts the standby off from the old primary by ALTER SYSTEM before it promotes it, and mode sync lets
     commits wait, or not, the same way.
