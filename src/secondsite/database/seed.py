@@ -23,6 +23,7 @@ from secondsite.database.fence import mark_standby, marked_by_us
 from secondsite.database.follow import SIGNAL, cut_off, forget_overrides, is_cut, move, reset, signal
 from secondsite.database.gather import existing, size
 from secondsite.database.job import JobState
+from secondsite.database.logical import drop_left_over
 from secondsite.database.lost import commits, write
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
@@ -202,6 +203,9 @@ class Standby:
                 )
             await self.clock.sleep(POLL_SECONDS)
             state = observe(cluster)
+        with local(cluster, step=self.name) as connection:
+            for name in drop_left_over(connection):  # pg_rewind empties the folder, but not where nothing is to rewind
+                emit(Note(f"removed the logical slot {name} of its time as primary", self.site))
 
 
 async def look(node: Node, primary: HostFacts | None, *, address: str, replace: bool) -> Situation:
