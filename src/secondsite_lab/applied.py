@@ -92,9 +92,9 @@ class AppliedLab:
                 raise TimeoutError(f"not ready: {json.dumps(status.get('findings'))[:800]}")
             time.sleep(0.3)
 
-    def reset(self) -> None:
-        """Back to the applied state, every host freshly booted, the standby streaming."""
-        self.lab("restore", SAVED)
+    def reset(self, label: str = SAVED) -> None:
+        """Back to a saved state, that of ``apply`` unless another is named; hosts freshly booted, standby streaming."""
+        self.lab("restore", label)
         self.until_ready()
 
 

@@ -3,12 +3,14 @@
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from secondsite_lab.cli_fault import fault
 from secondsite_lab.cli_link import link
 from secondsite_lab.cli_words import Name, Storage, Suite, tell
 from secondsite_lab.errors import LabError, NotYetUp, UsageError
@@ -28,6 +30,7 @@ app = App(
     version_flags=[],
 )
 app.command(link)
+app.command(fault)
 
 
 def _print_info(lab: Lab, *, as_json: bool) -> None:
@@ -53,6 +56,7 @@ def up(
     open_database: bool = False,
     storage: Storage | None = None,
     disk_size: str = "2G",
+    database_on_disk: Annotated[bool, Parameter(negative=())] = False,
     name: Name = DEFAULT_NAME,
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -70,6 +74,8 @@ def up(
         Where disks live: btrfs or overlay. Chosen by what the kernel has.
     disk_size
         Size of the data disk that each site has at /srv.
+    database_on_disk
+        Keep the database on that disk too, so that it can run full: see `fault fill-disk`.
     json
         Print the same document as `info --json` when done.
     """
@@ -78,7 +84,10 @@ def up(
 
     preflight.check()
     lab = lab_named(name)
-    wanted = record.new(suite, kind=storage, open_database=open_database, disk_size=disk_size)
+    wanted = replace(
+        record.new(suite, kind=storage, open_database=open_database, disk_size=disk_size),
+        database_on_disk=database_on_disk,
+    )
     bring_up(lab, wanted, tell)
     _print_info(lab, as_json=json)
 

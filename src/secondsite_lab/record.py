@@ -22,6 +22,7 @@ class Record:
     secrets: Secrets
     open_database: bool = False
     disk_size: str = "2G"
+    database_on_disk: bool = False
     complete: bool = False
     # The mount and network namespaces of the machine, as the kernel numbers them.
     home: tuple[int, int] = (0, 0)

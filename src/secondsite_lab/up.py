@@ -111,6 +111,8 @@ def _begin(lab: Lab, wanted: Record, host: Host, key: str) -> Boot:
     if host in SITES:
         disks.create(lab, host, store, wanted.disk_size)
     disks.attach(lab, host, store)
+    if wanted.database_on_disk and host in SITES:
+        disks.take_database(lab, host, store)
     root = store.root(lab, host)
     provision.common(lab, host, root, wanted.secrets)
     if host is WORLD:
