@@ -57,8 +57,8 @@ def clock(
 ) -> None:
     """Let the clock of a site's services jump: PostgreSQL, secondsite's agent, the shop. Within a second.
 
-    The machine's own clock is never touched: the services run under libfaketime, and the first time they are restarted for
-    it. Programs started by SSH, wireguard-go and the monotonic clock keep the right time.
+    The machine's own clock is never touched: the services run under libfaketime, and are restarted for it the first
+    time. Programs started by SSH, wireguard-go and the monotonic clock keep the right time.
 
     Parameters
     ----------

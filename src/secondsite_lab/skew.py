@@ -1,9 +1,9 @@
 """Let the clock of one host jump, as its services see it.
 
 The real clock belongs to the whole machine and is in no namespace of Linux, so it is never set. Instead the host's
-services run under libfaketime and read their offset from a file. What is covered: PostgreSQL, secondsite's agent with all
-that it starts, and the shop. What is not: programs started by SSH, systemd's own timers, wireguard-go (a Go program asks
-the kernel without the C library), file times that the kernel writes, and the monotonic clock, which no jump changes.
+services run under libfaketime and read their offset from a file. What is covered: PostgreSQL, secondsite's agent with
+all that it starts, and the shop. What is not: programs started by SSH, systemd's own timers, wireguard-go (a Go program
+asks the kernel without the C library), file times that the kernel writes, and the monotonic clock, which no jump changes.
 """
 
 from secondsite_lab import inside, packages
@@ -13,8 +13,8 @@ from secondsite_lab.topology import Host, site_of
 
 OFFSET_FILE = "/etc/lab-clock"
 _INSTALL_SECONDS = 90
-# Arguments: PostgreSQL's version. A service that runs without the library is started again; one that is off gets it when it
-# starts. pg_ctlcluster passes no environment of a unit on, only what stands in the cluster's own file.
+# Argument: PostgreSQL's version. A service that runs without the library is started again; one that is off gets it when
+# it starts. pg_ctlcluster passes no environment of a unit on, only what stands in the cluster's own file.
 _PREPARE = f"""
 set -e
 cluster=/etc/postgresql/$1/main/environment

@@ -1,0 +1,93 @@
+"""``python -m campaign --rounds N --seed S [--round K]``: rounds of random faults, and what came of each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from campaign.plan import draw
+from campaign.play import Round, keep_logs, play
+from campaign.states import States
+from campaign.table import line, table
+from secondsite import __version__
+from secondsite_lab.applied import AppliedLab, applied
+
+BUILD = Path("build/campaign")
+OPTIONS = ("--open-database", "--database-on-disk")
+
+
+def main() -> None:
+    """Exit code 0: every promise held in every round. 1: not."""
+    parser = argparse.ArgumentParser(prog="campaign", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--round", type=int, help="only this one")
+    parser.add_argument("--first", type=int, default=1, help="number of the first round")
+    parser.add_argument("--name", default="campaign", help="of the lab")
+    parser.add_argument("--plans", action="store_true", help="only print what would happen")
+    options = parser.parse_args()
+    numbers = [options.round] if options.round else list(range(options.first, options.first + options.rounds))
+    if options.plans:
+        for number in numbers:
+            plan = draw(options.seed, number)
+            print(f"{number}: {plan.state}: {'; '.join(map(str, plan.faults))} | {plan.reaction} | {plan.way_back}")
+        return
+    rounds = run(options.seed, numbers, options.name)
+    raise SystemExit(1 if any(one.wrong for one in rounds) else 0)
+
+
+def run(seed: int, numbers: list[int], name: str) -> list[Round]:
+    """The rounds on one lab; a round that failed is followed by a fresh one."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    rounds: list[Round] = []
+    while len(rounds) < len(numbers):
+        with applied(name, *OPTIONS) as lab:
+            states = States(lab, BUILD)
+            for number in numbers[len(rounds) :]:
+                rounds.append(one_round(lab, states, seed, number))
+                print(line(rounds[-1].document()), flush=True)
+                write(seed, rounds)
+                if rounds[-1].evidence is None:
+                    break
+    print(f"\n{table([one.document() for one in rounds])}")
+    return rounds
+
+
+def one_round(lab: AppliedLab, states: States, seed: int, number: int) -> Round:
+    """Play it; what a round that failed has left is kept."""
+    plan, folder, began = draw(seed, number), BUILD / f"{seed}-{number}", time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        played = play(lab, states, plan, folder)
+    except (OSError, RuntimeError, subprocess.SubprocessError, ValueError) as broken:
+        told = f"the round could not be played: {type(broken).__name__}: {broken}"[:600]
+        played = Round(plan, None, (told,), 0.0, time.monotonic() - began, ())
+    if played.wrong:
+        keep_logs(lab, folder)
+    else:
+        shutil.rmtree(folder)
+    return played
+
+
+def write(seed: int, rounds: list[Round]) -> Path:
+    """build/campaign/SEED.json, after every round, so that an interrupted campaign has told what it knows."""
+    path = BUILD / f"{seed}.json"
+    document = {
+        "seed": seed,
+        "secondsite": __version__,
+        "machine": {"system": platform.platform(), "python": sys.version.split()[0]},
+        "rounds": [one.document() for one in rounds],
+    }
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Programs that a round starts beside itself."""

@@ -1,0 +1,95 @@
+"""The states with which rounds begin: a mode and a primary. Each is made once, saved, and put back whenever wanted."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from campaign.load import pgbench
+from campaign.plan import OTHER, Mode
+from secondsite_lab.applied import BIN, SAVED, AppliedLab
+
+KEYS = {
+    Mode.ASYNC: 'mode = "async"',
+    Mode.BLOCK: 'mode = "sync"\nwhen_standby_lost = "block"',
+    Mode.DEGRADE: 'mode = "sync"\nwhen_standby_lost = "degrade"\ndegrade_after = "3s"',
+}
+SECONDS = 300
+
+
+@dataclass
+class States:
+    """Which states were saved already. folder: where the file of each mode is kept."""
+
+    lab: AppliedLab
+    folder: Path
+    prepared: bool = False
+    saved: set[str] = field(default_factory=set)
+
+    def enter(self, mode: Mode, primary: str) -> Path:
+        """Put the lab into this state, freshly booted; the service file that goes with it."""
+        label, config = f"{mode}-{primary}", self._config(mode)
+        if label in self.saved:
+            self.lab.reset(label)
+            self._settled(mode)
+            return config
+        if mode is Mode.ASYNC and primary == "oslo":
+            self.lab.reset(SAVED)
+            self._prepare()
+        elif primary == "oslo":
+            self.enter(Mode.ASYNC, "oslo")
+            self._secondsite(config, "apply", "--yes")
+        else:
+            self.enter(mode, OTHER[primary])
+            self._secondsite(config, "switchover", "--to", primary, "--yes")
+        self._settled(mode)
+        self.lab.lab("save", label)
+        self.saved.add(label)
+        self.lab.until_ready()
+        self._settled(mode)
+        return config
+
+    def _prepare(self) -> None:
+        """Services that can be told another time, and pgbench's tables."""
+        for site in OTHER:
+            self.lab.lab("fault", "clock", site, "0")
+        self.lab.until_ready()
+        dsn = self.lab.info["app"]["dsn"].replace(
+            f"@{self.lab.info['dns']['name']}.{self.lab.info['dns']['zone']}", "@192.0.2.11"
+        )
+        self._world(pgbench(), "-i", "-q", "-s", "1", dsn)
+
+    def _config(self, mode: Mode) -> Path:
+        file = self.folder / f"{mode}.toml"
+        text = Path(self.lab.info["config"]).read_text()
+        file.write_text(re.sub(r'^mode = "async"$', KEYS[mode], text, flags=re.MULTILINE))
+        return file
+
+    def _settled(self, mode: Mode) -> None:
+        """Both sites READY, and commits wait where they shall."""
+        deadline = time.monotonic() + 60
+        while not all(self._sound(site, mode) for site in OTHER):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the lab does not come to {mode}")
+            time.sleep(0.3)
+
+    def _sound(self, site: str, mode: Mode) -> bool:
+        done = self.lab.said(site, "secondsite status --json")
+        status = json.loads(done.stdout or "{}")
+        database = [one for one in status.get("replicas", ()) if one["name"] == "database"]
+        waits = bool(database and database[0]["synchronous"])
+        return bool(status.get("ready")) and waits == (mode is not Mode.ASYNC)
+
+    def _secondsite(self, config: Path, *words: str) -> None:
+        self._world(str(BIN / "secondsite"), "--config", str(config), *words)
+
+    def _world(self, *argv: str) -> None:
+        done = subprocess.run(
+            self.lab.world(*argv), capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL
+        )
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{argv[0]}: {done.returncode} {done.stderr[-800:]}")
