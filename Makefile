@@ -86,6 +86,12 @@ bench: $(filter-out $(DATABASE),$(BENCHES)) ## every benchmark, one after the ot
 $(BENCHES): bench-%: $(READY)
 	$(call as_root,$(BIN)/python -m bench.$*)
 
+ROUNDS ?= 10
+SEED ?= 2026
+.PHONY: campaign
+campaign: $(READY) .tools/tests ## ROUNDS=n SEED=s: random faults and a checker of every promise; ROUND=k: that one again
+	$(call as_root,$(BIN)/python -m campaign --rounds $(ROUNDS) --seed $(SEED) $(if $(ROUND),--round $(ROUND)))
+
 .PHONY: reference
 reference: $(READY) ## write docs/reference anew from the code
 	@$(BIN)/python -m scripts.reference

@@ -158,8 +158,8 @@ def _two_primaries(seen: Evidence) -> Iterator[str]:
     if forbidden:
         span = forbidden[-1].acknowledged - forbidden[0].sent
         yield (
-            f"{forbidden[0].site} accepted {len(forbidden)} writes in generation {forbidden[0].timeline} for {span:.1f} s"
-            " while the other site accepted them in a later one"
+            f"{forbidden[0].site} accepted {len(forbidden)} writes in generation {forbidden[0].timeline}"
+            f" for {span:.1f} s while the other site accepted them in a later one"
         )
 
 

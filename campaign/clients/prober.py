@@ -3,11 +3,11 @@
     python prober.py PATH SITE DSN [NAME_SERVER]
 
 A line for each acknowledged row: {key, path, site, sent, acknowledged, timeline, lsn}. Times are CLOCK_MONOTONIC: all
-hosts of a lab are on one machine, and no fault changes that clock. With NAME_SERVER the DSN's host is a name that is asked
-for anew for each connection, as a client with an honest resolver would; SITE is then the address that it led to.
+hosts of a lab are on one machine, and no fault changes that clock. With NAME_SERVER the DSN's host is a name that is
+asked for anew for each connection, as an honest resolver would; SITE is then the address that it led to.
 
-A write that hangs is not cancelled: PostgreSQL acknowledges a cancelled commit that waits for a standby (manual, 27.2.8)
-with a warning only, which no promise covers. After two seconds another connection is tried beside it, and should the
+A write that hangs is not cancelled: PostgreSQL acknowledges a cancelled commit that waits for a standby with a warning
+only (manual, 27.2.8), which no promise covers. After two seconds another connection is tried beside it, and should the
 first be answered after all, that counts as acknowledged too.
 
 Runs with psycopg, and inside a host with the psycopg2 that stands there.

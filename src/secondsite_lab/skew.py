@@ -3,7 +3,7 @@
 The real clock belongs to the whole machine and is in no namespace of Linux, so it is never set. Instead the host's
 services run under libfaketime and read their offset from a file. What is covered: PostgreSQL, secondsite's agent with
 all that it starts, and the shop. What is not: programs started by SSH, systemd's own timers, wireguard-go (a Go program
-asks the kernel without the C library), file times that the kernel writes, and the monotonic clock, which no jump changes.
+asks the kernel without the C library), file times that the kernel writes, and the monotonic clock.
 """
 
 from secondsite_lab import inside, packages
