@@ -1,4 +1,4 @@
-"""What breaks inside a lab's host: its database stands still, its disk runs full, its clock jumps; and all of it heals."""
+"""What breaks inside a host of the lab: the database stands still, the disk is full, the clock jumps; and all heals."""
 
 from __future__ import annotations
 

@@ -194,5 +194,5 @@ def untouched(lab_of_session: Lab) -> Lab:
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Ground]:
     """The applied lab of the scenarios of recovery; ``ground.fresh()`` puts it back."""
-    with applied_lab(f"recovery{os.getpid() % 10000}") as lab:
+    with applied_lab(f"recovery{os.getpid() % 10000}", "--open-database", "--database-on-disk") as lab:
         yield Ground(lab)
