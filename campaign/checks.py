@@ -13,6 +13,7 @@ from campaign.plan import OTHER, Kind, Mode
 SELF_FENCE_SECONDS = 20.0  # a primary that was cut off hears of its successor and stops, once packets pass again
 CLOCK_SECONDS = 0.5  # a heartbeat is stamped a moment before it is committed, and two clocks are compared
 BYTES_SLACK = 1 << 20  # pgbench writes between two rows of a prober
+NOTHING_CHANGED = (2, 3, 255)  # exit codes; 255: nobody could log in
 MUST_BE_OK = {
     "two-primaries", "no-primary", "reachable", "agent", "agent-duties", "guard", "unfinished", "quarantine",
     "application", "units", "config", "clocks", "streaming", "replay-paused", "same-cluster", "timeline",
@@ -89,8 +90,8 @@ def primary_of(seen: Evidence) -> str:
 
 
 def failovers(seen: Evidence) -> list[Procedure]:
-    """Those that have, or may have, promoted."""
-    return [one for one in seen.procedures if one.name == "failover" and one.document.get("outcome") != "rolled_back"]
+    """Those that have, or may have, promoted. By contract not one that was refused or says that all is as it was."""
+    return [one for one in seen.procedures if one.name == "failover" and one.code not in NOTHING_CHANGED]
 
 
 def _lost_rows(seen: Evidence) -> Iterator[str]:

@@ -161,6 +161,14 @@ class Operator:
         except (LabError, subprocess.TimeoutExpired):
             return ""
 
+    def journals_whole(self, site: str) -> bool:
+        """Whether every record of every journal at a site is proven by the one behind it."""
+        try:
+            told = json.loads(self.run(site, ["secondsite", "journal", "--json"]))
+        except ValueError:
+            return False
+        return all(one["intact"] for one in told["journals"])
+
     def status(self, site: str) -> dict[str, Any]:
         """``secondsite status --json`` on a host; {} where there is none."""
         try:

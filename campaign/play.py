@@ -13,6 +13,7 @@ from typing import Any
 
 from campaign.breaking import Breaker
 from campaign.checks import Evidence, failovers, lost, violations
+from campaign.journals import completed
 from campaign.load import Load, wait_for_load
 from campaign.operator import Operator
 from campaign.plan import OTHER, Plan, moments
@@ -115,13 +116,14 @@ def gather(
         primary=plan.primary,
         acks=load.acknowledged(),
         faults=tuple(breaker.happened),
-        procedures=tuple(person.done),
+        procedures=completed(person.done, person.run),
         there=there,
         written_down=_written_down(lab, config),
         status=status,
         slots={site: json.loads(_sql(person, site, SLOTS) or "[]") for site in OTHER},
-        left_over=tuple(
-            f"{path} is left at {site}" for site in OTHER for path in person.run(site, ["sh", "-c", LEFT]).split()
+        left_over=(
+            *(f"{path} is left at {site}" for site in OTHER for path in person.run(site, ["sh", "-c", LEFT]).split()),
+            *(f"a journal at {site} is not whole" for site in OTHER if not person.journals_whole(site)),
         ),
     )
 

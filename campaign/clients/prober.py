@@ -59,9 +59,9 @@ class Writer(threading.Thread):
                     connection = self.connect()
                 self.write(connection)
             except Exception:  # noqa: BLE001 - two drivers, one meaning: not acknowledged
-                if connection is not None:
-                    connection.close()
-                connection = None
+                # A standby says that it is read-only, and the same connection may write after a promotion.
+                if connection is not None and connection.closed:
+                    connection = None
             time.sleep(max(0.0, EVERY - (time.monotonic() - self.began)))
         if connection is not None:
             connection.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from campaign.breaking import Happened
 from campaign.checks import Ack, Evidence, Procedure, late_writes, lost, violations
+from campaign.journals import document
 from campaign.plan import Fault, Kind, Mode
 from campaign.play import longest_gap
 
@@ -51,6 +52,12 @@ def test_a_round_in_which_nothing_was_lost_holds() -> None:
 def test_a_lost_row_without_a_failover_is_told() -> None:
     (told,) = violations(evidence(*FROM_OSLO, *AT_BERGEN, gone=("c",)))
     assert "1 acknowledged rows are lost" in told and "no failover" in told
+
+
+def test_a_failover_that_says_that_nothing_has_changed_may_lose_nothing() -> None:
+    refused = replace(failover(15), code=3)
+    (told,) = violations(evidence(*FROM_OSLO, *AT_BERGEN, gone=("c",), procedures=(refused,)))
+    assert "there was no failover" in told
 
 
 def test_a_row_that_a_failover_lost_has_to_be_written_down() -> None:
@@ -124,3 +131,16 @@ def test_whatever_is_left_over_is_told() -> None:
 def test_an_outage_is_the_longest_time_between_two_acknowledgements() -> None:
     assert longest_gap([1.0, 1.5, 4.5, 4.75]) == 3.0
     assert longest_gap([]) == 0.0
+
+
+def test_a_journal_tells_what_an_interrupted_command_could_not() -> None:
+    def result(step: str, **details: Any) -> dict[str, Any]:
+        return {"kind": "result", "body": {"step": step, "result": "done", "details": details}}
+
+    records = [
+        result("assess", reached="0/5", rpo={"at_most_seconds": 2.0}), result("fence", fence="unconfirmed"),
+        {"kind": "closed", "body": {"outcome": "completed"}},
+    ]  # fmt: skip
+    told = document(records)
+    assert (told["outcome"], told["fence"], told["rpo"]) == ("completed", "unconfirmed", {"at_most_seconds": 2.0})
+    assert document(records[:1])["outcome"] is None
