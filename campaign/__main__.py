@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from campaign.plan import draw
@@ -16,7 +18,7 @@ from campaign.play import Round, keep_logs, play
 from campaign.states import States
 from campaign.table import line, table
 from secondsite import __version__
-from secondsite_lab.applied import AppliedLab, applied
+from secondsite_lab.applied import BIN, AppliedLab, applied
 
 BUILD = Path("build/campaign")
 OPTIONS = ("--open-database", "--database-on-disk")
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--round", type=int, help="only this one")
     parser.add_argument("--first", type=int, default=1, help="number of the first round")
     parser.add_argument("--name", default="campaign", help="of the lab")
+    parser.add_argument("--keep", action="store_true", help="use the lab that is there, and leave it")
     parser.add_argument("--plans", action="store_true", help="only print what would happen")
     options = parser.parse_args()
     numbers = [options.round] if options.round else list(range(options.first, options.first + options.rounds))
@@ -38,16 +41,16 @@ def main() -> None:
             plan = draw(options.seed, number)
             print(f"{number}: {plan.state}: {'; '.join(map(str, plan.faults))} | {plan.reaction} | {plan.way_back}")
         return
-    rounds = run(options.seed, numbers, options.name)
+    rounds = run(options.seed, numbers, options.name, keep=options.keep)
     raise SystemExit(1 if any(one.wrong for one in rounds) else 0)
 
 
-def run(seed: int, numbers: list[int], name: str) -> list[Round]:
+def run(seed: int, numbers: list[int], name: str, *, keep: bool = False) -> list[Round]:
     """The rounds on one lab; a round that failed is followed by a fresh one."""
     BUILD.mkdir(parents=True, exist_ok=True)
     rounds: list[Round] = []
     while len(rounds) < len(numbers):
-        with applied(name, *OPTIONS) as lab:
+        with kept(name) if keep else applied(name, *OPTIONS) as lab:
             states = States(lab, BUILD)
             for number in numbers[len(rounds) :]:
                 rounds.append(one_round(lab, states, seed, number))
@@ -57,6 +60,15 @@ def run(seed: int, numbers: list[int], name: str) -> list[Round]:
                     break
     print(f"\n{table([one.document() for one in rounds])}")
     return rounds
+
+
+@contextmanager
+def kept(name: str) -> Iterator[AppliedLab]:
+    """A lab that an earlier campaign has left. Raises CalledProcessError where there is none."""
+    told = subprocess.run(
+        [str(BIN / "secondsite-lab"), "info", "--name", name, "--json"], check=True, capture_output=True
+    )
+    yield AppliedLab(name, json.loads(told.stdout))
 
 
 def one_round(lab: AppliedLab, states: States, seed: int, number: int) -> Round:
@@ -77,13 +89,18 @@ def one_round(lab: AppliedLab, states: States, seed: int, number: int) -> Round:
 
 
 def write(seed: int, rounds: list[Round]) -> Path:
-    """build/campaign/SEED.json, after every round, so that an interrupted campaign has told what it knows."""
+    """build/campaign/SEED.json, after every round, so that an interrupted campaign has told what it knows.
+
+    Rounds of that seed that were not played now stay in it: one played again takes its own place only.
+    """
     path = BUILD / f"{seed}.json"
+    before = json.loads(path.read_text())["rounds"] if path.exists() else []
+    known = {one["round"]: one for one in before} | {one.plan.number: one.document() for one in rounds}
     document = {
         "seed": seed,
         "secondsite": __version__,
         "machine": {"system": platform.platform(), "python": sys.version.split()[0]},
-        "rounds": [one.document() for one in rounds],
+        "rounds": [known[number] for number in sorted(known)],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
     return path

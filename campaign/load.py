@@ -21,7 +21,7 @@ from secondsite_lab.topology import host_named
 
 PROBER = Path(__file__).with_name("clients") / "prober.py"
 LOCAL = "host=/var/run/postgresql dbname=shop user=postgres"
-PGBENCH_RATE = "60"
+PGBENCH_RATE = "30"
 
 
 class Load:

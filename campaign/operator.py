@@ -20,7 +20,7 @@ from secondsite_lab.lab import lab_named
 from secondsite_lab.topology import host_named
 
 COMMAND_SECONDS = 180.0
-CONVERGE_SECONDS = 100.0
+CONVERGE_SECONDS = 100.0  # since the operator's last deed
 LOOK_SECONDS = 1.0
 APPLY_AFTER = 25.0  # seconds of waiting for things to mend themselves
 AGENT = "secondsite-agent.service"
@@ -97,12 +97,15 @@ class Operator:
 
     def come_back(self) -> dict[str, dict[str, Any]]:
         """Until both sites are READY again, or patience is over; the last look at both."""
-        began, tried = time.monotonic(), set[str]()
+        began, last, tried = time.monotonic(), time.monotonic(), set[str]()
         while True:
             seen = {site: self.status(site) for site in OTHER}
-            if all(_sound(one) for one in seen.values()) or time.monotonic() - began > CONVERGE_SECONDS:
+            if all(_sound(one) for one in seen.values()) or time.monotonic() - last > CONVERGE_SECONDS:
                 return seen
+            before = len(self.deeds)
             self._mend(seen, time.monotonic() - began, tried)
+            if len(self.deeds) > before:
+                last = time.monotonic()
             time.sleep(LOOK_SECONDS)
 
     def _mend(self, seen: dict[str, dict[str, Any]], waited: float, tried: set[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.load import pgbench
@@ -23,7 +23,7 @@ SECONDS = 300
 
 @dataclass
 class States:
-    """Which states were saved already. folder: where the file of each mode is kept.
+    """Of one lab. folder: where the file of each mode is kept.
 
     saves: off for a few rounds only; each is then made anew, which takes less than saving it.
     """
@@ -31,13 +31,12 @@ class States:
     lab: AppliedLab
     folder: Path
     saves: bool = True
-    saved: set[str] = field(default_factory=set)
 
     def enter(self, mode: Mode, primary: str) -> Path:
         """Put the lab into this state, freshly booted; the service file that goes with it."""
         label, config = f"{mode}-{primary}", self._config(mode)
-        if label in self.saved:
-            self.lab.reset(label)
+        if self._kept(label):
+            self.lab.until_ready()
             self._settled(mode)
             return config
         if mode is Mode.ASYNC and primary == "oslo":
@@ -53,10 +52,17 @@ class States:
         if not self.saves:
             return config
         self.lab.lab("save", label)
-        self.saved.add(label)
         self.lab.until_ready()
         self._settled(mode)
         return config
+
+    def _kept(self, label: str) -> bool:
+        """Put the lab back where this state was saved."""
+        try:
+            self.lab.lab("restore", label)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def _prepare(self) -> None:
         """Services that can be told another time, and pgbench's tables."""

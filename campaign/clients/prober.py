@@ -59,8 +59,10 @@ class Writer(threading.Thread):
                     connection = self.connect()
                 self.write(connection)
             except Exception:  # noqa: BLE001 - two drivers, one meaning: not acknowledged
-                # A standby says that it is read-only, and the same connection may write after a promotion.
-                if connection is not None and connection.closed:
+                # A standby says that it is read-only, and the same connection may write after a promotion. Who follows
+                # a name asks again where it leads.
+                if connection is not None and (connection.closed or self.server is not None):
+                    connection.close()
                     connection = None
             time.sleep(max(0.0, EVERY - (time.monotonic() - self.began)))
         if connection is not None:

@@ -84,13 +84,19 @@ class AppliedLab:
         """Wait until status says that a failover would work."""
         deadline = time.monotonic() + seconds
         while True:
-            done = subprocess.run(self.ssh("bergen", "secondsite status --json"), capture_output=True, timeout=30)
-            status = json.loads(done.stdout or b"{}")
+            status = self._status()
             if status.get("ready"):
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not ready: {json.dumps(status.get('findings'))[:800]}")
             time.sleep(0.3)
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            done = subprocess.run(self.ssh("bergen", "secondsite status --json"), capture_output=True, timeout=30)
+        except subprocess.TimeoutExpired:
+            return {}  # a host that boots on a busy machine may leave its first caller waiting
+        return dict(json.loads(done.stdout or b"{}"))
 
     def reset(self, label: str = SAVED) -> None:
         """Back to a saved state, that of ``apply`` unless another is named; hosts freshly booted, standby streaming."""

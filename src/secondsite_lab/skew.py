@@ -40,9 +40,9 @@ Environment=FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 END
 done
 systemctl daemon-reload
-systemctl try-restart postgresql@$1-main.service
-systemctl try-restart secondsite-agent.service
-systemctl try-restart shop.service
+for unit in postgresql@$1-main.service secondsite-agent.service shop.service; do
+    if systemctl is-active --quiet $unit; then systemctl restart $unit; fi
+done
 """
 
 
