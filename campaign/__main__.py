@@ -29,13 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="campaign", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--round", type=int, help="only this one")
+    parser.add_argument("--round", type=int, nargs="+", help="only these")
     parser.add_argument("--first", type=int, default=1, help="number of the first round")
     parser.add_argument("--name", default="campaign", help="of the lab")
     parser.add_argument("--keep", action="store_true", help="use the lab that is there, and leave it")
     parser.add_argument("--plans", action="store_true", help="only print what would happen")
     options = parser.parse_args()
-    numbers = [options.round] if options.round else list(range(options.first, options.first + options.rounds))
+    numbers = options.round or list(range(options.first, options.first + options.rounds))
     if options.plans:
         for number in numbers:
             plan = draw(options.seed, number)
