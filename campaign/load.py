@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -68,15 +71,13 @@ class Load:
                 self._over.wait(0.2)
 
     def _once(self, argv: list[str], out: IO[bytes], err: IO[bytes]) -> None:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         while child.poll() is None and not self._over.wait(0.1):
             continue
-        child.terminate()
-        try:
-            child.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(timeout=10)
+        # The whole group: what entered a host has a child there, which would write on behind the last look.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait(timeout=10)
 
     def _argv(self, name: str) -> list[str]:
         dsn, server = self._lab.info["app"]["dsn"], self._lab.info["dns"]["server"]
