@@ -42,8 +42,7 @@ class States:
         if mode is Mode.ASYNC and primary == "oslo":
             self.lab.lab("restore", SAVED)
             self.lab.until_ready(SECONDS)
-            self._secondsite(config, "apply", "--yes")
-            self._prepare()
+            self._prepare(config)
         elif primary == "oslo":
             self.enter(Mode.ASYNC, "oslo")
             self._secondsite(config, "apply", "--yes")
@@ -65,9 +64,10 @@ class States:
             return False
         return True
 
-    def _prepare(self) -> None:
-        """Services that can be told another time, and pgbench's tables."""
-        if self.saves:  # else a clock that jumps restarts them first
+    def _prepare(self, config: Path) -> None:
+        """The objectives, services that can be told another time, and pgbench's tables."""
+        if self.saves:  # else the lab's own objectives hold, and a clock that jumps restarts the services first
+            self._secondsite(config, "apply", "--yes")
             for site in OTHER:
                 self.lab.lab("fault", "clock", site, "0")
         dsn = self.lab.info["app"]["dsn"].replace(
@@ -78,7 +78,9 @@ class States:
     def _config(self, mode: Mode) -> Path:
         file = self.folder / f"{mode}.toml"
         text = re.sub(r'^mode = "async"$', KEYS[mode], Path(self.lab.info["config"]).read_text(), flags=re.MULTILINE)
-        file.write_text(re.sub(r'^rpo = ".*"\nrto = ".*"$', OBJECTIVES, text, flags=re.MULTILINE))
+        if self.saves:
+            text = re.sub(r'^rpo = ".*"\nrto = ".*"$', OBJECTIVES, text, flags=re.MULTILINE)
+        file.write_text(text)
         return file
 
     def _settled(self, mode: Mode) -> None:
