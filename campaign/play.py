@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.breaking import Breaker
-from campaign.checks import Evidence, failovers, lost, violations
+from campaign.checks import Evidence, failovers, late_writes, lost, violations
 from campaign.journals import completed
 from campaign.load import Load, wait_for_load
 from campaign.operator import Operator
@@ -52,6 +52,7 @@ class Round:
             "deeds": list(self.deeds),
             "acknowledged": len(seen.acks) if seen else None,
             "lost": len(lost(seen)) if seen else None,
+            "beside": len(late_writes(seen.acks)) if seen else None,  # accepted by the old primary beside the new one
             "reported": {
                 "fence": over[0].document.get("fence") if over else None,
                 **{key: rpo.get(key) for key in ("estimated_seconds", "at_most_seconds", "known_bytes")},
