@@ -13,8 +13,8 @@ def line(one: Mapping[str, Any]) -> str:
     """For a terminal; what was wrong stands below."""
     first = (
         f"round {one['round']}: {one['mode']} {one['primary']}: {'; '.join(one['faults'])} | {one['reaction']} | "
-        f"acknowledged {one['acknowledged']}, lost {one['lost']} ({one.get('beside')} beside), reported {reported(one)}, "
-        f"outage {one['outage_seconds']} s, {one['seconds']} s: {one['verdict'].upper()}"
+        f"acknowledged {one['acknowledged']}, lost {one['lost']} ({one.get('beside')} beside), "
+        f"reported {reported(one)}, outage {one['outage_seconds']} s, {one['seconds']} s: {one['verdict'].upper()}"
     )
     return "\n".join([first, *(f"    ✗ {words}" for words in one["wrong"])])
 
