@@ -50,7 +50,7 @@ class Operator:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if not self._busy(site):
-                if self._unfinished(site):
+                if unfinished_at(self.status(site), site, act):
                     self._give(site, [act, "--resume", "--yes", "--json"])
                 return
             time.sleep(0.5)
@@ -115,9 +115,9 @@ class Operator:
                 self.deeds.append(f"systemctl start postgresql at {site}")
                 self.run(site, ["systemctl", "start", "postgresql@15-main.service"], timeout=60)
         for site, act in ((site, act) for site in OTHER for act in ("failover", "switchover")):
-            if f"resume {act}" not in tried and _finding(seen[site], "unfinished", act) and self._unfinished(site):
+            if f"resume {act}" not in tried and unfinished_at(seen[site], site, act):
                 tried.add(f"resume {act}")
-                self._give(site, [act, "--resume", "--yes", "--json"])
+                self._give(site, [act, "--resume", "--yes", "--json"])  # with the peer back, no consent is missing
                 return
         old = self._former(seen)
         if old is not None and "way back" not in tried and waited > 2:
@@ -182,16 +182,14 @@ class Operator:
     def _database_down(self, site: str) -> bool:
         return self.run(site, ["pg_lsclusters", "-h"]).split()[3:4] == ["down"]
 
-    def _unfinished(self, site: str) -> bool:
-        return bool(_finding(self.status(site), "unfinished"))
-
     def _busy(self, site: str) -> bool:
         return self.run(site, ["systemctl", "is-active", AGENT]).strip() != "active"
 
 
-def _finding(status: dict[str, Any], check: str, word: str = "") -> list[dict[str, Any]]:
-    found = [one for one in status.get("findings", ()) if one["check"] == check]
-    return [one for one in found if word in f"{one['message']} {one['hint']}"]
+def unfinished_at(status: dict[str, Any], site: str, act: str) -> bool:
+    """Pure: does status say that this procedure is unfinished at this site? Each host tells it of both."""
+    found = [one for one in status.get("findings", ()) if one["check"] == "unfinished"]
+    return any(one["site"] == site and f"secondsite {act} --resume" in one["hint"] for one in found)
 
 
 def _sound(status: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from campaign.breaking import Happened
 from campaign.checks import Ack, Evidence, Procedure, late_writes, lost, violations
 from campaign.journals import document
+from campaign.operator import unfinished_at
 from campaign.plan import Fault, Kind, Mode
 from campaign.play import longest_gap
 
@@ -144,3 +145,10 @@ def test_a_journal_tells_what_an_interrupted_command_could_not() -> None:
     told = document(records)
     assert (told["outcome"], told["fence"], told["rpo"]) == ("completed", "unconfirmed", {"at_most_seconds": 2.0})
     assert document(records[:1])["outcome"] is None
+
+
+def test_an_unfinished_procedure_is_taken_up_at_the_site_that_carries_it() -> None:
+    finding = {"check": "unfinished", "site": "bergen", "hint": "`secondsite failover --resume --to bergen`"}
+    assert unfinished_at({"findings": [finding]}, "bergen", "failover")
+    assert not unfinished_at({"findings": [finding]}, "oslo", "failover")
+    assert not unfinished_at({"findings": [finding]}, "bergen", "switchover")
