@@ -23,6 +23,8 @@ COMMAND_SECONDS = 180.0
 CONVERGE_SECONDS = 100.0  # since the operator's last deed
 LOOK_SECONDS = 1.0
 APPLY_AFTER = 25.0  # seconds of waiting for things to mend themselves
+RESUME_EVERY = 10.0  # a resume that came before the other site was up again is given once more
+MOST_DEEDS = 6
 AGENT = "secondsite-agent.service"
 
 
@@ -115,8 +117,9 @@ class Operator:
                 self.deeds.append(f"systemctl start postgresql at {site}")
                 self.run(site, ["systemctl", "start", "postgresql@15-main.service"], timeout=60)
         for site, act in ((site, act) for site in OTHER for act in ("failover", "switchover")):
-            if f"resume {act}" not in tried and unfinished_at(seen[site], site, act):
-                tried.add(f"resume {act}")
+            again = f"resume {act} {waited // RESUME_EVERY:.0f}"
+            if again not in tried and len(tried) < MOST_DEEDS and unfinished_at(seen[site], site, act):
+                tried.add(again)
                 self._give(site, [act, "--resume", "--yes", "--json"])  # with the peer back, no consent is missing
                 return
         old = self._former(seen)
