@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from secondsite.files.keeper import pause
 from secondsite.files.observe import state_of
 from secondsite.files.rsync import command, daemon, output
 from secondsite.files.rsync.pull import PullResult
+from secondsite.files.rsync.runner import run
 from secondsite.files.state import FilesStatus
 from secondsite.files.store import Record
 from secondsite.spec import FileSet
@@ -187,6 +191,31 @@ async def test_a_person_waits_for_a_pull_that_runs(tmp_path: Path, monkeypatch: 
     async with store.locked("uploads", seconds=1, store=tmp_path):
         with pytest.raises(RetryableError):
             await engine.allow_deletions(UPLOADS, tmp_path)
+
+
+async def test_a_pass_that_begins_while_a_failover_waits_for_the_set_is_ended_too(tmp_path: Path) -> None:
+    """As when the failover looks between two passes of one pull: it would wait for all of the next one."""
+    rsync = tmp_path / "rsync"
+    rsync.symlink_to(shutil.which("sleep") or "/bin/sleep")
+    store.save("uploads", Record(role="pulled"), tmp_path)
+    async with store.locked("uploads", seconds=1, store=tmp_path) as held:
+        promotion = asyncio.create_task(engine.promote(UPLOADS, tmp_path))
+        await asyncio.sleep(0.05)
+        assert not promotion.done()
+        ended = await run([str(rsync), "30"], seconds=20, held=held)
+        assert ended.code == -signal.SIGKILL
+    await promotion
+    assert store.load("uploads", tmp_path).role == "source"
+
+
+async def test_a_pull_that_only_waits_for_the_disk_does_not_stop_a_failover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ENDED_SECONDS", 0.1)
+    store.save("uploads", Record(role="pulled"), tmp_path)
+    async with store.locked("uploads", seconds=1, store=tmp_path):
+        await engine.promote(UPLOADS, tmp_path)
+    assert store.load("uploads", tmp_path).role == "source"
 
 
 async def test_a_word_does_not_outlive_a_change_of_roles(tmp_path: Path) -> None:

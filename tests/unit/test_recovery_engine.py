@@ -469,7 +469,7 @@ async def test_taken_up_a_turning_point_that_gives_no_answer_does_not_hold_every
     world.log.append("asked")
     assert (await run(world, path, kinds=kinds))[0] is Outcome.BLOCKED
     assert world.undone == []
-    Mute.mute = False
+    Mute.mute, Mute.timeout_seconds = False, 30.0
     assert (await run(world, path, kinds=kinds))[0] is Outcome.COMPLETED
 
 

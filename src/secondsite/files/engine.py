@@ -19,17 +19,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit, ignore
 from secondsite.files import store as records
 from secondsite.files.observe import state_of
 from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.state import FileSetState
-from secondsite.files.store import PULLED, SOURCE, STORE, end_running, locked
+from secondsite.files.store import PULLED, SOURCE, STORE, end_running, locked, running
 from secondsite.spec import FileSet
 
 LOCK_SECONDS = 10.0
+ENDED_SECONDS = 1.0  # for a pull that was ended to come to its end
 
 
 class Engine(Protocol):
@@ -74,12 +75,20 @@ class Rsync:
         return await verify(self.fileset, source, port, timeout=timeout)
 
     async def promote(self) -> None:
-        """A pull that runs is ended: it must not write over what the application writes from now on."""
+        """A pull that runs is ended, and so is each pass that it still begins: it must not write over what the
+        application writes from now on. One that only waits for the disk writes nothing more, and is not waited for:
+        a slow disk must not stop a failover."""
         name, store = self.fileset.name, self.store
         records.save(name, replace(records.load(name, store), role=SOURCE, settled=False), store)
-        end_running(name, store)
-        async with locked(name, seconds=LOCK_SECONDS, store=store):
-            pass
+        for seconds in (ENDED_SECONDS, LOCK_SECONDS):
+            try:
+                async with locked(name, seconds=seconds, store=store, waiting=lambda: end_running(name, store)):
+                    return
+            except RetryableError as busy:
+                last = busy
+            if running(name, store) is None:
+                return
+        raise last
 
     async def demote(self) -> None:
         name, store = self.fileset.name, self.store

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,8 +84,13 @@ class Held:
 
 
 @contextlib.asynccontextmanager
-async def locked(name: str, *, seconds: float, store: Path = STORE) -> AsyncIterator[Held]:
-    """Have the set for oneself. Raises RetryableError (slug ``files-busy``) after ``seconds``."""
+async def locked(
+    name: str, *, seconds: float, store: Path = STORE, waiting: Callable[[], None] | None = None
+) -> AsyncIterator[Held]:
+    """Have the set for oneself; ``waiting`` is called as long as somebody else has it.
+
+    Raises RetryableError (slug ``files-busy``) after ``seconds``.
+    """
     store.mkdir(parents=True, exist_ok=True)
     handle = os.open(store / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -93,6 +98,8 @@ async def locked(name: str, *, seconds: float, store: Path = STORE) -> AsyncIter
         while not _take(handle):
             if time.monotonic() > deadline:
                 raise RetryableError(f"the file set {name} is being pulled by another process", slug="files-busy")
+            if waiting is not None:
+                waiting()
             await asyncio.sleep(POLL_SECONDS)
         held = Held(handle)
         held.running(None)
@@ -102,21 +109,20 @@ async def locked(name: str, *, seconds: float, store: Path = STORE) -> AsyncIter
 
 
 def end_running(name: str, store: Path = STORE) -> None:
-    """End the pull that holds the set's lock, in whichever process of ours it runs."""
-    try:
-        pid = int((store / f"{name}.lock").read_text())
-    except (OSError, ValueError):
-        return
-    if _is_rsync(pid):
+    """End the rsync that works under the set's lock, in whichever process of ours it runs."""
+    pid = running(name, store)
+    if pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
 
-def _is_rsync(pid: int) -> bool:
+def running(name: str, store: Path = STORE) -> int | None:
+    """The process group of the rsync that works under the set's lock; None where nothing is being written."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "rsync"
-    except OSError:
-        return False
+        pid = int((store / f"{name}.lock").read_text())
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "rsync" else None
+    except (OSError, ValueError):
+        return None
 
 
 def _take(handle: int) -> bool:

@@ -1,0 +1,113 @@
+"""The old primary comes back in the middle of a failover: what it accepts then is kept, or told.
+
+The failover is killed at a step, the dead host gets its power back and whatever writes there writes on, and only then
+the failover is taken up. Generated from the list of steps: a sample runs with every test, all of it with
+``make crash-matrix``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from secondsite.recovery.failover.plan import STEPS
+from secondsite_lab.applied import AppliedLab
+from tests.scenario.ground import ACCEPT, FAILOVER, Ground, accepts_writes, recovered_at_bergen
+from tests.scenario.matrix import some
+from tests.scenario.test_failover_disaster import wait_for_role
+
+# On the host itself, past every door to it: a row each 50 ms, and a receipt on the disk for each that was acknowledged.
+WRITER = """
+import os, time
+import psycopg2
+receipts = os.open("/var/lib/postgresql/receipts", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+while True:
+    try:
+        connection = psycopg2.connect("dbname=shop")
+        connection.autocommit = True
+        cursor = connection.cursor()
+        while True:
+            cursor.execute("INSERT INTO undead DEFAULT VALUES RETURNING id")
+            os.write(receipts, f"{cursor.fetchone()[0]} {time.time()}\\n".encode())
+            os.fsync(receipts)
+            time.sleep(0.05)
+    except psycopg2.Error:
+        time.sleep(0.05)
+"""
+UNIT = """
+[Unit]
+Description=somebody who writes on
+After=postgresql.service
+[Service]
+User=postgres
+ExecStart=/usr/bin/python3 /var/lib/postgresql/writer.py
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+SECONDS_UNDEAD = 4.0
+CASES = [f"{step.name}:applied tunnel {tunnel}" for step in STEPS for tunnel in ("up", "down")]
+
+
+@pytest.mark.parametrize("case", some(CASES, 3, always=["fence:applied tunnel up", "promote:applied tunnel down"]))
+def test_what_an_old_primary_accepts_that_returns_in_the_middle_of_a_failover_is_kept_or_told(
+    ground: Ground, case: str
+) -> None:
+    place, tunnel = case.split(" tunnel ")
+    lab = ground.fresh()
+    write_on(lab)
+    lab.lab("power-off", "oslo")
+    if tunnel == "down":
+        lab.lab("link", "cut", "oslo", "bergen")
+    lab.on("bergen", "systemctl stop secondsite-agent.service")
+    killed = lab.said("bergen", f"SECONDSITE_DIE_AT={place} {FAILOVER} {ACCEPT}; exit $?")
+    assert killed.returncode == 137, killed.stdout + killed.stderr
+    lab.on("bergen", "systemctl start secondsite-agent.service")
+    died_at = time.time()
+
+    lab.lab("power-on", "oslo")
+    wait_for_role(lab, "oslo", ("primary", "standby", "stopped"))
+    time.sleep(SECONDS_UNDEAD)
+    resumed = lab.json("bergen", f"secondsite failover --resume {ACCEPT} --json")
+    assert resumed["outcome"] == "completed", resumed["errors"]
+    recovered_at_bergen(lab)
+
+    lab.lab("link", "heal", "oslo", "bergen")
+    wait_for_role(lab, "oslo", ("standby", "stopped"))
+    assert not accepts_writes(lab, "oslo")
+    accepted = receipts(lab)
+    missing = {number: at for number, at in accepted.items() if number not in rows(lab)}
+    undead = [at for at in missing.values() if at > died_at]
+    told = resumed["rpo"]["estimated_seconds"]
+    assert told is None or not undead or told >= max(undead) - min(undead), (told, len(undead), len(accepted))
+
+
+def write_on(lab: AppliedLab) -> None:
+    """Somebody writes at oslo, now and whenever it has started again."""
+    folder = "/var/lib/postgresql"
+    lab.on(
+        "oslo",
+        "runuser -u postgres -- psql -XqAtd shop -c 'CREATE TABLE undead (id bigserial)'",
+    )
+    for path, text in ((f"{folder}/writer.py", WRITER), ("/etc/systemd/system/writer.service", UNIT)):
+        done = lab.said("oslo", f"cat > {path}", stdin=text)
+        assert done.returncode == 0, done.stderr
+    lab.on("oslo", "systemctl daemon-reload; systemctl enable -q --now writer.service")
+    time.sleep(1.5)
+
+
+def receipts(lab: AppliedLab) -> dict[int, float]:
+    """What was acknowledged at oslo: number of the row, and when."""
+    lines = lab.on("oslo", "cat /var/lib/postgresql/receipts").splitlines()
+    assert len(lines) > 10, "nobody wrote at all"
+    return {int(number): float(at) for number, at in (line.split() for line in lines)}
+
+
+def rows(lab: AppliedLab) -> set[int]:
+    """What bergen has of it."""
+    found = lab.on(
+        "bergen", "runuser -u postgres -- psql -XqAtd shop -c 'SELECT coalesce(json_agg(id), $$[]$$) FROM undead'"
+    )
+    return set(json.loads(found))
