@@ -108,6 +108,24 @@ async def test_it_follows_again_and_what_was_lost_is_written_down(hosts: Pair, f
     assert await hosts.standby("oslo") == ()
 
 
+async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slot_of_its_time_as_primary(
+    hosts: Pair,
+) -> None:
+    """Nothing is to rewind then, and a slot that nobody uses keeps WAL on the new standby for ever."""
+    await hosts.primary()
+    await hosts.standby()
+    oslo, bergen = (hosts.nodes[site] for site in ("oslo", "bergen"))
+    await oslo.control.stop()
+    await promote.drain(bergen.cluster, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    mark_standby(oslo.cluster, "fenced")
+    await hosts.primary("bergen", rewinding=True)
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert hosts.jobs["oslo"].started == []
+    assert sql(hosts, "oslo", "SELECT slot_name FROM pg_replication_slots") == []
+
+
 async def test_a_rewind_that_cannot_be_done_ends_in_a_new_copy(hosts: Pair) -> None:
     await parted(hosts)
     await hosts.primary("bergen")  # no role for a rewind: pg_rewind is refused

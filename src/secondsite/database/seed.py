@@ -30,6 +30,7 @@ from secondsite.database.observe import observe
 from secondsite.database.reload import reload
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Act, DataFolder, Situation, decide
+from secondsite.database.slot import drop_others
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Note
@@ -204,8 +205,9 @@ class Standby:
             await self.clock.sleep(POLL_SECONDS)
             state = observe(cluster)
         with local(cluster, step=self.name) as connection:
-            for name in drop_left_over(connection):  # pg_rewind empties the folder, but not where nothing is to rewind
-                emit(Note(f"removed the logical slot {name} of its time as primary", self.site))
+            # pg_rewind leaves no slot behind, but nothing is rewound where a primary was stopped in good order.
+            for name in (*drop_others(connection), *drop_left_over(connection)):
+                emit(Note(f"removed the slot {name} of its time as primary", self.site))
 
 
 async def look(node: Node, primary: HostFacts | None, *, address: str, replace: bool) -> Situation:
