@@ -132,6 +132,11 @@ def give(base: Path) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
+# Tests run side by side: each process has a loopback network of its own.
+_LOOPBACK = f"127.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}"
+ADDRESS, PORT = f"{_LOOPBACK}.1", 17433
+
+
 def specification(**more: Any) -> Spec:
     """Sites whose tunnel is the loopback."""
     site = {"operator": "Example AS", "country": "NO", "location": [60, 10]}
@@ -143,7 +148,7 @@ def specification(**more: Any) -> Spec:
                 "oslo": site | {"ssh": "root@192.0.2.11", "public": "192.0.2.11"},
                 "bergen": site | {"ssh": "root@198.51.100.11", "public": "198.51.100.11"},
             },
-            "tunnel": {"network": "127.45.0.0/24", "api_port": 17433},
+            "tunnel": {"network": f"{_LOOPBACK}.0/24", "api_port": PORT},
             "database": {"cluster": f"{VERSION}/main", "port": 15432},
         }
         | more

@@ -20,9 +20,7 @@ from secondsite.events import Note, Result, from_line, to_line
 from secondsite.recovery.peer import Peer
 from secondsite.recovery.relay import relay
 from secondsite.verification.side import There
-from tests.integration.agent_pair import TOKEN, Calls, Clusters, agent, clusters, specification, until
-
-ADDRESS, PORT = "127.45.0.1", 17433
+from tests.integration.agent_pair import ADDRESS, PORT, TOKEN, Calls, Clusters, agent, clusters, specification, until
 
 
 @pytest.fixture(scope="module")
