@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -17,13 +18,15 @@ import pytest
 
 from secondsite.clock import SystemClock
 from secondsite.converge.resource import converge
+from secondsite.database import door
 from secondsite.database.node import owner
 from secondsite.database.pooler import act, include
 from secondsite.database.pooler.console import console
 from secondsite.database.pooler.converge import resources
 from secondsite.database.pooler.state import look
 from secondsite.errors import FinalError, RetryableError
-from secondsite.spec import Pooler, Spec
+from secondsite.recovery import pooling
+from secondsite.spec import Pooler, Spec, paths
 from tests.integration.database_clusters import ADDRESSES, Pair, create, free_port, pair, specification
 
 HERE, THERE = ADDRESSES["oslo"], ADDRESSES["bergen"]
@@ -36,6 +39,7 @@ class Bouncer:
 
     spec: Spec
     pooler: Pooler
+    pid: int
 
     def client(self) -> psycopg.Connection:
         return psycopg.connect(
@@ -91,7 +95,7 @@ def bouncer(databases: Pair) -> Iterator[Bouncer]:
         [program, "-q", str(folder / "pgbouncer.ini")], user=owner(), cwd="/", stderr=subprocess.DEVNULL
     )
     try:
-        found = Bouncer(spec, spec.database.pooler)
+        found = Bouncer(spec, spec.database.pooler, running.pid)
         deadline = time.monotonic() + 10
         while look(found.pooler).reason is not None:
             assert time.monotonic() < deadline, (folder / "log").read_text()
@@ -154,6 +158,33 @@ def test_a_transaction_that_does_not_end_lets_everybody_go_on(bouncer: Bouncer) 
         busy.execute("SELECT 1")
 
 
+def test_a_pooler_that_freezes_while_it_is_paused_is_let_go_when_it_is_back(
+    bouncer: Bouncer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RUN", "LOCK", "FENCED", "POOLER_PAUSED"):
+        monkeypatch.setattr(paths, name, tmp_path if name == "RUN" else tmp_path / name)
+    with bouncer.client() as busy, busy.transaction():
+        busy.execute("SELECT 1")
+        freeze = threading.Timer(0.5, lambda: os.kill(bouncer.pid, signal.SIGSTOP))
+        freeze.start()
+        try:
+            with pytest.raises(RetryableError) as silent:
+                asyncio.run(pooling.hold(bouncer.spec))
+            freeze.join()
+            assert silent.value.slug == "pooler-unreachable"
+            assert paths.POOLER_PAUSED.exists()
+            told = asyncio.run(pooling.go_on(bouncer.spec, "oslo", "oslo"))
+            assert "does not answer" in told["warning"] and paths.POOLER_PAUSED.exists()
+        finally:
+            freeze.join()
+            os.kill(bouncer.pid, signal.SIGCONT)
+    keep = pooling.keep(bouncer.spec, "oslo", writable=True, peer_writable=False)
+    assert asyncio.run(keep) == "oslo"
+    assert not paths.POOLER_PAUSED.exists() and look(bouncer.pooler).paused == ()
+    with bouncer.client() as client:
+        assert where(client) == HERE
+
+
 def test_a_transaction_that_ends_in_time_is_waited_for(bouncer: Bouncer) -> None:
     with bouncer.client() as busy:
         sleeping = threading.Thread(target=lambda: busy.execute("SELECT pg_sleep(0.4)"))
@@ -212,8 +243,29 @@ def test_the_door_of_a_database_is_seen_from_outside(databases: Pair) -> None:
     port = databases.spec.database.port
     assert act.admits(HERE, port, DATABASE) is None
     assert act.admits("127.0.0.3", port, DATABASE) is not None
-    refused = act.admits(HERE, port, "no_such_database")
-    assert refused is None or "no_such_database" in refused
+    assert act.admits(HERE, port, "no_such_database") is None
+
+
+def test_a_narrow_pg_hba_conf_lets_clients_go_and_our_closed_door_does_not(databases: Pair) -> None:
+    node, port = databases.nodes["oslo"], databases.spec.database.port
+    hba = node.cluster.config / "pg_hba.conf"
+    before = hba.read_text()
+    local = "".join(f"{row}\n" for row in before.splitlines() if row.startswith("local"))
+    try:
+        for lines in (f"host {DATABASE} postgres {HERE}/32 scram-sha-256\n", f"hostssl all all {HERE}/32 trust\n"):
+            hba.write_text(local + lines)
+            asyncio.run(node.control.reload())
+            time.sleep(0.3)
+            assert act.admits(HERE, port, DATABASE) is None
+        door.lock(node.cluster)
+        asyncio.run(node.control.reload())
+        time.sleep(0.3)
+        shut = act.admits(HERE, port, DATABASE)
+        assert shut is not None and shut.by_line
+    finally:
+        hba.write_text(before)
+        asyncio.run(node.control.reload())
+        time.sleep(0.3)
 
 
 def test_silence_is_a_state_and_not_an_error(tmp_path: Path) -> None:

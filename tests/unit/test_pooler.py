@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from secondsite.database import door as database_door
 from secondsite.database.hba import body
-from secondsite.database.pooler import include
-from secondsite.database.pooler.act import admits
+from secondsite.database.pooler import act, include
+from secondsite.database.pooler.act import Shut, admits
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.pooler.wire import Line, Refused
+from secondsite.errors import RetryableError
+from secondsite.events import Event, Note
 from secondsite.objectives.checks import pooler as checks
 from secondsite.objectives.finding import Judged
 from secondsite.objectives.situation import Situation
 from secondsite.recovery import pooling
+from secondsite.recovery.acts.poolers import SendClientsHere
 from secondsite.recovery.failover.plan import kinds as failover_kinds
 from secondsite.recovery.switchover.plan import kinds as switchover_kinds
-from secondsite.spec import Spec
+from secondsite.spec import Pooler, Spec, paths
 from tests.unit.objectives_worlds import primary, site, spec, standby
+from tests.unit.test_recovery_failover import context as failover_context
 
 POOLED: Spec = spec(pooler={"databases": ["shop", "stock"], "options": "pool_size=20"})
 BARE: Spec = spec()
@@ -195,27 +202,148 @@ def test_a_console_that_asks_for_a_password_refuses_us() -> None:
         one.until_ready()
 
 
-@pytest.mark.parametrize(
-    ("answer", "refused"),
-    [
-        (message(b"R", struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"), None),
-        (message(b"E", b"SFATAL\0Mpg_hba.conf rejects connection\0\0"), "pg_hba.conf rejects connection"),
-        (b"", "the connection was closed"),
-    ],
-)
-def test_a_door_is_open_where_it_asks_for_a_password(answer: bytes, refused: str | None) -> None:
+def refusal(code: str, told: str) -> bytes:
+    return message(b"E", f"SFATAL\0C{code}\0M{told}\0\0".encode())
+
+
+@contextlib.contextmanager
+def door(answer: bytes) -> Iterator[int]:
+    """The port of a server that says this to whoever knocks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            taken, _ = server.accept()
-            with taken:
-                taken.recv(1000)
-                taken.sendall(answer)
+            with contextlib.suppress(OSError):  # it is closed at the end
+                while True:
+                    taken, _ = server.accept()
+                    with taken:
+                        taken.recv(1000)
+                        taken.sendall(answer)
 
-        serving = threading.Thread(target=serve)
+        serving = threading.Thread(target=serve, daemon=True)
         serving.start()
-        assert admits("127.0.0.1", server.getsockname()[1], "shop") == refused
-        serving.join()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+REJECTS = refusal("28000", 'pg_hba.conf rejects connection for host "10.10.0.1", user "x", database "y", no encryption')
+NO_ENTRY = refusal("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "x", database "y", no encryption')
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        message(b"R", struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"),
+        NO_ENTRY,
+        refusal("28000", 'kein pg_hba.conf-Eintrag für Host "127.0.0.1", Benutzer "x", Datenbank "y", keine'),
+        refusal("28000", 'role "x" does not exist'),
+        refusal("53300", "sorry, too many clients already"),
+    ],
+)
+def test_a_server_that_answers_serves_whatever_it_thinks_of_who_knocks(answer: bytes) -> None:
+    with door(answer) as port:
+        assert admits("127.0.0.1", port, "shop") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "shut"),
+    [
+        (REJECTS, Shut(REJECTS.split(b"\0M")[1].rstrip(b"\0").decode(), by_line=True)),
+        (refusal("57P03", "the database system is starting up"), Shut("the database system is starting up")),
+        (refusal("57P03", "das Datenbanksystem startet"), Shut("das Datenbanksystem startet")),
+        (b"", Shut("the connection was closed")),
+    ],
+)
+def test_a_server_that_starts_and_a_closed_door_are_not_yet(answer: bytes, shut: Shut) -> None:
+    with door(answer) as port:
+        assert admits("127.0.0.1", port, "shop") == shut
+
+
+def described(tmp_path: Path, port: int = 5432) -> Spec:
+    """A file whose PgBouncer is at a place of its own, with our line in its configuration; nobody listens there."""
+    config = tmp_path / "pgbouncer.ini"
+    config.write_text(f"{include.include_line(config)}\n")
+    found = spec(pooler={"databases": ["shop"], "socket": str(tmp_path), "config": str(config)})
+    return found.model_copy(update={"database": found.database.model_copy(update={"port": port})})
+
+
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(paths, "RUN", tmp_path)
+    monkeypatch.setattr(paths, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(paths, "FENCED", tmp_path / "fenced")
+    monkeypatch.setattr(paths, "POOLER_PAUSED", tmp_path / "mark")
+    return tmp_path / "mark"
+
+
+def resumed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where clients are sent from now on, instead of asking a PgBouncer that nobody runs."""
+    sent: list[str] = []
+
+    def note(spec: Spec, pooler: Pooler, address: str) -> int:
+        sent.append(address)
+        return 0
+
+    monkeypatch.setattr(act, "resume", note)
+    return sent
+
+
+async def test_clients_are_let_go_and_it_is_told_where_the_door_stays_closed(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = resumed(monkeypatch)
+    mark.touch()
+    with door(REJECTS) as port:
+        done = await pooling.go_on(described(tmp_path, port), "oslo", "oslo", seconds=0.05)
+    assert sent == ["127.0.0.1"] and not mark.exists()
+    assert "may refuse them: pg_hba.conf rejects" in done["warning"]
+    with door(NO_ENTRY) as port:
+        assert await pooling.go_on(described(tmp_path, port), "oslo", "oslo") == {"address": "127.0.0.1", "cut": 0}
+
+
+@pytest.mark.parametrize(("ours", "goes_on"), [(True, None), (False, "oslo")])
+async def test_nobody_waits_for_a_door_that_is_closed_by_somebody_elses_line(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, ours: bool, goes_on: str | None
+) -> None:
+    resumed(monkeypatch)
+    monkeypatch.setattr(pooling, "look", lambda _: asyncio.sleep(0, WELL))
+    monkeypatch.setattr(database_door, "is_shut", lambda _: ours)
+    mark.touch()
+    with door(REJECTS) as port:
+        found = await pooling.keep(described(tmp_path, port), "oslo", writable=True, peer_writable=False)
+    assert found == goes_on
+    assert mark.exists() is ours
+
+
+async def test_a_pooler_that_is_down_holds_nobody_and_is_sent_on_later(tmp_path: Path, mark: Path) -> None:
+    with door(NO_ENTRY) as port:
+        done = await pooling.go_on(described(tmp_path, port), "oslo", "oslo")
+    assert "does not answer" in done["warning"]
+    assert "host=127.0.0.1" in (tmp_path / "secondsite.ini").read_text(), "it reads this when it starts"
+    assert mark.exists(), "the agent's reason to do the rest"
+
+
+async def test_a_failover_ends_well_and_tells_it_where_the_pooler_is_down(tmp_path: Path, mark: Path) -> None:
+    told: list[Event] = []
+    with door(NO_ENTRY) as port:
+        context = replace(failover_context(), spec=described(tmp_path, port))
+        await SendClientsHere(context).apply(told.append)
+    assert [(note.level, note.site) for note in told if isinstance(note, Note)] == [("warning", context.site)]
+
+
+@pytest.mark.parametrize(("slug", "stays"), [("pooler-busy", False), ("pooler-unreachable", True)])
+async def test_the_mark_goes_only_where_the_clients_were_seen_to_go_on(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, slug: str, stays: bool
+) -> None:
+    def fail(_: Pooler) -> float:
+        raise RetryableError("no", slug=slug)
+
+    monkeypatch.setattr(act, "pause", fail)
+    with pytest.raises(RetryableError):
+        await pooling.hold(described(tmp_path))
+    assert mark.exists() is stays
 
 
 def test_a_door_that_is_not_there_is_told() -> None:

@@ -26,13 +26,15 @@ from secondsite.recovery.handover.stop import stop
 from secondsite.recovery.handover.survey import Survey, from_json, to_json
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.step import StepOutcome, StepResult
-from secondsite.recovery.switchover.context import SwitchoverArguments, SwitchoverContext
-from secondsite.recovery.switchover.gate import CHECKS, Look, PoolerLook, faults, questions, refusal
+from secondsite.recovery.switchover.context import OldPrimary, SwitchoverArguments, SwitchoverContext
+from secondsite.recovery.switchover.gate import CHECKS, Look, PoolerLook, faults, questions, refusal, silent_poolers
 from secondsite.recovery.switchover.outage import expected, loss, outage_seconds
 from secondsite.recovery.switchover.plan import steps
 from secondsite.recovery.switchover.run import context_of
+from secondsite.recovery.switchover.step_down import Close
 from secondsite.spec import paths
 from tests.fakes.clock import SetClock
+from tests.unit.objectives_worlds import spec as pooled_spec
 from tests.unit.test_recovery_failover import context as failover_context
 
 SPEC = failover_context().spec
@@ -149,7 +151,9 @@ def test_clients_that_wait_already_are_no_fault_of_a_move_that_made_them_wait() 
     waiting = bouncer(paused=True)
     assert faults(replace(waiting, midway=True)) == ()
     silent = replace(waiting, midway=True, there=replace(waiting.there, pooler=PoolerState(reason="silent")))
-    assert [fault.check for fault in faults(silent)] == ["pooler"]
+    assert faults(silent) == (), "nobody is served by it, and everything would be taken back"
+    assert silent_poolers(silent) == (("oslo", "PgBouncer cannot be asked: silent"),)
+    assert silent_poolers(waiting) == silent_poolers(SOUND) == ()
 
 
 def test_a_logical_slot_that_the_standby_has_copied_moves_along() -> None:
@@ -323,6 +327,55 @@ async def test_a_request_that_was_held_back_is_left_alone_when_a_later_one_has_b
     await handover("survey", {"procedure": "a", "serial": 0})
     await handover("close", {"procedure": "b", "serial": 1001})
     assert heard == ["7", "1", "3", "0", "1001"]
+
+
+async def test_two_requests_that_were_made_side_by_side_are_both_heard_in_either_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[str] = []
+    handover = Handover(SPEC, "oslo", SystemClock())
+
+    async def note(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        heard.append(str(request["serial"]))
+        return {}
+
+    monkeypatch.setattr(handover, "_acts", {"follow": note, "pooler": note, "close": note})
+    await handover("follow", {"procedure": "b", "serial": 5})
+    await handover("pooler", {"procedure": "b", "serial": 4})
+    await handover("close", {"procedure": "c", "serial": 0})
+    for late in ({"procedure": "b", "serial": 6}, {"procedure": "b", "serial": 4}):
+        with pytest.raises(FinalError, match="after a later one"):
+            await handover("pooler", late)
+    await handover("pooler", {"procedure": "c", "serial": 9})
+    with pytest.raises(FinalError, match="after a later one"):
+        await handover("pooler", {"procedure": "c", "serial": 8})
+    assert heard == ["5", "4", "0", "9"]
+
+
+def test_the_old_primary_is_not_asked_to_follow_while_clients_wait_for_its_pooler() -> None:
+    pooled = replace(context(), spec=pooled_spec(pooler={"databases": ["shop"]}))
+    follows = {step.name: step.follows for step in steps(pooled)}
+    assert follows["attach"] == ("pooler",)
+    assert next(step for step in steps(context()) if step.name == "attach").follows == ()
+
+
+async def test_with_the_writers_stopped_a_pooler_that_is_down_does_not_stop_the_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "RUN", tmp_path)
+    monkeypatch.setattr(paths, "POOLER_PAUSED", tmp_path / "mark")
+    asked: list[Mapping[str, Any]] = []
+
+    async def ask(self: OldPrimary, act: str, document: Mapping[str, Any], *, seconds: float) -> Mapping[str, Any]:
+        asked.append(document)
+        return {}
+
+    monkeypatch.setattr(OldPrimary, "ask", ask)
+    described = pooled_spec(pooler={"databases": ["shop"], "socket": str(tmp_path)})
+    left = {"assess": {"midway": True, "database": {"timeline": 1}}}
+    at_it = replace(context(), spec=described, results=lambda: left)
+    await Close(at_it).apply(lambda _: None)
+    assert asked == [{"generation": 2, "midway": True}]
 
 
 @pytest.mark.parametrize("theirs", [None, 1, 3, "2"])

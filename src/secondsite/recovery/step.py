@@ -37,7 +37,7 @@ class Step(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     needs: tuple[str, ...] = ()
-    follows: ClassVar[tuple[str, ...]] = ()
+    follows: tuple[str, ...] = ()
     essential: ClassVar[bool] = True
     point_of_no_return: ClassVar[bool] = False
     only_looks: bool = False

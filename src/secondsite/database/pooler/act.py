@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite.converge.write import atomically
 from secondsite.database.pooler.console import console, socket_of
-from secondsite.database.pooler.include import include_file, included, render
+from secondsite.database.pooler.include import HERE, include_file, included, render
 from secondsite.database.pooler.wire import Line, Refused
+from secondsite.database.settings import REWIND_ROLE
 from secondsite.errors import FinalError, RetryableError
 from secondsite.spec import Pooler, Spec
 
 KNOCK_SECONDS = 1.0
 GONE_ON_SECONDS = 1.0
 POLL_SECONDS = 0.005
+CANNOT_CONNECT_NOW = "57P03"  # it starts up, shuts down or recovers (manual, appendix A)
+REJECTED = "pg_hba.conf"  # how the message of a "reject" line begins, in every language; that of no line does not
+KNOCKS_HERE = "secondsite_knocks"  # nobody's name; what is asked for is read before the role is looked for
 RETRY = "server_login_retry"  # seconds for which PgBouncer does not try again where it has just failed
 
 
@@ -87,21 +92,33 @@ def point(spec: Spec, pooler: Pooler, address: str) -> bool:
     return True
 
 
-def admits(address: str, port: int, database: str) -> str | None:
-    """Would the database at ``address`` let a client from this host in? None if yes, else what was seen.
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Why nobody is let in yet. by_line: a line of pg_hba.conf says so, as our closed door does."""
 
-    It is asked as PgBouncer asks, up to where a password is wanted: pg_hba.conf is read before that (manual 21.1).
+    told: str
+    by_line: bool = False
+
+
+def admits(address: str, port: int, database: str) -> Shut | None:
+    """Does the database at ``address`` serve clients from this host already? None if yes, else what was seen.
+
+    It is asked up to where a password is wanted: pg_hba.conf is read before that (manual 21.1). We are not PgBouncer,
+    so lines that are as narrow as its own role, or want TLS, refuse us: a server that says so serves. At the other site
+    our own block has a line for a role of ours, above all others, so that only our closed door refuses it.
     """
+    user, name = (KNOCKS_HERE, database) if address == HERE else (REWIND_ROLE, "postgres")
     try:
         with (
             socket.create_connection((address, port), timeout=KNOCK_SECONDS) as connected,
             Line(connected, time.monotonic() + KNOCK_SECONDS) as line,
         ):
-            line.greet("secondsite_knocks", database)
+            line.greet(user, name)
     except Refused as no:
-        return str(no)
+        by_line = str(no).startswith(REJECTED)
+        return Shut(str(no), by_line) if by_line or no.code == CANNOT_CONNECT_NOW else None
     except OSError as silent:
-        return silent.strerror or str(silent)
+        return Shut(silent.strerror or str(silent))
     return None
 
 

@@ -17,7 +17,11 @@ _VERSION = 196608  # 3.0
 
 
 class Refused(Exception):
-    """The other side answered with an error; its message."""
+    """The other side answered with an error; its message. code: its SQLSTATE (manual, appendix A), where it has one."""
+
+    def __init__(self, told: str, code: str = "") -> None:
+        super().__init__(told)
+        self.code = code
 
 
 class Line:
@@ -43,7 +47,7 @@ class Line:
         self._send(struct.pack("!ii", len(words) + 8, _VERSION) + words)
         kind, body = self._message()
         if kind == b"E":
-            raise Refused(_told(body))
+            raise _refusal(body)
         return body[:4] if kind == b"R" else b""
 
     def until_ready(self) -> None:
@@ -65,18 +69,18 @@ class Line:
         return rows
 
     def _answers(self) -> Iterator[tuple[bytes, bytes]]:
-        refused: str | None = None
+        refused: Refused | None = None
         while True:
             kind, body = self._message()
             if kind == b"E":
-                refused = _told(body)
+                refused = _refusal(body)
             if kind == b"Z" or (kind == b"R" and body[:4] != b"\0\0\0\0"):
                 break
             yield kind, body
         if kind == b"R":
             raise Refused("it asks for a password")
         if refused is not None:
-            raise Refused(refused)
+            raise refused
 
     def _message(self) -> tuple[bytes, bytes]:
         head = self._read(5)
@@ -122,6 +126,6 @@ def _values(body: bytes) -> list[str]:
     return values
 
 
-def _told(body: bytes) -> str:
+def _refusal(body: bytes) -> Refused:
     fields = {part[:1]: part[1:].decode("utf-8", "replace") for part in body.split(b"\0") if part}
-    return fields.get(b"M", "an error without words")
+    return Refused(fields.get(b"M", "an error without words"), fields.get(b"C", ""))

@@ -44,7 +44,8 @@ async def close(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any])
             hint=f"systemctl status {' '.join(spec.service.units)}",
         )
     stopped = clock.monotonic()
-    waited = await pooling.hold(spec)  # behind the application: what it still works on is let through
+    # Behind the application: what it still works on is let through.
+    waited = await pooling.hold(spec, silent_too=bool(request.get("midway")))
     ended = await door.shut(cluster) if observe(cluster).writable else None
     now = observe(cluster)
     return {

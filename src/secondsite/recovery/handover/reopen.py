@@ -42,9 +42,10 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
         await fence.start(cluster)
     open_here()
     state = observe(cluster)
+    sent_on: Mapping[str, Any] = {}
     try:
         if state.writable:
-            await pooling.go_on(spec, site, site)
+            sent_on = await pooling.go_on(spec, site, site)
     finally:  # a pooler that is broken keeps nobody else waiting
         await application.start(spec.service.units)
     if not state.writable:
@@ -54,7 +55,8 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
             host=site,
             hint=f"journalctl -u {cluster.unit} -n 50",
         )
-    return {"site": site, "role": state.role.value, "timeline": state.timeline, "at": to_text(clock.now())}
+    now = to_text(clock.now())
+    return {"site": site, "role": state.role.value, "timeline": state.timeline, "pooler": sent_on, "at": now}
 
 
 async def _refuse_beside_another(spec: Spec, site: str, cluster: Cluster) -> None:

@@ -19,6 +19,7 @@ from secondsite.spec import Spec
 
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
+ASIDE = frozenset({"pooler"})  # asked for at the same time as others, so it may come before or behind them
 LOOKS = frozenset({"survey", "checkpoint"})  # they change nothing, so they wait for nobody
 
 
@@ -29,7 +30,8 @@ class Handover:
         self._spec = spec
         self._site = site
         self._clock = clock
-        self._heard = ("", -1)
+        self._procedure = ""
+        self._heard: dict[str, int] = {}
         self._over: set[str] = set()
         self._acts: Mapping[str, Callable[[Request], Awaitable[Answer]]] = {
             "survey": self._survey,
@@ -52,20 +54,22 @@ class Handover:
     def _refuse_stale(self, act: str, request: Request) -> None:
         """A request that a broken tunnel held back must not close what was opened again meanwhile.
 
+        An act that goes aside is stale only behind a later one of its own: it looks itself whether it is of use yet.
         What an earlier agent has heard is of no concern: a connection does not outlive the agent it was made to.
         """
-        now = (str(request.get("procedure", "")), int(request.get("serial", -1)))
-        procedure, serial = self._heard
-        if now[0] in self._over or (now[0] == procedure and now[1] <= serial):
+        procedure, serial = str(request.get("procedure", "")), int(request.get("serial", -1))
+        lane = act if act in ASIDE else ""
+        if procedure in self._over or (procedure == self._procedure and serial <= self._heard.get(lane, -1)):
             raise FinalError(
-                f"the request to {act} of {now[0]} came after a later one, so it was left alone",
+                f"the request to {act} of {procedure} came after a later one, so it was left alone",
                 slug="handover-stale",
                 host=self._site,
                 hint=f"secondsite switchover --resume --to {self._spec.peer_of(self._site)}",
             )
-        if now[0] != procedure:
-            self._over.add(procedure)
-        self._heard = now
+        if procedure != self._procedure:
+            self._over.add(self._procedure)
+            self._procedure, self._heard = procedure, {}
+        self._heard[lane] = serial
 
     async def _survey(self, _: Request) -> Answer:
         return to_json(await survey(self._spec, self._site))

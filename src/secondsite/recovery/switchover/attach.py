@@ -54,6 +54,11 @@ class Attach(SwitchoverAct):
     there = True
     timeout_seconds = FOLLOW_SECONDS + PATIENCE_SECONDS + SEEN_SECONDS + 10
 
+    def __init__(self, context: SwitchoverContext) -> None:
+        super().__init__(context)
+        if context.spec.database.pooler is not None:
+            self.follows = ("pooler",)  # that site does one thing at a time, and clients wait for this one
+
     async def holds(self) -> Details | None:
         with local(self._context.cluster, step=self.name) as connection:
             row = connection.execute(_FOLLOWER, (self.site, slot_name(self.site))).fetchone()

@@ -227,7 +227,7 @@ def _application(look: Look) -> Iterator[tuple[str, str, str]]:
         yield look.peer, "the application does not run there", "secondsite status"
 
 
-@check("pooler", "Can the clients of PgBouncer wait?", midway=True)
+@check("pooler", "Can the clients of PgBouncer wait?")
 def _pooler(look: Look) -> Iterator[tuple[str, str, str]]:
     if look.pooler is None:
         return
@@ -235,9 +235,7 @@ def _pooler(look: Look) -> Iterator[tuple[str, str, str]]:
              (look.peer, look.there.pooler, look.pooler.wanted_there))  # fmt: skip
     for site, found, wanted in sides:
         if found is None or found.reason is not None:
-            yield site, f"PgBouncer cannot be asked: {found.reason if found else 'not described there'}", APPLY
-        elif look.midway:
-            continue  # whom it waits for, and that it does, is what this procedure has made of it
+            yield site, _silent(found), APPLY
         elif not found.included:
             yield site, "PgBouncer's configuration does not include our file", APPLY
         elif found.missing:
@@ -249,6 +247,17 @@ def _pooler(look: Look) -> Iterator[tuple[str, str, str]]:
         elif found.in_sessions:
             message = f"PgBouncer pools {', '.join(found.in_sessions)} in sessions: a pause would wait for every client"
             yield site, message, "pool_mode = transaction, if the clients bear it"
+
+
+def _silent(found: PoolerState | None) -> str:
+    return f"PgBouncer cannot be asked: {found.reason if found else 'not described there'}"
+
+
+def silent_poolers(look: Look) -> tuple[tuple[str, str], ...]:
+    """Pure: each PgBouncer that cannot be asked, as site and sentence. With the writers stopped that is no reason to
+    take everything back: nobody is served by it, and its state is what this procedure has made of it."""
+    sides = ((look.site, look.pooler.here), (look.peer, look.there.pooler)) if look.pooler is not None else ()
+    return tuple((site, _silent(found)) for site, found in sides if found is None or found.reason is not None)
 
 
 @check("transactions", "Is no transaction long that a pause would wait for?")

@@ -6,7 +6,7 @@ import asyncio
 
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
-from secondsite.recovery.acts.poolers import SendClientsHere
+from secondsite.recovery.acts.poolers import SendClientsHere, warn
 from secondsite.recovery.step import Details
 from secondsite.recovery.switchover.context import SwitchoverContext
 
@@ -22,9 +22,11 @@ class SendClients(SendClientsHere):
 
     async def apply(self, emit: Emit) -> Details:
         here, there = await asyncio.gather(super().apply(emit), self._there(), return_exceptions=True)
-        for failed in (here, there):
-            if isinstance(failed, BaseException):
-                raise failed
+        if isinstance(here, BaseException):
+            raise here
+        if isinstance(there, BaseException):
+            raise there
+        warn(there, self._context.peer.site, emit)
         return {"here": here, "there": there}
 
     async def _there(self) -> Details:

@@ -11,7 +11,7 @@ from secondsite.events import Emit, Note
 from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.recovery.step import Details
 from secondsite.recovery.switchover.context import SwitchoverAct, SwitchoverContext
-from secondsite.recovery.switchover.gate import Fault, faults, refusal
+from secondsite.recovery.switchover.gate import Fault, faults, refusal, silent_poolers
 from secondsite.recovery.switchover.look import look
 from secondsite.spec import FileSet
 
@@ -36,6 +36,8 @@ class Assess(SwitchoverAct):
         refused = refusal(self.faults)
         if refused is not None:
             raise refused.error(found.site)
+        for site, told in silent_poolers(found):  # here only where the writers were stopped before
+            emit(Note(told, site, "warning"))
         ttl = max((answer.ttl or 0 for record in found.records for answer in record.answers), default=0)
         if ttl:
             emit(Note(f"resolvers may send users to {found.peer} for up to {ttl} s after the move", self.site))

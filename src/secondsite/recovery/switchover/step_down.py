@@ -45,8 +45,10 @@ class Close(SwitchoverAct):
         seconds = CLOSE_SECONDS + application.STOP_SECONDS * len(context.spec.service.units)
         if context.spec.database.pooler is not None:
             seconds += context.spec.database.pooler.longest_transaction
-            await pooling.hold(context.spec)  # clients that reach the old primary through this site wait as well
-        return await context.primary.ask("close", {"generation": context.generation}, seconds=seconds)
+            # clients that reach the old primary through this site wait as well
+            await pooling.hold(context.spec, silent_too=context.midway)
+        request = {"generation": context.generation, "midway": context.midway}
+        return await context.primary.ask("close", request, seconds=seconds)
 
     async def undo(self) -> None:
         """Nothing was promoted, so the old primary may go on: it is asked until it says that it does."""
