@@ -19,7 +19,8 @@ import pytest
 from secondsite.clock import SystemClock
 from secondsite.converge.resource import converge
 from secondsite.database import door
-from secondsite.database.node import owner
+from secondsite.database.hba import body as hba_body
+from secondsite.database.node import Node, owner
 from secondsite.database.pooler import act, include
 from secondsite.database.pooler.console import console
 from secondsite.database.pooler.converge import resources
@@ -253,19 +254,37 @@ def test_a_narrow_pg_hba_conf_lets_clients_go_and_our_closed_door_does_not(datab
     local = "".join(f"{row}\n" for row in before.splitlines() if row.startswith("local"))
     try:
         for lines in (f"host {DATABASE} postgres {HERE}/32 scram-sha-256\n", f"hostssl all all {HERE}/32 trust\n"):
-            hba.write_text(local + lines)
-            asyncio.run(node.control.reload())
-            time.sleep(0.3)
+            said(node, local + lines)
             assert act.admits(HERE, port, DATABASE) is None
         door.lock(node.cluster)
-        asyncio.run(node.control.reload())
-        time.sleep(0.3)
+        said(node, hba.read_text())
         shut = act.admits(HERE, port, DATABASE)
         assert shut is not None and shut.by_line
     finally:
-        hba.write_text(before)
-        asyncio.run(node.control.reload())
-        time.sleep(0.3)
+        said(node, before)
+
+
+def test_at_the_other_site_nothing_but_our_closed_door_keeps_the_knock_out(databases: Pair) -> None:
+    node, port = databases.nodes["bergen"], databases.spec.database.port
+    hba = node.cluster.config / "pg_hba.conf"
+    before = hba.read_text()
+    ours = hba_body(databases.spec, HERE) + "\n"
+    try:
+        said(node, ours + "host all all all reject\n")
+        assert act.admits(THERE, port, DATABASE) is None
+        door.lock(node.cluster)
+        said(node, hba.read_text())
+        shut = act.admits(THERE, port, DATABASE)
+        assert shut is not None and shut.by_line
+    finally:
+        said(node, before)
+
+
+def said(node: Node, lines: str) -> None:
+    """Write pg_hba.conf, and have the server read it."""
+    (node.cluster.config / "pg_hba.conf").write_text(lines)
+    asyncio.run(node.control.reload())
+    time.sleep(0.3)
 
 
 def test_silence_is_a_state_and_not_an_error(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ KNOCK_SECONDS = 1.0
 GONE_ON_SECONDS = 1.0
 POLL_SECONDS = 0.005
 CANNOT_CONNECT_NOW = "57P03"  # it starts up, shuts down or recovers (manual, appendix A)
-REJECTED = "pg_hba.conf"  # how the message of a "reject" line begins, in every language; that of no line does not
+NOT_ADMITTED = "28000"  # by a line of pg_hba.conf, or for want of one: the code is the same
+REJECTED = "pg_hba.conf"  # how the server's words begin where a line rejects, in all its languages but Korean
 KNOCKS_HERE = "secondsite_knocks"  # nobody's name; what is asked for is read before the role is looked for
 RETRY = "server_login_retry"  # seconds for which PgBouncer does not try again where it has just failed
 
@@ -115,7 +116,7 @@ def admits(address: str, port: int, database: str) -> Shut | None:
         ):
             line.greet(user, name)
     except Refused as no:
-        by_line = str(no).startswith(REJECTED)
+        by_line = no.code == NOT_ADMITTED and (address != HERE or str(no).startswith(REJECTED))
         return Shut(str(no), by_line) if by_line or no.code == CANNOT_CONNECT_NOW else None
     except OSError as silent:
         return Shut(silent.strerror or str(silent))
