@@ -15,7 +15,8 @@ import pytest
 import secondsite.database.condition as module
 from secondsite import process
 from secondsite.database.condition import Condition, condition
-from secondsite.database.connect import connect, local
+from secondsite.database.connect import connect, in_thread, local
+from tests.integration.agent_pair import until
 from tests.integration.database_clusters import Pair, pair
 
 
@@ -71,6 +72,22 @@ async def test_a_transaction_that_stays_open(hosts: Pair) -> None:
         assert 1 < (await seen(hosts)).transaction_seconds < 10
     other.close()
     assert (await seen(hosts)).transaction_seconds == 0
+
+
+async def test_a_long_statement_ends_with_the_task_that_waits_for_it(hosts: Pair) -> None:
+    async def wait() -> None:
+        with local(hosts.nodes["oslo"].cluster) as connection:
+            connection.execute("SET statement_timeout = 0")
+            await in_thread(connection, "SELECT pg_sleep(60)")
+
+    task = asyncio.create_task(wait())
+    with local(hosts.nodes["oslo"].cluster) as other:
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        await until(lambda: other.execute(sleeping).fetchone() == (1,))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 4)
+        assert other.execute(sleeping).fetchone() == (0,)
 
 
 async def test_a_login_that_ends_soon(hosts: Pair) -> None:

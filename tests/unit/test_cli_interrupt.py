@@ -135,6 +135,48 @@ def test_ctrl_c_while_the_agent_works_says_that_it_goes_on_or_has_ended(tmp_path
     assert "secondsite status, and if it is unfinished: secondsite failover --resume --to bergen" in told["hint"]
 
 
+EARLY = """
+import os, pathlib, signal, socket, sys
+from secondsite.spec import names
+
+folder = pathlib.Path(sys.argv[1])
+names.SITE, names.SOCKET = str(folder / "site"), str(folder / "agent.sock")
+pathlib.Path(names.SITE).write_text("bergen\\n")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(names.SOCKET)
+listening.listen()
+moment, pressed = sys.argv[2], []
+
+def press():
+    if not pressed:
+        pressed.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+class AtImport:
+    def find_spec(self, name, *rest):
+        if name == moment:
+            press()
+
+sys.meta_path.insert(0, AtImport())
+if moment == "sent":
+    os.nice = lambda _: press()
+from secondsite.cli import start
+sys.argv[1:] = ["failover", "--yes", "--json"]
+sys.exit(start.main())
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["sent", "secondsite.cli.main", "secondsite.errors", "secondsite.cli.outcome", "secondsite.agent.client"]
+)
+def test_ctrl_c_at_any_moment_after_the_request_is_out_says_that_the_agent_goes_on(tmp_path: Path, moment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, str(tmp_path), moment], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    assert "the agent at bergen goes on with the failover" in json.loads(done.stdout)["message"]
+
+
 def test_without_an_agent_nobody_goes_on() -> None:
     told: list[Event] = []
     watched = Watched(told.append)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from typing import Any
 
 import pytest
 
+from secondsite.cli import outcome
 from secondsite.cli.outcome import until_result
 from secondsite.cli.views.procedure import lines, preview_lines
 from secondsite.cli.wording import step_line
-from secondsite.errors import HalfwayError, way_on
-from secondsite.events import StepEnded, ignore
+from secondsite.errors import Exit, HalfwayError, SecondsiteError, way_on
+from secondsite.events import Event, Note, Result, StepEnded, ignore, to_line
 from secondsite.recovery.unfetched import shown, unfetched
 
 
@@ -75,8 +78,35 @@ def test_a_preview_says_what_is_known_of_the_old_primary(known: dict[str, Any], 
 )
 def test_an_agent_that_died_is_followed_by_a_command_that_exists(kind: str, command: str) -> None:
     with pytest.raises(HalfwayError) as caught:
-        until_result(iter(()), kind, ignore)
-    assert caught.value.hint == command
+        until_result(iter([to_line(Note("begun"))]), kind, ignore)
+    assert (caught.value.slug, caught.value.hint) == ("agent-died", command)
+
+
+def test_an_agent_that_said_nothing_is_not_told_as_one_that_died_in_the_middle() -> None:
+    with pytest.raises(SecondsiteError) as caught:
+        until_result(iter(()), "failover", ignore)
+    assert (caught.value.slug, caught.value.exit) == ("agent-unheard", Exit.HALFWAY)
+    hint = caught.value.hint or ""
+    assert "secondsite status" in hint and "same command again" in hint and "--resume" not in hint
+
+
+def test_whoever_waits_for_an_agent_that_says_nothing_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome, "SILENT_SECONDS", 0.05)
+    own, agents = socket.socketpair()
+    told: list[Event] = []
+
+    def hear(event: Event) -> None:
+        told.append(event)
+        agents.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + to_line(Result({})).encode() + b"\n")
+        agents.close()
+
+    with own, agents:
+        killer = threading.Timer(5, agents.close)  # nobody tells: the line ends, and nothing hangs
+        killer.start()
+        assert outcome.follow(own, "failover", hear) == Result({})
+        killer.cancel()
+    (note,) = told
+    assert isinstance(note, Note) and "has said nothing" in note.text
 
 
 def test_the_command_that_goes_on_works_away_from_the_host() -> None:

@@ -53,3 +53,18 @@ def test_a_line_that_is_not_plain_is_left_to_the_framework(line: str) -> None:
 def test_a_plain_line_is_understood() -> None:
     line = "failover --yes --accept-unconfirmed-fence --to bergen --json"
     assert urgent.plain(line.split()) == {"accept_unconfirmed_fence": True, "to": "bergen", "json": True}
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("failover --resume", True),
+        ("failover --resume --to bergen", True),
+        ("failover --resume --yes", False),
+        ("failover --resume --accept-unconfirmed-fence", False),
+        ("failover --resume --json", False),
+    ],
+)
+def test_what_may_have_to_ask_at_a_terminal_is_left_to_who_can_ask(line: str, asks: bool) -> None:
+    assert (urgent.plain(line.split(), terminal=True) is None) is asks
+    assert urgent.plain(line.split()) is not None

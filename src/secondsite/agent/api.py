@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from secondsite.agent.procedures import BESIDE, Procedures, Run
+from secondsite.agent.procedures import Procedures, Run
 from secondsite.errors import SecondsiteError
 
 FOR_PEER = ("switchover", "preview-switchover", "verify")  # a primary may ask its standby to relieve it, to compare
@@ -185,7 +185,7 @@ def _stream(run: Run) -> Response:
             async for line in run.follow():
                 yield line + "\n"
         finally:
-            if run.kind in BESIDE:
+            if run.ends_with_caller:
                 run.abandon()
 
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Procedure": run.kind})

@@ -13,6 +13,7 @@ from secondsite.recovery.engine import Outcome, position
 from secondsite.recovery.history import entries, unfinished
 from secondsite.recovery.journal import Kind, Record, read
 from secondsite.recovery.lock import holder
+from secondsite.recovery.promoted import promised
 
 
 def unfinished_here(journals: Path, lock: Path) -> Unfinished | None:
@@ -23,6 +24,25 @@ def unfinished_here(journals: Path, lock: Path) -> Unfinished | None:
     if old is None:
         return None
     return Unfinished(str(old.opened["procedure"]), old.id, from_text(old.records[0].at).timestamp())
+
+
+def promoting(journals: Path) -> bool:
+    """Has the switchover that runs on this host come to its point of no return? The intent to promote, and any step
+    behind it, stands in the journal before it acts; an intent of an earlier run that died does not count."""
+    old = unfinished(journals, "switchover") if journals.is_dir() else None
+    if old is None:
+        return False
+    if promised(old) is not None:
+        return True
+    steps = list(old.opened.get("steps", ()))
+    behind = set(steps[steps.index("promote") :]) if "promote" in steps else {"promote"}
+    begun: set[str] = set()
+    for record in old.records:
+        if record.kind is Kind.RESUMED:
+            begun.clear()
+        elif record.kind is Kind.INTENT:
+            begun.add(str(record.body["step"]))
+    return bool(begun & behind)
 
 
 def last_ended(journals: Path) -> LastProcedure | None:

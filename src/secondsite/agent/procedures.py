@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from secondsite.errors import FinalError, SecondsiteError
+from secondsite.errors import Exit, FinalError, SecondsiteError
 from secondsite.events import Emit, Event, Note, Progress, Result, to_line
 
 BESIDE = ("verify",)  # only looks, may take hours: runs beside procedures, ends with its caller, gives way to these:
 _FIRST = ("failover", "switchover")
+_NO_PROCEDURE = ("preview-failover", "preview-switchover", "allow-deletions")  # seconds, no lock: beside everything
+GIVE_WAY_SECONDS = 10.0  # of a switchover that is ended: its programs are stopped, its lock is given back
 KEPT_LINES = 20_000  # a procedure has some hundred; what is above is progress, which may be thinned out
 
 
@@ -29,6 +31,7 @@ class Run:
         self.kind = kind
         self.lines: list[str] = []
         self.ended = False
+        self.carried_out = False  # the procedure is over, and what it changed is looked at
         self.task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._last_was_progress: str | None = None
@@ -48,8 +51,13 @@ class Run:
         self.ended = True
         self._wake()
 
+    @property
+    def ends_with_caller(self) -> bool:
+        """It only looks: nobody needs its answer once whoever asked is gone."""
+        return self.kind in BESIDE or self.kind.startswith("preview-")
+
     def abandon(self) -> None:
-        """Stop it: what runs beside is nobody's once its caller is gone."""
+        """Stop it where it stands."""
         if self.task is not None and not self.ended:
             self.task.cancel()
 
@@ -78,27 +86,59 @@ class Procedures:
         runner: ProcedureRunner,
         group: asyncio.TaskGroup,
         afterwards: Callable[[], Awaitable[None]] | None = None,
+        past_return: Callable[[], bool] = bool,
     ) -> None:
+        """afterwards: looks at what a procedure has changed. past_return: whether the switchover that runs here has
+        come to its point of no return."""
         self._runner = runner
         self._group = group
         self._afterwards = afterwards
+        self._past_return = past_return
         self.current: Run | None = None
         self._beside: Run | None = None
+        self._asides: set[Run] = set()
 
     def start(self, kind: str, arguments: Mapping[str, Any]) -> Run:
-        """Begin. Raises FinalError (``procedure-running``, ``verification-running``) while another one runs."""
+        """Begin. Raises FinalError (``procedure-running``, ``verification-running``) while another one runs. A failover
+        ends a switchover that has not come to its point of no return: its primary may have died under it."""
         if kind in BESIDE:
             return self._start_beside(kind, arguments)
-        if self.current is not None and not self.current.ended:
-            raise FinalError(
-                f"a {self.current.kind} is running on this host",
-                slug="procedure-running",
-                hint="wait for it, or watch it with `secondsite status --watch`",
-            )
+        if kind in _NO_PROCEDURE:
+            return self._start_aside(kind, arguments)
+        before = self._to_end(kind)
         if kind in _FIRST and self._beside is not None:
             self._beside.abandon()
         self.current = run = Run(kind)
-        run.task = self._group.create_task(self._carry_out(run, arguments), name=f"procedure {kind}")
+        self._begin(run, self._carry_out(run, arguments, before))
+        return run
+
+    def _to_end(self, kind: str) -> Run | None:
+        """The switchover that this procedure ends before it begins. Raises where another one must be waited for."""
+        running = self.current
+        if running is None or running.ended:
+            return None
+        hint = "wait for it, or watch it with `secondsite status --watch`"
+        if (kind, running.kind) != ("failover", "switchover"):
+            raise FinalError(f"a {running.kind} is running on this host", slug="procedure-running", hint=hint)
+        if running.carried_out:
+            return None  # it is over, and its lock is free
+        if self._past_return():
+            raise FinalError(
+                "a switchover is running on this host and has come to its point of no return: it makes this site the"
+                " primary, and a failover would do nothing else",
+                slug="procedure-running",
+                hint=f"{hint}; if it stops: secondsite switchover --resume",
+            )
+        return running
+
+    def _begin(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        run.task = self._group.create_task(work, name=f"procedure {run.kind}")
+        run.task.add_done_callback(lambda _: run.end())  # also where it was ended before its first line
+
+    def _start_aside(self, kind: str, arguments: Mapping[str, Any]) -> Run:
+        run = Run(kind)
+        self._asides.add(run)
+        self._begin(run, self._carry_out(run, arguments))
         return run
 
     def _start_beside(self, kind: str, arguments: Mapping[str, Any]) -> Run:
@@ -109,13 +149,16 @@ class Procedures:
                 hint="wait for it, or end it where it was begun (Ctrl-C)",
             )
         self._beside = run = Run(kind)
-        run.task = self._group.create_task(self._carry_out(run, arguments), name=kind)
+        self._begin(run, self._carry_out(run, arguments))
         return run
 
     async def finished(self, patience: float) -> None:
         """Wait for the one that runs, if any, for at most ``patience`` seconds. It can be taken up again anyhow."""
         if self._beside is not None:
             self._beside.abandon()
+        for aside in self._asides:
+            if aside.ends_with_caller:
+                aside.abandon()
         if self.current is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -123,14 +166,25 @@ class Procedures:
                 async for _ in self.current.follow():
                     pass
 
-    async def _carry_out(self, run: Run, arguments: Mapping[str, Any]) -> None:
+    async def _give_way(self, before: Run, run: Run) -> None:
+        """End a switchover as if its process had died: the failover closes its journal. One that does not end keeps the
+        host's lock, and the failover is refused by that."""
+        run.say(Note("the switchover that runs here has promoted nobody: it is ended, the failover goes first"))
+        before.abandon()
+        if before.task is not None:
+            await asyncio.wait({before.task}, timeout=GIVE_WAY_SECONDS)
+
+    async def _carry_out(self, run: Run, arguments: Mapping[str, Any], before: Run | None = None) -> None:
         try:
+            if before is not None:
+                await self._give_way(before, run)
             result = await self._runner.run(run.kind, arguments, run.say)
-            if self._afterwards is not None:  # whoever asks right after the end must not hear how it was before
-                await self._afterwards()
+            run.carried_out = True
+            if self._afterwards is not None and run not in self._asides:
+                await self._afterwards()  # whoever asks right after the end must not hear how it was before
             run.say(result)
         except asyncio.CancelledError:
-            ended = SecondsiteError(f"the {run.kind} was ended: nothing was changed", slug="verify-ended")
+            ended = _ended(run)
             run.say(Result(ended.as_json(), int(ended.exit)))
             raise
         except SecondsiteError as failure:
@@ -140,4 +194,17 @@ class Procedures:
             bug = SecondsiteError(f"this is a bug in secondsite: {type(mistake).__name__}: {mistake}", slug="bug")
             run.say(Result(bug.as_json(), 70))
         finally:
+            self._asides.discard(run)
             run.end()
+
+
+def _ended(run: Run) -> SecondsiteError:
+    """What whoever watches a run hears where it was stopped."""
+    if run.ends_with_caller:
+        return SecondsiteError(f"the {run.kind} was ended: nothing was changed", slug="verify-ended")
+    return SecondsiteError(
+        f"the {run.kind} was ended where it stood: a failover goes first, or the agent ends",
+        slug="procedure-ended",
+        hint="secondsite status",
+        exit_code=Exit.HALFWAY,
+    )

@@ -13,7 +13,7 @@ from secondsite import __version__
 from secondsite.agent.api import Api
 from secondsite.agent.board import Board
 from secondsite.agent.duties import Duty, Troubles, keep
-from secondsite.agent.history import last_ended, unfinished_here
+from secondsite.agent.history import last_ended, promoting, unfinished_here
 from secondsite.agent.knowledge import BoardKnowledge
 from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch
@@ -58,8 +58,10 @@ class Agent:
         """Serve and watch until told to stop. Raises FinalError where the socket cannot be had."""
         try:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
-                procedures = Procedures(self._ports.procedures, work, self._look_again)
                 ports = self._ports
+                procedures = Procedures(
+                    ports.procedures, work, self._look_again, lambda: promoting(ports.places.journal)
+                )
                 api = Api(
                     self._knowledge(), procedures, ports.fence, ports.unfence, self._handover,
                     ports.verify, ports.places.quarantine.exists,

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None, *, asked: Asked | None = None) -> in
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _interrupted(as_json)
+        return interrupted(as_json, site=None if asked is None else asked.site)
     except PermissionError as denied:
         return _denied(denied, as_json)
     except BrokenPipeError as broken:
@@ -106,13 +106,8 @@ def show(asked: Asked) -> int:
     from secondsite.cli.outcome import follow, tell
     from secondsite.cli.render import Renderer
 
-    try:
-        with socket.socket(fileno=asked.line.detach()) as line, Renderer() as emit:
-            result = follow(line, "failover", emit)
-    except KeyboardInterrupt as pressed:
-        from secondsite.cli.interrupt import procedure_left
-
-        raise procedure_left("failover", asked.site, agent=True) from pressed
+    with socket.socket(fileno=asked.line.detach()) as line, Renderer() as emit:
+        result = follow(line, "failover", emit)
     return tell(result, as_json=asked.as_json)
 
 
@@ -215,7 +210,12 @@ def _ended(error: SecondsiteError, as_json: bool) -> int:
     return code
 
 
-def _interrupted(as_json: bool) -> int:
+def interrupted(as_json: bool, *, site: str | None = None) -> int:
+    """Tell of Ctrl-C. site: its agent may have been asked for a failover, and does not hear of it."""
+    if site is not None:
+        from secondsite.cli.interrupt import procedure_left
+
+        return _ended(procedure_left("failover", site, agent=True), as_json)
     return _ended(SecondsiteError("interrupted; what was not finished was stopped", slug="interrupted"), as_json)
 
 

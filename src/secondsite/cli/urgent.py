@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONNECT_SECONDS = 1.0
+on_its_way: str | None = None  # the site whose agent may have been asked: from then on no interrupt undoes it
 _SWITCHES = ("--accept-unconfirmed-fence", "--resume", "--resume-replay", "--overwrite-dns", "--yes", "--json")
 _VALUES = ("--to", "--reason")
 
@@ -36,7 +37,7 @@ class Asked:
 
 def ask(tokens: Sequence[str]) -> Asked | None:
     """Ask for a plain ``failover`` on this site's host; None where the line is not plain or no agent answers."""
-    said = plain(tokens)
+    said = plain(tokens, terminal=os.isatty(0))
     if said is None:
         return None
     try:
@@ -48,15 +49,16 @@ def ask(tokens: Sequence[str]) -> Asked | None:
         return None
     as_json = bool(said.pop("json", False))
     said["commanded_at"] = now()
-    line = _sent(said)
+    line = _sent(said, site)
     if line is None:
         return None
     os.nice(10)  # from here on it is only shown; what is done by the agent goes first
     return Asked(line, site, as_json=as_json)
 
 
-def plain(tokens: Sequence[str]) -> dict[str, str | bool] | None:
-    """Pure: the arguments of a failover that asks no question; None for any other line."""
+def plain(tokens: Sequence[str], *, terminal: bool = False) -> dict[str, str | bool] | None:
+    """Pure: the arguments of a failover that asks no question; None for any other line. terminal: somebody sits there,
+    and a failover that is taken up may have to ask for the consent to a fence that nobody can confirm."""
     if not tokens or tokens[0] != "failover":
         return None
     said: dict[str, str | bool] = {}
@@ -68,9 +70,10 @@ def plain(tokens: Sequence[str]) -> dict[str, str | bool] | None:
             said[token[2:]] = value
         else:
             return None
-    if not (said.pop("yes", False) or said.get("resume", False)):
-        return None
-    return said
+    if said.pop("yes", False):
+        return said
+    asks = terminal and not (said.get("accept_unconfirmed_fence", False) or said.get("json", False))
+    return said if said.get("resume", False) and not asks else None
 
 
 def document(arguments: Mapping[str, str | bool]) -> str:
@@ -87,16 +90,19 @@ def now() -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds // 1000:06}Z"
 
 
-def _sent(arguments: Mapping[str, str | bool]) -> socket | None:
+def _sent(arguments: Mapping[str, str | bool], site: str) -> socket | None:
     """The request, on its way to the agent; None where none listens."""
+    global on_its_way
     body = document(arguments).encode()
     head = "POST /v1/procedures/failover HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\n"
     line = socket(AF_UNIX, SOCK_STREAM)
     line.settimeout(CONNECT_SECONDS)
     try:
         line.connect(names.SOCKET)
+        on_its_way = site
         line.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     except OSError:
+        on_its_way = None
         line.close()
         return None
     line.settimeout(None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from secondsite.events import Emit, Result
     from secondsite.spec import Spec
 
-_ENDED_WITH_US = ("session-lost", "relay-lost", "agent-died")
+_ENDED_WITH_US = ("session-lost", "relay-lost", "agent-died", "agent-unheard")
 
 
 async def run(

@@ -6,13 +6,14 @@ become the owner for the length of that call, so no superuser role of ours and n
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
 import platform
 import pwd
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -21,6 +22,7 @@ from secondsite.database.cluster import OWNER, Cluster
 from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
+CANCEL_SECONDS = 5.0
 STATEMENT_SECONDS = 10  # these connections are used where nothing may hang; what takes long sets its own
 _OUR_DISK = " -c synchronous_commit=local"
 _SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewhere the wrapper
@@ -48,6 +50,18 @@ def local(
         raise FinalError(f"{cluster} refused: {_first_line(refused)}", slug="database-refused", step=step) from refused
     finally:
         connection.close()
+
+
+async def in_thread(connection: psycopg.Connection[TupleRow], statement: LiteralString) -> None:
+    """Execute what may take minutes in a thread. Where the task is cancelled the statement is too: its thread must
+    have let go of the connection before that is closed."""
+    work = asyncio.create_task(asyncio.to_thread(connection.execute, statement))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        connection.cancel()
+        await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        raise
 
 
 def connect(

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from secondsite.database.cluster import Cluster
-from secondsite.database.connect import local
+from secondsite.database.connect import in_thread, local
 from secondsite.database.lsn import to_int, to_text
 from secondsite.database.promote import END_READERS, HELD_UP_SECONDS
 from secondsite.errors import FinalError, RetryableError
@@ -75,7 +75,7 @@ async def prove(cluster: Cluster, end: End, *, seconds: float) -> int:
     with local(cluster, step="prove equality") as connection:
         connection.execute("SET statement_timeout = 0")
         while True:
-            await asyncio.to_thread(connection.execute, "CHECKPOINT")
+            await in_thread(connection, "CHECKPOINT")
             row = connection.execute(_CONTROL).fetchone()
             assert row is not None
             here = End(to_int(row[0]), int(row[1]), str(row[2]))

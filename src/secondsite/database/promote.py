@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from secondsite.database.cluster import Cluster
-from secondsite.database.connect import local
+from secondsite.database.connect import in_thread, local
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.follow import forget_overrides
 from secondsite.database.lsn import to_int, to_text
@@ -244,7 +244,7 @@ async def checkpoint(cluster: Cluster) -> None:
     """
     with local(cluster, step="checkpoint") as connection:
         connection.execute("SET statement_timeout = 0")
-        await asyncio.to_thread(connection.execute, "CHECKPOINT")
+        await in_thread(connection, "CHECKPOINT")
 
 
 def resume_replay(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from secondsite.errors import FinalError, RetryableError, UnknownOutcomeError
 from secondsite.spec import Spec, paths
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+# A host that lost its power sends no word. Asked after so many idle seconds, then so often until given up (tcp(7)).
+IDLE_SECONDS, PROBE_SECONDS, PROBES = 5, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Peer:
                 slug="peer-silent",
                 host=self.site,
             ) from silent
+        notice_death(writer)
         try:
             async with asyncio.timeout(answer_seconds):
                 writer.write(self.request(method, path, body))
@@ -68,8 +72,10 @@ class Peer:
                 while not reader.at_eof():
                     raw += await reader.read(MAX_ANSWER_BYTES)
         except (OSError, TimeoutError) as lost:
+            late = isinstance(lost, TimeoutError) and lost.errno is None  # our patience; the kernel's has a number
+            how = f"did not answer within {answer_seconds:g} s" if late else "the line broke before it answered"
             raise UnknownOutcomeError(
-                f"the agent at {self.site} took the request and did not answer within {answer_seconds:g} s",
+                f"the agent at {self.site} took the request and {how}",
                 slug="peer-unanswered",
                 host=self.site,
             ) from lost
@@ -118,6 +124,18 @@ class Peer:
             return
         if error.slug != "unauthorized":
             raise error
+
+
+def notice_death(writer: asyncio.StreamWriter) -> None:
+    """Have a connection end with an OSError some seconds after the other host is gone, however long an answer may
+    take: by keepalive while it is idle, by TCP_USER_TIMEOUT while it sends (tcp(7), RFC 5482)."""
+    line = writer.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE_SECONDS)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+    limit = IDLE_SECONDS + PROBE_SECONDS * PROBES
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit * 1000)
 
 
 def _dechunked(body: bytes) -> bytes:

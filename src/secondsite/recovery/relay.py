@@ -9,7 +9,7 @@ from typing import Any
 
 from secondsite.errors import FinalError, HalfwayError, RetryableError
 from secondsite.events import Emit, Result, from_line
-from secondsite.recovery.peer import Peer
+from secondsite.recovery.peer import Peer, notice_death
 
 CONNECT_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
@@ -29,6 +29,7 @@ async def relay(peer: Peer, kind: str, arguments: Mapping[str, Any], emit: Emit)
             host=peer.site,
             hint=f"on {peer.site}: systemctl start secondsite-agent; or run the command there",
         ) from silent
+    notice_death(writer)
     try:
         writer.write(peer.request("POST", f"/v1/procedures/{kind}", body))
         await writer.drain()
