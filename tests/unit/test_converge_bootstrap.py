@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from secondsite.cli.bootstrap import preflight, serve
+from secondsite.cli.bootstrap import preflight, serve, still
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.lock import hold
 from secondsite.cli.bootstrap.look import HostLook, from_json
@@ -26,8 +26,10 @@ from secondsite.cli.bootstrap.roles import primary_of
 from secondsite.cli.bootstrap.total import closing, total
 from secondsite.clock import SystemClock
 from secondsite.database.facts import ClusterLine, HostFacts
+from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import ChangePlanned, Event, ignore
+from secondsite.recovery import lock as procedure_lock
 from secondsite.spec import Spec
 
 SPEC = Spec.model_validate(
@@ -46,6 +48,50 @@ SPEC = Spec.model_validate(
 
 def seen(oslo: str, bergen: str) -> Mapping[str, HostFacts]:
     return {"oslo": HostFacts("oslo", oslo), "bergen": HostFacts("bergen", bergen)}
+
+
+def asked(role: str, *, replace: bool = False) -> Request:
+    return Request(
+        Kind.CONVERGE, "bergen", role=role, phase=Phase.UNITS, primary={"system_identifier": "7"}, replace=replace
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now", "identity", "guarded", "stands"),
+    [
+        (asked("standby"), Role.PRIMARY, "7", False, True),  # it was promoted
+        (asked("standby"), Role.PRIMARY, "8", False, False),  # a package's own new cluster
+        (asked("standby"), Role.PRIMARY, None, False, False),
+        (asked("standby", replace=True), Role.PRIMARY, "7", False, False),  # given up by name
+        (asked("standby"), Role.STANDBY, "7", False, False),
+        (asked("standby"), Role.ABSENT, None, False, False),
+        (asked("primary"), Role.STANDBY, "7", False, True),  # it follows somebody
+        (asked("primary"), Role.STANDBY, "7", True, False),  # it is asked about, and opened again
+        (asked("primary"), Role.UNKNOWN, None, False, False),  # it restarts
+        (asked("primary"), Role.PRIMARY, "7", False, False),
+    ],
+)
+def test_apply_goes_on_only_on_a_host_that_still_has_the_role_it_planned_with(
+    wanted: Request, now: Role, identity: str | None, guarded: bool, stands: bool
+) -> None:
+    state = DatabaseState(now, system_identifier=identity)
+    assert (still.objection(wanted, state, None, guarded=guarded) is not None) is stands
+    assert "failover to bergen" in (still.objection(wanted, state, "failover to bergen", guarded=guarded) or "")
+
+
+async def test_a_phase_of_apply_does_not_begin_beside_a_procedure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(still, "PATIENCE_SECONDS", 0.6)
+    path = tmp_path / "procedure.lock"
+    await still.still_as_planned(SPEC, asked("standby"), path)
+    with procedure_lock.hold(path, "failover to bergen", "now"):
+        with pytest.raises(FinalError) as refused:
+            await still.still_as_planned(SPEC, asked("standby"), path)
+        assert (refused.value.slug, refused.value.host, refused.value.step) == ("plan-changed", "bergen", "units")
+        waiting = asyncio.create_task(still.still_as_planned(SPEC, asked("standby"), path))
+        await asyncio.sleep(0.05)
+    await waiting  # the agent's own moment with the lock is waited for
 
 
 @pytest.mark.parametrize(("oslo", "bergen"), [("primary", "absent"), ("primary", "standby"), ("primary", "stopped")])

@@ -14,6 +14,7 @@ from secondsite.agent.commits import Marker
 from secondsite.cli.bootstrap import look, phases, verify
 from secondsite.cli.bootstrap.commits import trouble
 from secondsite.cli.bootstrap.request import Kind, Phase, Request, parse
+from secondsite.cli.bootstrap.still import still_as_planned
 from secondsite.clock import Clock
 from secondsite.converge.resource import converge
 from secondsite.database import facts as database_facts
@@ -121,6 +122,8 @@ async def _converge(spec: Spec, request: Request, emit: Emit, clock: Clock) -> d
         replace=request.replace,
         dry_run=request.dry_run,
     )
+    if not request.dry_run:
+        await still_as_planned(spec, request)
     wanted = await phases.resources(request.phase, now)
     if request.dry_run and request.phase is Phase.DATABASE:
         _tell_commits(spec, request.site, emit)
