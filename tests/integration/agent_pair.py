@@ -41,6 +41,7 @@ _HEARTBEAT = (
     "CREATE SCHEMA secondsite",
     "CREATE TABLE secondsite.heartbeat (site text PRIMARY KEY, at timestamptz NOT NULL, generation integer NOT NULL)",
     "SELECT pg_create_physical_replication_slot('secondsite_bergen', true)",
+    "CREATE ROLE secondsite_reader LOGIN BYPASSRLS IN ROLE pg_read_all_data",
 )
 
 

@@ -13,7 +13,7 @@ from secondsite.converge.block import with_block
 from secondsite.database import hba, passfile
 from secondsite.database.follow import without_overrides
 from secondsite.database.password import Password, matches
-from secondsite.database.settings import REWIND_ROLE, ROLE
+from secondsite.database.settings import READER_ROLE, REWIND_ROLE, ROLE
 from tests.unit.test_database_settings import spec
 
 DEBIANS = "local all postgres peer\nhost all all 127.0.0.1/32 scram-sha-256\n"
@@ -24,8 +24,9 @@ def test_our_roles_come_from_the_peer_only_and_clients_from_their_networks() -> 
     assert rows == [
         ["host", "replication", ROLE, "10.10.0.2/32", "scram-sha-256"],
         ["host", "postgres", REWIND_ROLE, "10.10.0.2/32", "scram-sha-256"],
+        ["local", "all", READER_ROLE, "scram-sha-256"],
         ["local", "all,replication", f"{ROLE},{REWIND_ROLE}", "reject"],
-        ["host", "all,replication", f"{ROLE},{REWIND_ROLE}", "all", "reject"],
+        ["host", "all,replication", f"{ROLE},{REWIND_ROLE},{READER_ROLE}", "all", "reject"],
         ["host", "all", "all", "203.0.113.0/24", "scram-sha-256"],
     ]
 

@@ -41,15 +41,23 @@ def local(
     """
     connection = connect(cluster, database, step=step, as_set=as_set)
     try:
-        yield connection
+        with asked(cluster, step):
+            yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def asked(cluster: Cluster, step: str | None = None) -> Iterator[None]:
+    """What the server says against a statement, as ``local`` raises it."""
+    try:
+        yield
     except psycopg.OperationalError as lost:
         raise RetryableError(
             f"{cluster} stopped answering: {_first_line(lost)}", slug="database-unreachable", step=step
         ) from lost
     except psycopg.Error as refused:
         raise FinalError(f"{cluster} refused: {_first_line(refused)}", slug="database-refused", step=step) from refused
-    finally:
-        connection.close()
 
 
 async def in_thread(connection: psycopg.Connection[TupleRow], statement: LiteralString) -> None:
@@ -65,16 +73,17 @@ async def in_thread(connection: psycopg.Connection[TupleRow], statement: Literal
 
 
 def connect(
-    cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False, **more: Any
-) -> psycopg.Connection[TupleRow]:
-    """As ``local``, but the caller closes the connection."""
+    cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False,
+    user: str = OWNER, hint: str | None = None, **more: Any,
+) -> psycopg.Connection[TupleRow]:  # fmt: skip
+    """As ``local``, but the caller closes the connection. user: another role than the owner; hint: the next act then."""
     try:
         with as_user(OWNER):
             return psycopg.connect(
                 host=str(cluster.socket_directory),
                 port=cluster.port,
                 dbname=database,
-                user=OWNER,
+                user=user,
                 application_name="secondsite",
                 connect_timeout=CONNECT_SECONDS,
                 autocommit=True,
@@ -86,7 +95,7 @@ def connect(
             f"{cluster} does not answer: {_first_line(refused)}",
             slug="database-unreachable",
             step=step,
-            hint=f"systemctl status {cluster.unit}",
+            hint=f"systemctl status {cluster.unit}{f'; {hint}' if hint else ''}",
         ) from refused
 
 

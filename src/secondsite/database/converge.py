@@ -13,6 +13,7 @@ from secondsite.database.heartbeat import HeartbeatTable
 from secondsite.database.node import Node
 from secondsite.database.passfile import PassFile
 from secondsite.database.rewind_role import RewindRole
+from secondsite.database.reader import ReaderRole
 from secondsite.database.role import ReplicationRole
 from secondsite.database.seed import Standby
 from secondsite.database.slot import Slot
@@ -33,6 +34,7 @@ def primary_resources(
         PassFile(node, facts.peer_address, spec.database.port, facts.password),
         Settings(node, spec, site, facts, standby=False),
         ReplicationRole(node, facts.password),
+        ReaderRole(node, facts.password),
         HbaBlock(node, body(spec, facts.peer_address)),
         RewindRole(node, facts.password, wanted=rewinding),
         HeartbeatTable(node),

@@ -1,4 +1,4 @@
-"""Shut the database to everybody but replication and its owner, and open it again: a block on top of pg_hba.conf.
+"""Shut the database to everybody but replication, its owner and our reader, and open it again: a block on top of pg_hba.conf.
 
 The first matching line decides (manual 21.1), and ``all`` as a database does not mean replication. A session that is
 there already is not asked again, so it is ended. ``default_transaction_read_only`` would be no door: any session may
@@ -15,9 +15,13 @@ from secondsite.converge.block import with_block
 from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.connect import local
+from secondsite.database.settings import READER_ROLE
 
 LABEL = "closed while the service moves"
-LINES = f"local   all   {OWNER}   peer\nlocal   all   all   reject\nhost   all   all   all   reject"
+LINES = (
+    f"local   all   {OWNER}   peer\nlocal   all   {READER_ROLE}   scram-sha-256\n"
+    "local   all   all   reject\nhost   all   all   all   reject"
+)
 EMPTY_SECONDS = 2.0
 POLL_SECONDS = 0.01
 _END = """

@@ -13,7 +13,7 @@ from secondsite.database.connect import local
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.reload import is_loaded, reload
-from secondsite.database.settings import REWIND_ROLE, ROLE, SLOT_DATABASE
+from secondsite.database.settings import READER_ROLE, REWIND_ROLE, ROLE, SLOT_DATABASE
 from secondsite.database.state import Role
 from secondsite.errors import FinalError
 from secondsite.events import Emit
@@ -23,7 +23,8 @@ LABEL = "database"
 
 
 def body(spec: Spec, peer_address: str) -> str:
-    """The block's lines: our roles from the peer's tunnel address only, what the peer's pooler is for, and
+    """The block's lines: our roles from the peer's tunnel address only, the reader
+    from this host only, what the peer's pooler is for, and
     the clients' networks of the file.
 
     The role for a rewind exists only while one lasts. The standby copies logical slots over an ordinary connection.
@@ -33,8 +34,9 @@ def body(spec: Spec, peer_address: str) -> str:
         ("host", "replication", ROLE, f"{peer_address}/32", "scram-sha-256"),
         *([("host", SLOT_DATABASE, ROLE, f"{peer_address}/32", "scram-sha-256")] if keep else []),
         ("host", "postgres", REWIND_ROLE, f"{peer_address}/32", "scram-sha-256"),
+        ("local", "all", READER_ROLE, "", "scram-sha-256"),
         ("local", "all,replication", f"{ROLE},{REWIND_ROLE}", "", "reject"),
-        ("host", "all,replication", f"{ROLE},{REWIND_ROLE}", "all", "reject"),
+        ("host", "all,replication", f"{ROLE},{REWIND_ROLE},{READER_ROLE}", "all", "reject"),
         *(("host", name, "all", f"{peer_address}/32", "scram-sha-256") for name in _pooled(spec)),
         *(("host", "all", "all", str(network), "scram-sha-256") for network in spec.database.clients),
     ]

@@ -22,8 +22,10 @@ from secondsite import process
 from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically, sync_directory
 from secondsite.database.cluster import OWNER, Cluster
-from secondsite.database.connect import local
+from secondsite.database.connect import asked, local
 from secondsite.database.lsn import to_text as lsn_text
+from secondsite.database.node import PASSFILE
+from secondsite.database.reader import reader
 from secondsite.errors import FinalError
 
 READ_SECONDS = 600
@@ -110,10 +112,11 @@ def _is_the_end(stderr: str) -> bool:
     return any(words in stderr for words in _ENDS)
 
 
-def rows(cluster: Cluster, lost: Sequence[Commit]) -> Iterator[dict[str, Any]]:
+def rows(cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE) -> Iterator[dict[str, Any]]:
     """Each row a lost transaction left, as ``{database, schema, table, lsn, at, row}``; the cluster answers read-only.
 
-    Transaction numbers are compared modulo 2^32, as they stand in the rows. Raises SecondsiteError.
+    They are read as the reading role (``reader``), whose password stands in ``secret``.
+        Transaction numbers are compared modulo 2^32, as they stand in the rows. Raises SecondsiteError.
     """
     by_xid = {xid % 2**32: commit for commit in lost for xid in commit.xids}
     if not by_xid:
@@ -124,7 +127,7 @@ def rows(cluster: Cluster, lost: Sequence[Commit]) -> Iterator[dict[str, Any]]:
             "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1"
         ).fetchall()
     for (database,) in databases:
-        with local(cluster, database, step="lost rows") as connection:
+        with asked(cluster, "lost rows"), reader(cluster, database, step="lost rows", secret=secret) as connection:
             connection.execute(f"SET statement_timeout = '{TABLE_SECONDS}s'")
             for schema, table in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
                 for xid, row in _of_table(connection, schema, table, wanted):
@@ -145,14 +148,16 @@ def _of_table(
         yield from cursor.stream(query, (list(xids),))
 
 
-def write(cluster: Cluster, lost: Sequence[Commit], folder: Path, clock: Clock, *, generation: int) -> Kept:
+def write(
+    cluster: Cluster, lost: Sequence[Commit], folder: Path, clock: Clock, *, generation: int, secret: Path = PASSFILE
+) -> Kept:
     """Write commits and rows below ``folder``, readable by root only, durably; what was written. Raises OSError,
     SecondsiteError."""
     place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
     place.mkdir(parents=True, mode=0o700)
     count = 0
     with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        for row in rows(cluster, lost):
+        for row in rows(cluster, lost, secret):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
         file.flush()

@@ -150,7 +150,13 @@ class Standby:
         if lost:
             await self._read_only(now)
             kept = await asyncio.to_thread(
-                write, cluster, lost, self.node.state / "lost", self.clock, generation=control.timeline
+                write,
+                cluster,
+                lost,
+                self.node.state / "lost",
+                self.clock,
+                generation=control.timeline,
+                secret=self.node.passfile,
             )
             emit(
                 Note(

@@ -17,6 +17,7 @@ from secondsite.spec import Spec
 
 ROLE = "secondsite_replication"
 REWIND_ROLE = "secondsite_rewind"
+READER_ROLE = "secondsite_reader"
 SLOT_DATABASE = "postgres"  # where a standby asks for logical slots; the streaming itself needs no database
 FILE = "secondsite.conf"
 HEADER = "# Written by secondsite from secondsite.toml; changes made here are overwritten by the next apply.\n"

@@ -87,9 +87,13 @@ def _rows(_: Spec, cluster: Cluster, request: Document) -> Document:
 
 def _newest(_: Spec, cluster: Cluster, request: Document) -> Document:
     with reading(cluster, request["database"]) as connection:
-        return _look(
-            connection, lambda: statement.newest(connection, request["schema"], request["name"], request["column"])
-        )
+        schema, table, column = (str(request[name]) for name in ("schema", "name", "column"))
+        if column not in catalogue.types(connection, schema, table):
+            raise FinalError(
+                f"there is no table {schema}.{table} with a column {column} in {request['database']}",
+                slug="verify-no-table", step="verify",
+            )  # fmt: skip
+        return _look(connection, lambda: statement.newest(connection, schema, table, column))
 
 
 def _statement(spec: Spec, cluster: Cluster, request: Document) -> Document:

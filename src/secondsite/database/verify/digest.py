@@ -17,7 +17,8 @@ from secondsite.database.verify.catalogue import types
 from secondsite.database.verify.model import Key, Range, Table
 
 MOST_ROWS = 20_000
-_CONTENT = sql.SQL("(r.*)::text || ' ' || r.xmin::text")
+# Values are written by their types' own output functions (record_out, format): ``::text`` would call an owner's cast.
+_CONTENT = sql.SQL("textin(record_out(r.*)) || ' ' || r.xmin::text")
 _COUNTED = sql.SQL("r.ctid::text || ' ' || r.xmin::text")  # without a key: that the row is there, not what it says
 
 
@@ -36,7 +37,7 @@ class Shape:
 
     @property
     def source(self) -> sql.Composed:
-        return sql.SQL("{} AS r").format(sql.Identifier(self.table.schema, self.table.name))
+        return sql.SQL("ONLY {} AS r").format(sql.Identifier(self.table.schema, self.table.name))
 
     @property
     def keys(self) -> sql.Composed:
@@ -49,7 +50,9 @@ class Shape:
         """The key as text, to be sent and given back."""
         if not self.table.key:
             return sql.Composed([sql.SQL("r.ctid::text")])
-        return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("r", one)) for one in self.table.key)
+        return sql.SQL(", ").join(
+            sql.SQL("format('%s', {})").format(sql.Identifier("r", one)) for one in self.table.key
+        )
 
     def where(self, part: Range) -> sql.Composable:
         """The condition of a range: a row comparison, which the key's index serves (manual 9.24.5)."""

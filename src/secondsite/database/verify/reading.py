@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from secondsite.database.cluster import Cluster
-from secondsite.database.connect import connect
+from secondsite.database.reader import reader
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 
 STATEMENT_SECONDS = 10.0
@@ -23,7 +23,7 @@ _SAME = {
 }  # fmt: skip
 _CALM = {
     "default_transaction_read_only": "on", "jit": "off", "max_parallel_workers_per_gather": "0",
-    "search_path": "pg_catalog", "lc_messages": "C", "application_name": "secondsite verify",
+    "search_path": "pg_catalog", "application_name": "secondsite verify",
     "client_connection_check_interval": "1s",
 }  # fmt: skip
 _SINCE_14 = ("client_connection_check_interval",)
@@ -36,9 +36,8 @@ _DAMAGED = ("XX001", "XX002")
 def reading(
     cluster: Cluster, database: str, *, seconds: float = STATEMENT_SECONDS
 ) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A read-only session of low priority whose statements end after ``seconds``; psycopg.Error is told by ``why``."""
-    connection = connect(cluster, database, step="verify")
-    try:
+    """A read-only session of low priority, and of a role that can do nothing but read (``reader``), whose statements end after ``seconds``; psycopg.Error is told by ``why``."""
+    with reader(cluster, database, step="verify") as connection:
         limits = {"statement_timeout": f"{seconds:g}s", "lock_timeout": f"{LOCK_SECONDS:g}s"}
         wanted = _SAME | _CALM | limits
         if connection.info.server_version < 140000:
@@ -49,8 +48,6 @@ def reading(
         )
         stand_back(connection.info.backend_pid)
         yield connection
-    finally:
-        connection.close()
 
 
 def stand_back(pid: int) -> None:

@@ -14,7 +14,7 @@ def newest(connection: psycopg.Connection[TupleRow], schema: str, table: str, co
     """
     row = connection.execute(
         sql.SQL(
-            "SELECT r.{column}::text, r.xmin::text FROM {table} AS r WHERE r.{column} IS NOT NULL"
+            "SELECT format('%s', r.{column}), r.xmin::text FROM {table} AS r WHERE r.{column} IS NOT NULL"
             " ORDER BY r.{column} DESC LIMIT 1"
         ).format(column=sql.Identifier(column), table=sql.Identifier(schema, table))
     ).fetchone()
