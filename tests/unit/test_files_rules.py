@@ -218,6 +218,25 @@ async def test_a_pull_that_only_waits_for_the_disk_does_not_stop_a_failover(
     assert store.load("uploads", tmp_path).role == "source"
 
 
+@pytest.mark.parametrize(
+    ("name", "state", "own", "shared", "going"),
+    [
+        ("rsync", "S (sleeping)", 0, 0, True),
+        ("rsync", "D (disk sleep)", 0, 0, True),
+        ("rsync", "D (disk sleep)", 0x100, 0x100, False),
+        ("rsync", "D (disk sleep)", 0, 0x100, False),
+        ("rsync", "D (disk sleep)", 0, 0x4000, True),  # SIGTERM: rsync may still tidy up
+        ("rsync", "Z (zombie)", 0, 0, False),
+        ("sleep", "S (sleeping)", 0, 0, False),
+    ],
+)
+def test_an_rsync_that_was_killed_while_it_waits_for_a_disk_counts_as_ended(
+    name: str, state: str, own: int, shared: int, going: bool
+) -> None:
+    text = f"Name:\t{name}\nState:\t{state}\nSigQ:\t0/1\nSigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\n"
+    assert store.writes(text) is going
+
+
 async def test_a_word_does_not_outlive_a_change_of_roles(tmp_path: Path) -> None:
     store.save("uploads", Record(role="source", outcome="blocked", held_back=40, allow_deletions=True), tmp_path)
     await engine.demote(UPLOADS, tmp_path)

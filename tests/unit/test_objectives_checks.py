@@ -201,6 +201,13 @@ def test_a_verification_is_judged_where_the_standby_is_and_a_past_gap_is_only_a_
     assert judged(bergen(verified=Verified(NOW, 1))).ready
 
 
+@pytest.mark.parametrize("last", [None, Verified(NOW, 3, (), 0)])
+def test_a_copy_that_nobody_could_verify_is_not_told_to_be_what_it_should_be(last: Verified | None) -> None:
+    said, why = word(bergen(verified=last), "verified")
+    assert said == Word.NOT_SEEN and why and "secondsite verify" in why
+    assert word(bergen(verified=Verified(NOW, 3, (), 2)), "verified") == (Word.YES, None)
+
+
 def told(views: Views) -> list[tuple[Severity, str, str]]:
     """What is said of logical slots."""
     found = judged(views).findings
@@ -411,6 +418,15 @@ def test_a_site_that_follows_again_is_no_former_primary() -> None:
     assert judged(bergen(guard_reason="old")).situation.former is None
     seen = well() | {"oslo": Silence("oslo", "no answer", NOW, site("oslo", primary()))}
     assert judged(seen).situation.former is None, "it is the primary that is silent"
+
+
+@pytest.mark.parametrize("reason", [None, "bergen is in generation 2, this site only in 1"])
+def test_a_former_primary_whose_database_nobody_could_look_at_may_still_accept_writes(reason: str | None) -> None:
+    seen = former(DatabaseState(Role.UNKNOWN, reason="the database does not answer"), guard_reason=reason)
+    (found,) = (finding for finding in judged(seen).findings if finding.check == "former-primary")
+    assert "may still accept writes" in found.message and "the database does not answer" in found.message
+    assert "read-only" not in found.message and "stop" in found.hint
+    assert word(seen, "two-primaries")[0] == Word.NOT_SEEN
 
 
 def test_a_former_primary_that_a_switchover_holds_is_told_the_command_that_goes_on_with_it() -> None:

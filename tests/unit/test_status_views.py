@@ -16,7 +16,7 @@ from secondsite.cli.views import readiness
 from secondsite.cli.views.sparkline import BARS, GAP, PLAIN, drawn, fitted
 from secondsite.cli.views.status import shown
 from secondsite.cli.views.verdict import verdict
-from secondsite.database.state import Streaming
+from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.objectives.document import document
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import Silence, SiteView
@@ -86,6 +86,17 @@ def test_a_former_primary_is_shown_as_what_it_is_with_the_way_back() -> None:
     asked = lines(readiness.shown(told(seen), 110), 110)
     assert any(line.startswith("no *") and "timeline" in line for line in asked)
     assert "* only follows from former-primary" in asked
+
+
+def test_a_former_primary_whose_database_was_not_seen_is_not_called_read_only() -> None:
+    seen: dict[str, SiteView] = {
+        "oslo": site("oslo", DatabaseState(Role.UNKNOWN)),
+        "bergen": site("bergen", primary(timeline=2), quarantining_peer=True),
+    }
+    assert "oslo was primary, and may still accept writes" in verdict(told(seen)).text
+    text = " ".join("\n".join(lines(shown(told(seen), 110), 110)).split())
+    assert "not seen" in text and "may still accept writes" in text
+    assert "read-only" not in text and "held back" not in text
 
 
 def test_a_host_where_nothing_is_installed_is_not_called_silent() -> None:

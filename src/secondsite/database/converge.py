@@ -12,8 +12,8 @@ from secondsite.database.hba import HbaBlock, body
 from secondsite.database.heartbeat import HeartbeatTable
 from secondsite.database.node import Node
 from secondsite.database.passfile import PassFile
-from secondsite.database.rewind_role import RewindRole
 from secondsite.database.reader import ReaderRole
+from secondsite.database.rewind_role import RewindRole
 from secondsite.database.role import ReplicationRole
 from secondsite.database.seed import Standby
 from secondsite.database.slot import Slot

@@ -1,4 +1,4 @@
-"""Shut the database to everybody but replication, its owner and our reader, and open it again: a block on top of pg_hba.conf.
+"""Shut the database to all but replication, its owner and our reader, and open it again: a block on pg_hba.conf's top.
 
 The first matching line decides (manual 21.1), and ``all`` as a database does not mean replication. A session that is
 there already is not asked again, so it is ended. ``default_transaction_read_only`` would be no door: any session may

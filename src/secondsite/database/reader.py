@@ -2,7 +2,8 @@
 
 A table's owner decides what runs when the table is read: casts, checks of domains, expressions of indexes (which the
 planner evaluates), views put in a table's place. All of that runs with the rights of whoever reads. A superuser's
-session stays one whatever ``SET ROLE`` says, because what is called may say ``RESET ROLE``; so this is a login of its own.
+session stays one whatever ``SET ROLE`` says, because what is called may say ``RESET ROLE``: so this is a login of its
+own.
 """
 
 from __future__ import annotations

@@ -120,9 +120,18 @@ def running(name: str, store: Path = STORE) -> int | None:
     """The process group of the rsync that works under the set's lock; None where nothing is being written."""
     try:
         pid = int((store / f"{name}.lock").read_text())
-        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "rsync" else None
+        return pid if writes(Path(f"/proc/{pid}/status").read_text()) else None
     except (OSError, ValueError):
         return None
+
+
+def writes(status: str) -> bool:
+    """Pure: whether a process of that /proc/PID/status (proc(5)) is an rsync that goes on. One that was killed while it
+    waits for a disk keeps its name until the disk answers, and then ends without a further call."""
+    told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    pending = int(told.get("SigPnd", "0"), 16) | int(told.get("ShdPnd", "0"), 16)
+    killed = pending >> (signal.SIGKILL - 1) & 1
+    return told.get("Name", "").strip() == "rsync" and not killed and told.get("State", "")[:1] not in ("Z", "X")
 
 
 def _take(handle: int) -> bool:

@@ -116,11 +116,15 @@ class FailedCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What ``verify`` last found at a site while that was the standby. at: unix seconds; checks: how many are kept."""
+    """What ``verify`` last found at a site while that was the standby. at: unix seconds; checks: how many are kept.
+
+    seen: how many checks of the last run could look; None where an older version has not counted them.
+    """
 
     at: float
     checks: int
     failed: tuple[FailedCheck, ...] = ()
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

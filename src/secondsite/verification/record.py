@@ -58,7 +58,9 @@ def verified(kept: Kept | None) -> Verified | None:
         for name, told in sorted(kept["checks"].items())
         if told["outcome"] == Outcome.DIFFERENT
     )
-    return Verified(float(kept["at"]), len(kept["checks"]), failed)
+    looked = (Outcome.EQUAL, Outcome.DIFFERENT)
+    seen = sum(told["at"] == kept["at"] and told["outcome"] in looked for told in kept["checks"].values())
+    return Verified(float(kept["at"]), len(kept["checks"]), failed, seen)
 
 
 def suspects(kept: Kept | None) -> dict[str, tuple[Range, ...]]:

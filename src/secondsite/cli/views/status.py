@@ -87,6 +87,8 @@ def _database(site: Document) -> Text:
         last = site.get("last_known")
         return Text(f"was {last['role']}" if last else "?", "dim")
     if site.get("former_primary"):
+        if site["role"] == "unknown":
+            return Text("not seen", "bold red")
         stopped = site["role"] == "stopped"
         return Text("stopped" if stopped else "read-only", "yellow")
     return Text(site["database"]["state"], _colour(site["database"]["state"]))

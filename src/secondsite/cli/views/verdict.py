@@ -34,7 +34,9 @@ def verdict(status: Document) -> Verdict:
         return Verdict("worst", "NO PRIMARY", f"No site accepts writes; {primary} was the primary last.")
     if status["sites"][standby].get("former_primary") and status["sites"][standby]["reachable"]:
         lost = f"If {primary} burned now, everything since it took over would be lost."
-        return Verdict("bad", "NO STANDBY", f"{primary} works alone: {standby} was primary, and is held back. {lost}")
+        unseen = status["sites"][standby]["role"] == "unknown"
+        held = "may still accept writes: nobody could look at its database" if unseen else "is held back"
+        return Verdict("bad", "NO STANDBY", f"{primary} works alone: {standby} was primary, and {held}. {lost}")
     cost = f"If {primary} burned now you would lose {_loss(status)}{_back(status)}{_heard(status, primary)}"
     if status["ready"]:
         return Verdict("good", "READY", cost)

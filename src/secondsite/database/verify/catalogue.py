@@ -20,7 +20,8 @@ WITH RECURSIVE base(oid, type, typnamespace) AS (
 """
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 # A key is used for ranges only where its order and its types are PostgreSQL's own, or domains over those: operators,
-# casts and input functions of other types might be anybody's. Unlogged tables are empty at a standby by design (manual, CREATE TABLE).
+# casts and input functions of other types might be anybody's. Unlogged tables are empty at a
+# standby by design (manual, CREATE TABLE).
 _TABLES = (
     _BASE
     + """
@@ -83,7 +84,7 @@ def known(connection: psycopg.Connection[TupleRow], database: str, schema: str, 
 
 
 def types(connection: psycopg.Connection[TupleRow], schema: str, name: str) -> dict[str, sql.SQL]:
-    """The type of each column (of a domain, what that is over), written so that it can stand in a cast; the server itself
-    has quoted it. Empty where there is no such table of users' data."""
+    """The type of each column (of a domain, what that is over), written so that it can stand in a cast; the server
+    itself has quoted it. Empty where there is no such table of users' data."""
     found = connection.execute(_TYPES, (schema, name)).fetchall()
     return {column: sql.SQL(kind) for column, kind in found}

@@ -36,7 +36,8 @@ _DAMAGED = ("XX001", "XX002")
 def reading(
     cluster: Cluster, database: str, *, seconds: float = STATEMENT_SECONDS
 ) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A read-only session of low priority, and of a role that can do nothing but read (``reader``), whose statements end after ``seconds``; psycopg.Error is told by ``why``."""
+    """A read-only session of low priority, of a role that may only read (``reader``), whose statements end after
+    ``seconds``; psycopg.Error is told by ``why``."""
     with reader(cluster, database, step="verify") as connection:
         limits = {"statement_timeout": f"{seconds:g}s", "lock_timeout": f"{LOCK_SECONDS:g}s"}
         wanted = _SAME | _CALM | limits

@@ -115,6 +115,12 @@ def former_primary(judged: Judged) -> Iterator[Problem]:
         message = f"was primary until {primary} took over, and does not answer: {silence.reason if silence else ''}"
         yield Problem(site, f"{message}; {alone}", f"once it has power and network again: {home(site)}")
         return
+    if not _database_seen(state):
+        reason = f" ({state.database.reason})" if state.database.reason else ""
+        message = f"was primary until {primary} took over, and nobody could look at its database{reason}"
+        hint = f"stop the application and the database at {site}; then {home(site)}"
+        yield Problem(site, f"{message}: it may still accept writes, which would be lost; {alone}", hint)
+        return
     stopped = state.database.role is Role.STOPPED
     if state.guard_reason:
         held = f"{'stopped; its guard holds it' if stopped else 'held read-only by its guard'}: {state.guard_reason}"

@@ -10,9 +10,19 @@ from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Seve
 registry = Registry()
 
 
+def _blind(judged: Judged) -> str | None:
+    """Nobody has verified, or the last who did could look at nothing: that is no yes."""
+    standby = judged.situation.standby
+    state = judged.situation.present(standby) if standby else None
+    if state is None or state.verified is None:
+        return f"{standby} was never verified: `secondsite verify`"
+    return "the last verify could look at nothing: `secondsite verify`" if state.verified.seen == 0 else None
+
+
 @registry.check(
-    "verified", Severity.CRITICAL, "Did the last verify find the copy to be what it should be?", Needs.STANDBY
-)
+    "verified", Severity.CRITICAL, "Did the last verify find the copy to be what it should be?", Needs.STANDBY,
+    blind=_blind,
+)  # fmt: skip
 def verified(judged: Judged) -> Iterator[Problem]:
     """A standby can stream without lag and be wrong: a disk, memory, somebody's hand. A finding stays until ``verify``
     finds the same check equal. A heartbeat that once had a gap is a warning: it says nothing about the copy."""
