@@ -76,7 +76,8 @@ def connect(
     cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False,
     user: str = OWNER, hint: str | None = None, **more: Any,
 ) -> psycopg.Connection[TupleRow]:  # fmt: skip
-    """As ``local``, but the caller closes the connection. user: another role than the owner; hint: the next act then."""
+    """As ``local``, but the caller closes the connection. user: another role than the owner; hint: what
+    else may help where it does not answer."""
     try:
         with as_user(OWNER):
             return psycopg.connect(
