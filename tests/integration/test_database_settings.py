@@ -11,6 +11,7 @@ from secondsite.database.connect import local
 from secondsite.database.facts import from_json, to_json
 from secondsite.database.gather import gather
 from secondsite.database.password import Password
+from secondsite.database.reader import reader
 from secondsite.database.slot import drop_others
 from secondsite.errors import FinalError
 from tests.integration.database_clusters import Pair, ThrowawayCluster, pair
@@ -114,6 +115,29 @@ async def test_the_role_streams_and_may_nothing_else_and_its_password_is_nowhere
     assert "secondsite.heartbeat" in log
     assert hosts.password.reveal() not in log
     assert "SCRAM-SHA-256$" not in log
+
+
+async def test_the_reader_may_read_every_table_from_this_host_and_nothing_else(hosts: Pair) -> None:
+    await hosts.primary()
+    oslo = hosts.nodes["oslo"]
+    with local(oslo.cluster) as connection:
+        connection.execute("CREATE TABLE orders (id int)")
+        connection.execute("REVOKE CONNECT ON DATABASE postgres FROM public")
+        connection.execute("ALTER ROLE secondsite_reader CREATEDB")
+        connection.execute("GRANT pg_write_all_data TO secondsite_reader")
+    (change,) = await hosts.primary()
+    assert change.summary == "may do other than read"
+    assert await hosts.primary() == ()
+    with reader(oslo.cluster, step="read", secret=oslo.passfile) as connection:
+        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (0,)
+        for refused in ("INSERT INTO orders VALUES (1)", "CREATE DATABASE more", "COPY orders TO PROGRAM 'cat'"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(refused.encode())
+    secret = hosts.password.reveal()
+    with pytest.raises(psycopg.OperationalError, match="rejects connection"):
+        psycopg.connect(
+            f"host=127.0.0.1 port={hosts.spec.database.port} user=secondsite_reader password={secret} dbname=postgres"
+        )
 
 
 async def test_another_password_replaces_the_first_and_the_role_reaches_no_database(hosts: Pair) -> None:

@@ -87,8 +87,10 @@ class ReaderRole:
             row, shut = None, []
         if row is None:
             return Change("create")
-        if not row[0] or row[1] != [_GROUP] or not matches(row[2], self.password):
-            return Change("has other rights, or another password")
+        if not row[0] or row[1] != [_GROUP]:
+            return Change("may do other than read")
+        if not matches(row[2], self.password):
+            return Change("has another password")
         return Change(f"let it into {', '.join(shut)}") if shut else None
 
     async def apply(self, change: Change, emit: Emit) -> None:
