@@ -24,11 +24,19 @@ SETTINGS = (
 )  # fmt: skip
 _SETTINGS = ", ".join(f"'{name}', current_setting('{name}')" for name in SETTINGS)
 
+# The control file of a standby keeps its old timeline until its first restartpoint, the end of its minimum recovery
+# until a page is written, and the receiver is gone with the primary. Segments tell: the receiver makes them in the
+# timeline that it is sent, and a standby that could not follow there is never sent any (manual 27.2.2, 30.6).
+_SEGMENTS = """
+(SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::int FROM pg_ls_dir('pg_wal') name WHERE name ~ '^[0-9A-F]{24}$')
+"""
+
 # One statement for either role. to_regclass keeps it valid before the heartbeat table exists.
 _LOOK = f"""
 SELECT pg_is_in_recovery(),
        (SELECT system_identifier::text FROM pg_control_system()),
-       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+       CASE WHEN pg_is_in_recovery()
+            THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), coalesce(r.received_tli, {_SEGMENTS}))
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int END,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END,
        pg_last_wal_receive_lsn()::text,
@@ -37,7 +45,6 @@ SELECT pg_is_in_recovery(),
        extract(epoch FROM pg_last_xact_replay_timestamp())::float8,
        extract(epoch FROM pg_postmaster_start_time())::float8,
        r.status, r.sender_host, r.latest_end_lsn::text, extract(epoch FROM r.latest_end_time)::float8,
-       r.received_tli,
        to_regclass('secondsite.heartbeat') IS NOT NULL,
        (SELECT coalesce(json_agg(json_build_array(slot_name, active, wal_status, safe_wal_size) ORDER BY slot_name),
                         '[]') FROM pg_replication_slots),
@@ -88,11 +95,11 @@ def _has_heartbeat(row: Sequence[Any] | None) -> bool:
 def _read(row: Sequence[Any] | None, beat: Sequence[Any] | None) -> DatabaseState:
     assert row is not None
     (recovery, system, timeline, flushed, received, replayed, paused, last_xact, started, status, sender, told,
-     told_at, receiver_timeline, _, slots, followers, settings) = row  # fmt: skip
+     told_at, _, slots, followers, settings) = row  # fmt: skip
     return DatabaseState(
         role=Role.STANDBY if recovery else Role.PRIMARY,
         system_identifier=system,
-        timeline=max(timeline, receiver_timeline or 0),
+        timeline=timeline,
         flushed=_lsn(flushed),
         received=_lsn(received),
         replayed=_lsn(replayed),
