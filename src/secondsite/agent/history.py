@@ -10,7 +10,7 @@ from secondsite.clock import from_text
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import LastProcedure, Unfinished
 from secondsite.recovery.engine import Outcome, position
-from secondsite.recovery.history import entries, unfinished
+from secondsite.recovery.history import entries, newest_first, unfinished
 from secondsite.recovery.journal import Kind, Record, read
 from secondsite.recovery.lock import holder
 from secondsite.recovery.promoted import promised
@@ -47,7 +47,7 @@ def promoting(journals: Path) -> bool:
 
 def last_ended(journals: Path) -> LastProcedure | None:
     """The newest procedure that ran on this host, where it is over: everything was done, or everything taken back."""
-    for path in sorted(journals.glob("*.jsonl"), reverse=True):  # their names begin with the time
+    for path in newest_first(journals):
         records = read(path).records
         if not records or records[0].kind is not Kind.OPENED:
             continue  # it died before it had begun

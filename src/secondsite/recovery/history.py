@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,27 +41,43 @@ class Entry:
 
 def entries(directory: Path) -> tuple[Entry, ...]:
     """Every journal, oldest first."""
-    return tuple(reversed(list(_newest_first(directory))))
+    return tuple(_entry(path) for path in reversed(newest_first(directory)))
 
 
 def unfinished(directory: Path, procedure: str | None = None) -> Entry | None:
-    """The newest procedure, where it is unfinished (and of that kind). Older ones are not read: a failover asks this
+    """The newest procedure, where it is unfinished (and of that kind). Older ones are not proven: a failover asks this
     first, and to prove a journal takes milliseconds."""
-    newest = next((entry for entry in _newest_first(directory) if entry.opened), None)
+    newest = next((entry for entry in map(_entry, newest_first(directory)) if entry.opened), None)
     if newest is None or not newest.unfinished:
         return None
     return newest if procedure in (None, newest.opened["procedure"]) else None
 
 
-def _newest_first(directory: Path) -> Iterator[Entry]:
-    """Names begin with the second in which a procedure began; where two share it, their first records tell."""
-    paths = sorted(directory.glob("*.jsonl"), reverse=True)
-    for _, same in itertools.groupby(paths, key=lambda path: path.name.partition("-")[0]):
-        yield from sorted(map(_entry, same), key=_begun_at, reverse=True)
+def newest_first(directory: Path) -> list[Path]:
+    """The journals in the order in which their procedures began, by the number that each one's first record has.
+
+    Not by time: a clock that was once ahead would hide everything that begins until that hour. Journals without a
+    number are older than all that have one; among themselves they go by their names, which begin with the second.
+    """
+    return sorted(directory.glob("*.jsonl"), key=_began, reverse=True)
 
 
-def _begun_at(entry: Entry) -> str:
-    return entry.records[0].at if entry.records else ""
+def next_number(directory: Path) -> int:
+    """For a procedure that begins now: one more than any journal here has."""
+    return 1 + max((_began(path)[0] for path in directory.glob("*.jsonl")), default=0)
+
+
+def _began(path: Path) -> tuple[int, str, str]:
+    """Number, second, moment. Only the first line is read, and nothing is proven: what is altered proves nothing later
+    either. What cannot be read counts as old."""
+    number, at = 0, ""
+    try:
+        with path.open("rb") as file:
+            first = json.loads(file.readline())
+        at, number = str(first["at"]), int(first["body"].get("number", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        number = 0
+    return number, path.name.partition("-")[0], at
 
 
 def _entry(path: Path) -> Entry:

@@ -12,7 +12,7 @@ from secondsite import __version__
 from secondsite.clock import Clock
 from secondsite.errors import FinalError, UsageError
 from secondsite.events import Emit, Note
-from secondsite.recovery.history import Entry
+from secondsite.recovery.history import Entry, next_number
 from secondsite.recovery.journal import Journal, Kind, Unwritable, unwritable
 from secondsite.recovery.promoted import promised
 
@@ -39,7 +39,13 @@ def other_unfinished(old: Entry, site: str) -> FinalError:
 def begin(directory: Path, procedure: str, arguments: Mapping[str, Any], steps: Iterable[str], clock: Clock) -> Journal:
     """A new journal with its first record. Raises FinalError (``journal-unwritable``): nothing has begun."""
     procedure_id = f"{clock.now():%Y%m%dT%H%M%SZ}-{procedure}-{secrets.token_hex(2)}"
-    opened = {"procedure": procedure, "arguments": arguments, "steps": list(steps), "version": __version__}
+    opened: dict[str, Any] = {
+        "procedure": procedure,
+        "arguments": arguments,
+        "steps": list(steps),
+        "version": __version__,
+    }
+    opened["number"] = next_number(directory)  # what began later has a higher one, whatever the clock says
     try:
         journal = Journal.create(directory, procedure_id, clock)
     except OSError as full:
