@@ -34,6 +34,7 @@ class Procedures:
         peer_silent_since: Callable[[], float | None] = lambda: None,
         samples: Callable[[float, int], Sequence[LagSample]] = lambda since, span: (),
         kept: Kept | None = None,
+        round_trip: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._spec = spec
         self._site = site
@@ -41,6 +42,7 @@ class Procedures:
         self._peer_silent_since = peer_silent_since
         self._samples = samples
         self._kept = kept
+        self._round_trip = round_trip
 
     async def run(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         """Run one procedure to its end. What goes wrong on the way is a result too: its document is the error."""
@@ -71,7 +73,7 @@ class Procedures:
             raise UsageError(f"unknown argument of {kind}: {unknown}", slug="no-such-argument") from unknown
         return await failover(
             self._spec, self._site, wanted, emit=emit, clock=self._clock, resume=resume, tripwire=tripwire(),
-            kept=self._kept,
+            kept=self._kept, round_trip=self._round_trip(),
         )  # fmt: skip
 
     async def _switchover(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:

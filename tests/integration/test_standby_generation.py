@@ -1,4 +1,4 @@
-"""Which generation a standby says it has, against real clusters: right behind a handover, with nobody to receive from."""
+"""Which generation a standby says it has, against real clusters: right behind a handover, with nobody to hear from."""
 
 from __future__ import annotations
 

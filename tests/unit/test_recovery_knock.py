@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import replace
 
-from secondsite.recovery.failover.knock import knocking
+import pytest
+
+from secondsite.recovery.failover.isolate import LONG_SECONDS, Fence
+from secondsite.recovery.failover.knock import Knock, knocking
+from tests.unit.test_recovery_failover import context
 
 SILENT = ("192.0.2.1", 22)  # for documentation (RFC 5737): nobody answers
 
@@ -39,6 +44,26 @@ async def test_a_door_that_refuses_has_not_answered() -> None:
         assert not await knock.answered(within_seconds=0.01)
 
 
-async def test_without_a_door_nobody_answers() -> None:
-    with knocking([]) as knock:
-        assert not await knock.answered(within_seconds=0)
+async def test_a_knock_without_a_door_is_none() -> None:
+    with pytest.raises(ValueError, match="door"), knocking([]):
+        pass
+
+
+async def test_a_fence_gives_a_peer_that_has_answered_the_knock_time_to_connect() -> None:
+    with listening() as door, knocking([door.getsockname()]) as knock:
+        assert await fence_with(knock)._patience() == LONG_SECONDS
+    with knocking([SILENT]) as knock:
+        assert await fence_with(knock)._patience() == 0
+
+
+async def test_a_knock_is_waited_for_as_long_as_the_path_takes() -> None:
+    with knocking([SILENT]) as knock:
+        began = time.monotonic()
+        assert await fence_with(knock, round_trip=0.1)._patience() == 0
+        assert time.monotonic() - began > 0.28
+
+
+def fence_with(knock: Knock, round_trip: float | None = None) -> Fence:
+    known = context()
+    arguments = replace(known.arguments, accept_unconfirmed_fence=True, peer_silent_since=time.time() - 60)
+    return Fence(replace(known, arguments=arguments, knock=knock, round_trip=round_trip))

@@ -97,9 +97,10 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
             raise FinalError("the database here is a standby now", slug="verify-roles", host=site, step="verify")
         return await asyncio.to_thread(acts.perform, spec, cluster, act, request)
 
+    path = _Path(spec, site)
     return Ports(
         database=database,
-        tunnel=_tunnel(spec, site),
+        tunnel=path.look,
         dns=_dns(spec),
         condition=lambda: condition(cluster, clock.now().timestamp()),
         pooler=keep_pooler,
@@ -119,6 +120,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
             clock,
             peer_silent_since=lambda: peer.silent_since,
             kept=database,
+            round_trip=lambda: path.round_trip,
             samples=lambda since, span: remembered(paths.SAMPLES, since, span),
         ),
         change_waiting=change_waiting,
@@ -138,11 +140,18 @@ def _fence(spec: Spec, site: str, clock: Clock, changing: asyncio.Lock) -> Handl
     return fence
 
 
-def _tunnel(spec: Spec, site: str) -> Callable[[bool], Awaitable[TunnelState]]:
-    async def look(probe: bool) -> TunnelState:
-        return await tunnel.observe(spec, site, probe=probe)
+class _Path:
+    """The tunnel, and how long its round trip took when it was last measured: seconds, None before."""
 
-    return look
+    def __init__(self, spec: Spec, site: str) -> None:
+        self._spec, self._site = spec, site
+        self.round_trip: float | None = None
+
+    async def look(self, probe: bool) -> TunnelState:
+        state = await tunnel.observe(self._spec, self._site, probe=probe)
+        if state.rtt_ms is not None:
+            self.round_trip = state.rtt_ms / 1000
+        return state
 
 
 def _dns(spec: Spec) -> Callable[[], Awaitable[tuple[RecordState, ...]]]:

@@ -24,6 +24,15 @@ COMMAND_SECONDS = 60.0
 SSH_SECONDS = 120.0
 OFF_SECONDS = 30.0  # how long a host may take to go off after the command
 CHECK_SECONDS = 0.5
+GENTLE_SECONDS = 5.0  # so long agent and SSH are alone; then the commands are sent beside them
+ALIVE_SECONDS = 30.0  # the same where the agent still answers other questions: it is stopping what runs there
+QUESTION_SECONDS = 1.0
+ROUND_SECONDS = 200.0  # all ways together: ALIVE + COMMAND + OFF + COMMAND (the last check), or ANSWER
+# The same for a peer that is known to be silent, where the operator has accepted a fence that nobody confirms.
+SILENT_GENTLE_SECONDS = 1.0
+SILENT_ROUND_SECONDS = 5.0
+BOOT_SECONDS = 60.0
+AGENT, SSH, COMMAND = "agent over the tunnel", "ssh", "command "  # how the attempts are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,9 @@ class Attempt:
     confirmed: bool
     told: str
     unknown: bool = False
+
+
+_Way = asyncio.Task[Attempt | None]  # named like its attempt; None where it had nothing to try
 
 
 async def fence_here(
@@ -134,41 +146,116 @@ def note_verdict(verdict: str, reason: str, clock: Clock) -> None:
 
 
 async def fence_peer(
-    spec: Spec, peer: Peer, *, procedure_id: str, generation: int, connect_seconds: float
+    spec: Spec, peer: Peer, *, procedure_id: str, generation: int, connect_seconds: float, known_silent: bool = False
 ) -> tuple[Attempt, ...]:
     """Try what can fence the peer, gentle ways first; every attempt with what it was told.
 
     Its agent and SSH are asked side by side: they stop it in good order, and everything it had gets through. Commands
-    (the provider, the power) come only where neither could confirm. Agent and SSH are only waited for where
-    something answers within ``connect_seconds``: a burning site does not, and each second of waiting is a second
-    without service.
+    (the provider, the power) come where neither could confirm, and beside them after GENTLE_SECONDS: a host with a hung
+    disk takes a connection and never answers. An agent that still answers other questions gets ALIVE_SECONDS. Agent and
+    SSH are only waited for where something answers within ``connect_seconds``: a burning site does not, and each second
+    of waiting is a second without service. Once a way has confirmed, the others are not waited for.
+
+    Ends within ROUND_SECONDS; known_silent, where the operator has accepted an unconfirmed fence: within
+    SILENT_ROUND_SECONDS. What is under way then is given up, and told as unknown.
     """
     why = f"fenced by procedure {procedure_id} at {spec.peer_of(peer.site)}"
     document = {"why": why, "generation": generation}
-    gentle = await asyncio.gather(
-        _by_agent(peer, document, connect_seconds), _by_ssh(spec, peer.site, document, connect_seconds)
-    )
-    if confirmed(gentle):
-        return tuple(gentle)
-    site = spec.sites[peer.site]
-    commands = [command for command in (*site.fence, site.power.off) if command]
-    sent = await asyncio.gather(*(_by_command(command) for command in commands))
-    if any(attempt.unknown for attempt in sent) and site.power.check:
-        sent = [*sent, await _by_check(site.power.check)]
-    return (*gentle, *sent)
+    began = asyncio.get_running_loop().time()
+    gentle, whole = (SILENT_GENTLE_SECONDS, SILENT_ROUND_SECONDS) if known_silent else (GENTLE_SECONDS, ROUND_SECONDS)
+    ways: list[_Way] = [
+        asyncio.create_task(_by_agent(peer, document, connect_seconds), name=AGENT),
+        asyncio.create_task(_by_ssh(spec, peer.site, document, connect_seconds), name=SSH),
+    ]
+    try:
+        await _until(ways, began + gentle)
+        site = spec.sites[peer.site]
+        commands = [command for command in (*site.fence, site.power.off) if command]
+        if commands and not known_silent and not ways[0].done() and await _still_answers(peer):
+            await _until(ways, began + ALIVE_SECONDS)
+        if commands and not confirmed(_ended(ways)):
+            ways += _send(commands, site.power.check)
+        await _until(ways, began + whole)
+    finally:
+        given_up = [way for way in ways if not way.done()]
+        for way in given_up:
+            way.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+    return (*_ended(ways), *(_unknown(way) for way in given_up))
+
+
+def _send(commands: Sequence[Sequence[str]], check: Sequence[str]) -> list[_Way]:
+    sent: list[_Way] = [asyncio.create_task(_by_command(argv), name=COMMAND + argv[0]) for argv in commands]
+    looks = [asyncio.create_task(_behind(sent, check), name=COMMAND + check[0])] if check else []
+    return [*sent, *looks]
+
+
+async def _behind(sent: Sequence[_Way], check: Sequence[str]) -> Attempt | None:
+    """Look whether the host is off as soon as a command may have cut it off."""
+    for ended in asyncio.as_completed(sent):
+        attempt = await ended
+        if attempt is not None and attempt.unknown:
+            return await _by_check(check)
+    return None
+
+
+async def _until(ways: Sequence[_Way], deadline: float) -> None:
+    """Return once one way has confirmed, all have ended, or the time has come."""
+    loop = asyncio.get_running_loop()
+    while not confirmed(_ended(ways)) and (pending := [way for way in ways if not way.done()]):
+        timeout = max(0.0, deadline - loop.time())
+        done, _ = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            return
+
+
+def _ended(ways: Sequence[_Way]) -> list[Attempt]:
+    return [attempt for way in ways if way.done() and not way.cancelled() and (attempt := way.result()) is not None]
+
+
+def _unknown(way: _Way) -> Attempt:
+    if way.done() and not way.cancelled() and (ended := way.result()) is not None:
+        return ended  # at the last moment
+    return Attempt(way.get_name(), False, "it was under way, and nobody waits for its answer any longer", unknown=True)
+
+
+async def _still_answers(peer: Peer) -> bool:
+    try:
+        await peer.get("/v1/health", connect_seconds=QUESTION_SECONDS, answer_seconds=QUESTION_SECONDS)
+    except SecondsiteError:
+        return False
+    return True
 
 
 async def unfence_peer(spec: Spec, peer: Peer, attempts: Sequence[Attempt] | None, *, procedure_id: str) -> None:
     """Take back what ``fence_peer`` did, by the first way that answers: its agent, else SSH.
 
     attempts: what fencing was told; None where the process that fenced has died, so anything may have been done. Where
-    a command has cut the power, the site's own command restores it, and its guard asks before it opens.
+    a command has cut the power, the site's own command restores it, and its guard asks before it opens. Where agent or
+    SSH may have fenced it besides, that is taken back once it answers again, within BOOT_SECONDS.
     Raises SecondsiteError where no way worked.
     """
-    by_command = [one for one in attempts or () if (one.confirmed or one.unknown) and one.method.startswith("command ")]
-    if by_command:
-        await _power_on(spec, peer.site)
+    done = [one for one in attempts or () if one.confirmed or one.unknown]
+    by_command = [one for one in done if one.method.startswith(COMMAND)]
+    if not by_command:
+        await _open_gently(spec, peer, procedure_id)
         return
+    await _power_on(spec, peer.site)
+    if len(by_command) == len(done):
+        return
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BOOT_SECONDS
+    while True:
+        try:
+            await _open_gently(spec, peer, procedure_id)
+            return
+        except SecondsiteError as failed:
+            if failed.slug == "fence-refused" or loop.time() > deadline:
+                raise
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+async def _open_gently(spec: Spec, peer: Peer, procedure_id: str) -> None:
     try:
         await peer.post("/v1/unfence", {"procedure": procedure_id}, connect_seconds=5, answer_seconds=ANSWER_SECONDS)
     except RetryableError as silent:
@@ -211,18 +298,18 @@ async def _by_agent(peer: Peer, document: Mapping[str, Any], connect_seconds: fl
     try:
         answer = await peer.post("/v1/fence", document, connect_seconds=connect_seconds, answer_seconds=ANSWER_SECONDS)
     except SecondsiteError as failure:
-        return Attempt("agent over the tunnel", False, failure.message, isinstance(failure, UnknownOutcomeError))
-    return Attempt("agent over the tunnel", bool(answer.get("fenced")), json.dumps(dict(answer)))
+        return Attempt(AGENT, False, failure.message, isinstance(failure, UnknownOutcomeError))
+    return Attempt(AGENT, bool(answer.get("fenced")), json.dumps(dict(answer)))
 
 
 async def _by_ssh(spec: Spec, site: str, document: Mapping[str, Any], connect_seconds: float) -> Attempt:
     try:
         done = await _guard_over_ssh(spec, site, "--fence", document, connect_seconds)
     except UnknownOutcomeError as failure:
-        return Attempt("ssh", False, failure.message, unknown=True)
+        return Attempt(SSH, False, failure.message, unknown=True)
     except SecondsiteError as failure:
-        return Attempt("ssh", False, failure.message)
-    return Attempt("ssh", done.ok, done.stdout.strip() if done.ok else done.why(), unknown=done.code == 1)
+        return Attempt(SSH, False, failure.message)
+    return Attempt(SSH, done.ok, done.stdout.strip() if done.ok else done.why(), unknown=done.code == 1)
 
 
 async def _guard_over_ssh(
@@ -251,10 +338,10 @@ async def _by_command(argv: Sequence[str]) -> Attempt:
     try:
         done = await run(list(argv), timeout=COMMAND_SECONDS, check=False, step="fence")
     except SecondsiteError as failure:
-        return Attempt(f"command {argv[0]}", False, failure.message)
+        return Attempt(COMMAND + argv[0], False, failure.message, unknown=isinstance(failure, RetryableError))
     # A provider answers before the host is off, and a script may mean well: nothing was observed yet.
     told = "it ended well, which does not show that the host is off" if done.ok else done.why()
-    return Attempt(f"command {argv[0]}", False, told, unknown=done.ok)
+    return Attempt(COMMAND + argv[0], False, told, unknown=done.ok)
 
 
 async def _by_check(argv: Sequence[str]) -> Attempt:
@@ -268,7 +355,7 @@ async def _by_check(argv: Sequence[str]) -> Attempt:
         except SecondsiteError as failure:
             told, off = failure.message, False
         if off or loop.time() > deadline:
-            return Attempt(f"command {argv[0]}", off, "the host is off" if off else f"not seen off: {told}")
+            return Attempt(COMMAND + argv[0], off, "the host is off" if off else f"not seen off: {told}")
         await asyncio.sleep(CHECK_SECONDS)
 
 

@@ -37,12 +37,13 @@ class FailoverArguments:
 class FailoverContext(Context):
     """The failover's world. fenced_before: what earlier runs of this procedure have tried to fence the old primary with
     and nobody has taken back; None where none has begun to. knock: at the doors of a peer known to be silent.
-    kept: the agent's connection to the database."""
+    kept: the agent's connection to the database. round_trip: seconds through the tunnel when it was last measured."""
 
     arguments: FailoverArguments
     fenced_before: tuple[fence.Attempt, ...] | None = None
     knock: Knock | None = None
     kept: Kept | None = None
+    round_trip: float | None = None
 
     @property
     def sight(self) -> Sight:

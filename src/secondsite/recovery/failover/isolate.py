@@ -14,10 +14,11 @@ from secondsite.recovery.journal import Kind, Record
 from secondsite.recovery.step import Details
 from secondsite.tunnel import quarantine
 
-SHORT_SECONDS = 0.02  # for a peer that has not answered the agent's questions for a while
-LONG_SECONDS = 2.0  # for a peer nobody has asked yet
+SHORT_SECONDS = 0.02  # for a peer that has not answered the agent's questions for a while; longer on a long path
+ROUND_TRIPS = 3.0  # a connection takes one; the others are for a path that is slower now than it was
+LONG_SECONDS = 2.0  # for a peer nobody has asked yet, and for one that has just taken a connection
 LATER_SECONDS = 5.0
-BY_COMMAND = "command "  # how the attempts of the file's commands are named
+STEP_SECONDS = fence.ROUND_SECONDS + 100.0  # ending what is given up; taking back: power, boot, one answer
 
 
 class Fence(FailoverAct):
@@ -29,7 +30,7 @@ class Fence(FailoverAct):
     name = "fence"
     title = "Fence the old primary"
     needs = ("assess",)
-    timeout_seconds = 240.0
+    timeout_seconds = STEP_SECONDS
 
     def __init__(self, context: FailoverContext) -> None:
         super().__init__(context)
@@ -37,7 +38,8 @@ class Fence(FailoverAct):
         self._attempts: tuple[fence.Attempt, ...] | None = None
 
     async def apply(self, emit: Emit) -> Details:
-        self._attempts = attempts = await fence_now(self._context, await self._patience())
+        silent, patience = self._context.peer_known_silent, await self._patience()
+        self._attempts = attempts = await fence_now(self._context, patience, known_silent=silent)
         if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
             told = "; ".join(f"{attempt.method}: {attempt.told}" for attempt in attempts)
             raise FinalError(
@@ -52,8 +54,11 @@ class Fence(FailoverAct):
         """How long it is waited for: not at all where it is known to be silent, and was knocked at in vain just now."""
         if not self._context.peer_known_silent:
             return LONG_SECONDS
+        short = max(SHORT_SECONDS, min(ROUND_TRIPS * (self._context.round_trip or 0.0), LONG_SECONDS))
         knock = self._context.knock
-        return SHORT_SECONDS if knock is None or await knock.answered(within_seconds=SHORT_SECONDS) else 0.0
+        if knock is None:
+            return short
+        return LONG_SECONDS if await knock.answered(within_seconds=short) else 0.0
 
     async def undo(self) -> None:
         """Open the old primary again where anything may have stopped it, in this run or in an earlier one; a process
@@ -81,7 +86,7 @@ class Fence(FailoverAct):
             await unfence(now)
             return
         everything = (*before, *(now or ()))
-        cut_off = [one for one in everything if (one.confirmed or one.unknown) and one.method.startswith(BY_COMMAND)]
+        cut_off = [one for one in everything if (one.confirmed or one.unknown) and one.method.startswith(fence.COMMAND)]
         if cut_off:
             await unfence(tuple(cut_off))
             if len(cut_off) == len([one for one in everything if one.confirmed or one.unknown]) and now is not None:
@@ -96,7 +101,7 @@ class FenceAgain(FailoverAct):
     title = "Ask the old primary once more to stop"
     follows = ("dns", "application")
     essential = False
-    timeout_seconds = 240.0
+    timeout_seconds = STEP_SECONDS
 
     def __init__(self, context: FailoverContext) -> None:
         super().__init__(context)
@@ -156,7 +161,9 @@ def fenced_before(records: Sequence[Record]) -> tuple[fence.Attempt, ...] | None
     return (*found, *lost)
 
 
-async def fence_now(context: FailoverContext, patience: float) -> tuple[fence.Attempt, ...]:
+async def fence_now(
+    context: FailoverContext, patience: float, *, known_silent: bool = False
+) -> tuple[fence.Attempt, ...]:
     """One round of all ways."""
     state = context.result("assess").get("database", {})
     return await fence.fence_peer(
@@ -165,4 +172,5 @@ async def fence_now(context: FailoverContext, patience: float) -> tuple[fence.At
         procedure_id=context.procedure_id,
         generation=int(state.get("timeline") or 0) + 1,
         connect_seconds=patience,
+        known_silent=known_silent,
     )

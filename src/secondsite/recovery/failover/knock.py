@@ -19,6 +19,8 @@ class Knock:
     """Connections on their way to several doors of one host."""
 
     def __init__(self, doors: Sequence[Address]) -> None:
+        if not doors:  # its silence would be taken for the host's
+            raise ValueError("a knock needs a door")
         self._began = asyncio.get_running_loop().time()
         self._lines = [_towards(door) for door in doors]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -41,6 +42,7 @@ async def failover(
     tripwire: Tripwire | None = None,
     directory: Path = paths.JOURNAL,
     kept: Kept | None = None,
+    round_trip: float | None = None,
 ) -> Result:
     """Run a failover to ``site``, which is this host. The result's document is a procedure document.
 
@@ -48,7 +50,7 @@ async def failover(
     the world denies of it is done again. One whose promotion is gone is taken up only where ``resume`` asks for it.
     Raises UsageError where there is nothing to resume or the target is another site, FinalError
     (``procedure-running``, ``other-procedure-unfinished``) where something stands in the way. kept: a connection to the
-    database that is warm already.
+    database that is warm already. round_trip: seconds through the tunnel, when it was last measured.
     """
     refuse_elsewhere(PROCEDURE, arguments.to, site)
     sight = Sight(Cluster.parse(spec.database.cluster, spec.database.port), kept)
@@ -56,7 +58,7 @@ async def failover(
     with lock.hold(paths.LOCK, f"{PROCEDURE} to {site}", to_text(clock.now())):
         journal, arguments = await _journal(directory, arguments, resume, emit, clock, spec)
         try:
-            return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire, kept)
+            return await _carry_out(spec, site, arguments, journal, emit, clock, tripwire, kept, round_trip)
         finally:
             journal.close()
 
@@ -135,12 +137,13 @@ async def _carry_out(
     clock: Clock,
     tripwire: Tripwire | None,
     kept: Kept | None,
+    round_trip: float | None,
 ) -> Result:
     results: dict[str, Details] = {}
     context = _context(spec, site, arguments, clock, journal, results)
     doors = [(context.peer.address, context.peer.port), ssh_door(spec, context.peer.site)]
-    with knocking(doors if context.peer_known_silent else []) as knock:
-        context = replace(context, knock=knock, kept=kept)
+    with knocking(doors) if context.peer_known_silent else nullcontext() as knock:
+        context = replace(context, knock=knock, kept=kept, round_trip=round_trip)
         engine = Engine(steps(context), journal, clock, emit, results, tripwire)
         outcome, outcomes = await engine.run(
             lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)}
