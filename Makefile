@@ -48,8 +48,8 @@ $(READY): .tools/system scripts/setup.sh scripts/requirements-uv.txt pyproject.t
 demo: $(READY) ## a disaster at one of two sites, on this machine, as a customer feels it
 	$(call as_root,$(BIN)/secondsite-lab demo)
 
-# Tests mostly wait for hosts: two files run side by side, each worker with labs of its own. WORKERS=0: one after the other.
-WORKERS ?= 2
+# Tests mostly wait for hosts: three files run side by side, each worker with labs of its own. WORKERS=0: one after the other.
+WORKERS ?= 3
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -44,7 +45,8 @@ def crash(hosts: Pair, site: str) -> None:
         int(name) for name in (path.name for path in Path("/proc").iterdir()) if name.isdigit() and _parent(name) == pid
     ]
     for process in (pid, *children):
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one that ends by itself, or follows its postmaster
+            os.kill(process, signal.SIGKILL)
     cluster = hosts.nodes[site].cluster
     for trace in (cluster.data / "postmaster.pid", *cluster.socket_directory.iterdir()):
         trace.unlink()  # a power cut leaves them too; but there no process has the number that stands in them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -40,10 +41,21 @@ def foreign_libraries(version: str, arch: str, cache: Path) -> Path:
     return target
 
 
+# uv brings certificate authorities of its own; a machine behind a company's proxy trusts others. The older name last.
+SYSTEM_CERTS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+
+
 def _resolve(version: str, arch: str, work: Path) -> None:
     tried: list[str] = []
     for argv in _commands(version, arch, work):
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=RESOLVE_SECONDS, check=False)
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=RESOLVE_SECONDS,
+            check=False,
+            env=dict(os.environ) | SYSTEM_CERTS,
+        )
         if done.returncode == 0:
             return
         tried.append(f"{Path(argv[0]).name}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")

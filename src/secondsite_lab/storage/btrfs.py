@@ -1,12 +1,15 @@
 """Hosts as btrfs snapshots: made, kept and put back in milliseconds."""
 
+import time
 from pathlib import Path
 
-from secondsite_lab.errors import LabError
+from secondsite_lab.errors import CommandFailed, LabError
 from secondsite_lab.lab import Lab, known_labs
 from secondsite_lab.run import run, succeeds
 from secondsite_lab.storage import pool
 from secondsite_lab.topology import Host
+
+REMOVALS = 5
 
 
 class BtrfsStore:
@@ -134,10 +137,19 @@ def _subvolumes_below(directory: Path) -> list[Path]:
 
 
 def _delete_tree(directory: Path) -> None:
-    """Remove a folder with all subvolumes in it; that it is not there is fine."""
-    if not directory.exists():
-        return
-    for nested in reversed(_subvolumes_below(directory)):
-        run(["btrfs", "subvolume", "delete", directory / nested])
-    if not succeeds(["btrfs", "subvolume", "delete", directory]):
-        run(["rm", "-rf", "--one-file-system", directory])
+    """Remove a folder with all subvolumes in it; that it is not there is fine.
+
+    What a killed `up` has left running may make one more meanwhile: then all of it is looked through again.
+    """
+    for left in reversed(range(REMOVALS)):
+        if not directory.exists():
+            return
+        try:
+            for nested in reversed(_subvolumes_below(directory)):
+                run(["btrfs", "subvolume", "delete", directory / nested])
+            if not succeeds(["btrfs", "subvolume", "delete", directory]):
+                run(["rm", "-rf", "--one-file-system", directory])
+        except CommandFailed:
+            if not left:
+                raise
+            time.sleep(0.2)
