@@ -25,7 +25,7 @@ async def run(
     The old primary is rewound to where the timelines parted, or copied anew where that cannot be done. Transactions
     that only it has are counted before, and written down with their rows before anything is overwritten. The move
     home loses nothing, and that is proven. Run it where you run apply: it reaches both hosts by SSH. Interrupted, it
-    is simply run again.
+    is simply run again; after a completed switchover it moves nothing.
 
     Example: ``secondsite failback --reason "oslo has power again"``, and first with ``--dry-run``.
 
@@ -40,17 +40,22 @@ async def run(
         Why; it goes into the journal.
     """
     from secondsite.cli.bootstrap.back import back
+    from secondsite.cli.journals import came_home, of_sites
     from secondsite.cli.outcome import tell
     from secondsite.cli.render import Renderer, emit_json
     from secondsite.clock import SystemClock
+    from secondsite.events import Note
     from secondsite.spec.load import load
 
     loaded, clock = load(find_config(config)), SystemClock()
     with Renderer() as emit:
         came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
-        if dry_run:
+        home = None if came.changes else came_home((await of_sites(loaded.spec)).kept)
+        if home is not None:  # to repeat the command must not send the users away from home
+            emit(Note(f"nothing to come home from: the last procedure was {home}, and both sites are as it left them"))
+        if dry_run or home is not None:
             if json:
-                emit_json({"procedure": "failback", "dry_run": True, "to": came.home, "rejoin": came.document})
+                emit_json({"procedure": "failback", "dry_run": dry_run, "to": came.home, "rejoin": came.document})
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
     document = dict(result.document)

@@ -12,7 +12,7 @@ from pathlib import Path
 from secondsite.cli.options import find_config
 from secondsite.cli.this_host import site_here
 from secondsite.errors import SecondsiteError, UsageError
-from secondsite.recovery.engine import position
+from secondsite.recovery.engine import Outcome, position
 from secondsite.recovery.history import Entry, entries
 from secondsite.recovery.journal import read
 from secondsite.spec import Spec, paths
@@ -52,7 +52,17 @@ def journals(config: Path | None) -> Journals:
         return Journals(tuple(Kept(entry) for entry in entries(paths.JOURNAL)))
     from secondsite.spec.load import load
 
-    return asyncio.run(_of_sites(load(find_config(config)).spec))
+    return asyncio.run(of_sites(load(find_config(config)).spec))
+
+
+def came_home(kept: Sequence[Kept]) -> str | None:
+    """Pure: the id of the completed switchover that was the last thing done, where it was: then there is nothing to
+    come home from. None after a failover, and where anything is unfinished."""
+    told = [one.entry for one in kept if one.entry.opened and one.entry.position.outcome is not Outcome.ROLLED_BACK]
+    newest = max(told, key=lambda entry: entry.records[0].at, default=None)
+    if newest is None or newest.unfinished or newest.opened.get("procedure") != "switchover":
+        return None
+    return newest.id
 
 
 def of_file(path: Path) -> Kept:
@@ -61,7 +71,8 @@ def of_file(path: Path) -> Kept:
     return Kept(Entry(path, recovered.records, position(recovered.records), not recovered.torn))
 
 
-async def _of_sites(spec: Spec) -> Journals:
+async def of_sites(spec: Spec) -> Journals:
+    """Those of both sites, fetched by SSH. Raises the SSH error where neither answers."""
     from secondsite.remote.journals import fetch
 
     with tempfile.TemporaryDirectory(prefix="secondsite-journals-") as work:

@@ -1,0 +1,33 @@
+"""Coming home: when there is something to come home from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from secondsite.cli.journals import Kept, came_home
+from secondsite.recovery.history import entries
+from secondsite.recovery.journal import Journal, Kind
+from tests.fakes.clock import SetClock
+
+
+def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_path: Path) -> None:
+    def kept(name: str, procedure: str, at: str, outcome: str | None) -> Kept:
+        folder = tmp_path / name
+        journal = Journal.create(folder, name, SetClock(datetime.fromisoformat(at)))
+        journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": "oslo"}, "steps": []})
+        if outcome:
+            journal.append(Kind.CLOSED, {"outcome": outcome})
+        journal.close()
+        (entry,) = entries(folder)
+        return Kept(entry, "oslo")
+
+    burned = kept("20261122T031200Z-failover-aaaa", "failover", "2026-11-22T03:12:00+00:00", "completed")
+    refused = kept("20261122T041200Z-switchover-bbbb", "switchover", "2026-11-22T04:12:00+00:00", "rolled_back")
+    died = kept("20261122T051200Z-switchover-cccc", "switchover", "2026-11-22T05:12:00+00:00", None)
+    home = kept("20261122T061200Z-switchover-dddd", "switchover", "2026-11-22T06:12:00+00:00", "completed")
+    assert came_home([]) is None
+    assert came_home([burned]) is None
+    assert came_home([burned, refused]) is None
+    assert came_home([burned, died]) is None
+    assert came_home([burned, refused, died, home]) == "20261122T061200Z-switchover-dddd"
