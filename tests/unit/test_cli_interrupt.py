@@ -198,3 +198,12 @@ def test_an_interrupted_apply_counts_what_it_did_and_names_the_command_that_fini
     left = apply_left(counting.changes, "oslo")
     assert words in left.message
     assert left.hint is not None and left.hint.startswith("secondsite apply --replace-standby oslo ")
+
+
+def test_where_a_host_has_said_nothing_yet_nobody_is_told_that_it_goes_on() -> None:
+    watched = Watched(ignore)
+    left = procedure_left("failover", "bergen", agent=watched.agent, heard=watched.heard)
+    assert "may not have begun" in left.message and "goes on with the failover" not in left.message
+    assert left.hint is not None and "the same command again" in left.hint
+    watched(Note("taking over", "bergen"))
+    assert watched.heard

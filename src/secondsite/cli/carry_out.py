@@ -73,17 +73,20 @@ async def carry_out(
     except (KeyboardInterrupt, asyncio.CancelledError) as pressed:
         if kind == "verify" or kind.startswith("preview-"):
             raise  # it only looks, and ends with whoever asked
-        raise procedure_left(kind, at, agent=watched.agent) from pressed
+        heard = watched.heard or site_here() == at  # from elsewhere the connection alone takes a second or two
+        raise procedure_left(kind, at, agent=watched.agent, heard=heard) from pressed
 
 
 class Watched:
-    """Passes events on, and notices whether an agent carries the procedure out."""
+    """Passes events on, and notices whether an agent carries the procedure out, and whether anything was heard."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self.agent = True
+        self.heard = False
 
     def __call__(self, event: Event) -> None:
+        self.heard = True
         if isinstance(event, Note) and event.text == NO_AGENT:
             self.agent = False
         self._emit(event)

@@ -11,11 +11,17 @@ class Interrupted(SecondsiteError):
     default_slug = "interrupted"
 
 
-def procedure_left(kind: str, site: str, *, agent: bool) -> Interrupted:
+def procedure_left(kind: str, site: str, *, agent: bool, heard: bool = True) -> Interrupted:
     """What was asked of ``site`` and watched from here. agent: the one there carries it out and does not hear of the
-    interrupt, so that by now it may have come to its end."""
+    interrupt, so that by now it may have come to its end. heard: it has said something; where not, it may not even
+    have been reached."""
     look, go_on = "secondsite status", way_on(kind, site)
     hint = look if go_on == look else f"{look}, and if it is unfinished: {go_on}"
+    if not heard:
+        told = (
+            f"interrupted before {site} had said anything: the {kind} may not have begun; if it has, it goes on there"
+        )
+        return Interrupted(told, hint=f"{hint}; if nothing has begun, the same command again")
     if agent:
         told = f"interrupted here; the agent at {site} goes on with the {kind}, or has ended it by now"
         return Interrupted(told, hint=f"{hint} (secondsite journal shows how it ended)")
