@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from secondsite.cli.bootstrap.back import Back
+from secondsite.cli.failback import nothing_to_do
 from secondsite.cli.journals import Kept, came_home
+from secondsite.cli.schemas import conforms
 from secondsite.recovery.history import entries
 from secondsite.recovery.journal import Journal, Kind
 from tests.fakes.clock import SetClock
+from tests.unit.objectives_worlds import SPEC
 
 
 def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_path: Path) -> None:
@@ -30,4 +34,11 @@ def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_pat
     assert came_home([burned]) is None
     assert came_home([burned, refused]) is None
     assert came_home([burned, died]) is None
-    assert came_home([burned, refused, died, home]) == "20261122T061200Z-switchover-dddd"
+    assert came_home([burned, refused, died, home]) == home.entry
+    step = {
+        "name": "rejoin", "title": "t", "site": "oslo", "started_at": "", "ended_at": "", "seconds": 0.0,
+        "outcome": "already", "message": None, "hint": None, "details": {},
+    }  # fmt: skip
+    document = nothing_to_do(home.entry, Back("bergen", step, {"outcome": "unchanged"}, ()), SPEC)
+    conforms("procedure", document)
+    assert document["id"] == home.entry.id

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
 
 if TYPE_CHECKING:
+    from secondsite.cli.bootstrap.back import Back
     from secondsite.events import Emit, Result
+    from secondsite.recovery.history import Entry
     from secondsite.spec import Spec
 
 READY_SECONDS = 120.0
@@ -52,10 +54,16 @@ async def run(
         came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
         home = None if came.changes else came_home((await of_sites(loaded.spec)).kept)
         if home is not None:  # to repeat the command must not send the users away from home
-            emit(Note(f"nothing to come home from: the last procedure was {home}, and both sites are as it left them"))
-        if dry_run or home is not None:
+            emit(
+                Note(f"nothing to come home from: the last procedure was {home.id}, and both sites are as it left them")
+            )
+        if dry_run:
             if json:
-                emit_json({"procedure": "failback", "dry_run": dry_run, "to": came.home, "rejoin": came.document})
+                emit_json({"procedure": "failback", "dry_run": True, "to": came.home, "rejoin": came.document})
+            return 0
+        if home is not None:
+            if json:
+                emit_json(nothing_to_do(home, came, loaded.spec))
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
     document = dict(result.document)
@@ -66,6 +74,21 @@ async def run(
             "rejoin": came.document,
         }
     return tell(replace(result, document=document), as_json=json)
+
+
+def nothing_to_do(home: Entry, came: Back, spec: Spec) -> dict[str, Any]:
+    """Pure: the document of a failback that found everything home; its journal is that of the way there."""
+    objectives = spec.objectives
+    return {
+        "procedure": "failback",
+        "id": home.id,
+        "outcome": "completed",
+        "steps": [came.step],
+        "rto": {"measured_seconds": None, "objective_seconds": objectives.rto, "met": None},
+        "rpo": {"estimated_seconds": None, "objective_seconds": objectives.rpo, "met": None},
+        "journal": str(home.path),
+        "rejoin": came.document,
+    }
 
 
 async def _move(spec: Callable[[], Spec], home: str, reason: str, emit: Emit, *, asked: bool) -> Result:

@@ -55,14 +55,14 @@ def journals(config: Path | None) -> Journals:
     return asyncio.run(of_sites(load(find_config(config)).spec))
 
 
-def came_home(kept: Sequence[Kept]) -> str | None:
-    """Pure: the id of the completed switchover that was the last thing done, where it was: then there is nothing to
-    come home from. None after a failover, and where anything is unfinished."""
+def came_home(kept: Sequence[Kept]) -> Entry | None:
+    """Pure: the completed switchover that was the last thing done, where it was: then there is nothing to come home
+    from. None after a failover, and where anything is unfinished."""
     told = [one.entry for one in kept if one.entry.opened and one.entry.position.outcome is not Outcome.ROLLED_BACK]
     newest = max(told, key=lambda entry: entry.records[0].at, default=None)
     if newest is None or newest.unfinished or newest.opened.get("procedure") != "switchover":
         return None
-    return newest.id
+    return newest
 
 
 def of_file(path: Path) -> Kept:
