@@ -113,6 +113,11 @@ class Detached:
                 argv, stderr=told, start_new_session=True, env=dict(os.environ) | dict(env), user=owner(), cwd="/"
             )
 
+    def freeze(self) -> None:
+        """It neither goes on nor ends until it is stopped."""
+        assert self.child is not None
+        os.killpg(self.child.pid, signal.SIGSTOP)
+
     async def stop(self) -> None:
         if self.child is not None and self.child.poll() is None:
             os.killpg(self.child.pid, signal.SIGKILL)  # as systemd ends a unit: everything in it

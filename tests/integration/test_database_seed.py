@@ -82,13 +82,15 @@ async def test_a_base_backup_that_was_killed_is_begun_again_and_one_that_runs_is
     await fill(hosts)
     bergen, job = hosts.nodes["bergen"], hosts.jobs["bergen"]
     seeding = asyncio.create_task(hosts.standby())
-    await until(lambda: (basebackup.side_folder(bergen) / "base").exists())
+    await until(lambda: basebackup.progress(basebackup.tail(basebackup.log_file(bergen))) is not None)
+    job.freeze()  # or it may be at its end before anybody joins it
     seeding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await seeding
     assert await job.state() is JobState.RUNNING, "a caller that goes away does not end it"
+    seen = len(hosts.events)
     joined = asyncio.create_task(hosts.standby())
-    await asyncio.sleep(0.3)
+    await until(lambda: any(isinstance(event, Progress) for event in hosts.events[seen:]))
     await job.stop()
     with pytest.raises(FinalError) as failed:
         await joined

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -118,13 +118,13 @@ class Lab:
             stdin=subprocess.DEVNULL, env=self.environment,
         )  # fmt: skip
 
-    def interrupted(self, number: signal.Signals, marker: str, *words: str) -> int:
-        """Run ``secondsite``, send the signal as soon as a line with ``marker`` is shown; its exit code."""
+    def interrupted(self, number: signal.Signals, markers: Sequence[str], *words: str) -> int:
+        """Run ``secondsite``, send the signal as soon as a line with one of ``markers`` is shown; its exit code."""
         child = self.start(*words)
         assert child.stderr is not None
         try:
             for line in child.stderr:
-                if marker in line:
+                if any(marker in line for marker in markers):
                     child.send_signal(number)
                     break
             child.communicate(timeout=60)
