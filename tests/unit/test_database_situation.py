@@ -133,6 +133,7 @@ Latest checkpoint location:           1/1500718
 Latest checkpoint's REDO location:    1/1500700
 Latest checkpoint's TimeLineID:       3
 Latest checkpoint's NextOID:          13572
+Min recovery ending loc's timeline:   4
 wal_log_hints setting:                on
 Bytes per WAL segment:                16777216
 Data page checksum version:           1
@@ -141,5 +142,6 @@ Data page checksum version:           1
     assert (found.state, found.timeline, found.checkpoint_lsn) == ("shut down in recovery", 3, 2**32 + 0x1500718)
     assert found.was_standby and found.untouched and found.checksums and found.wal_log_hints
     assert found.modified_at == 1779294450.0
+    assert found.generation == 4, "its recovery has come further than its last checkpoint"
     with pytest.raises(ValueError, match="state"):
         parse("nothing")

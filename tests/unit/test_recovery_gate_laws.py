@@ -107,7 +107,7 @@ def open_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
         return Verdict(Ruling.ALLOW, "everybody says so")
 
     async def control(_: object) -> SimpleNamespace:
-        return SimpleNamespace(state="shut down", timeline=1)
+        return SimpleNamespace(state="shut down", generation=1)
 
     monkeypatch.setattr(admit, "ask", ask)
     monkeypatch.setattr(admit, "read_control", control)

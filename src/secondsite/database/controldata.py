@@ -21,7 +21,8 @@ class ControlData:
     """The fields a decision needs. Positions are bytes of WAL; modified_at is unix seconds, None where not readable.
 
     state: as PostgreSQL words it, like "in production", "shut down", "in archive recovery",
-    "shut down in recovery". checksums: data page checksums are on.
+    "shut down in recovery". checksums: data page checksums are on. timeline: that of the last checkpoint.
+    recovery_timeline: that of the WAL which a recovery has to reach at least; 0 where none has to.
     """
 
     state: str
@@ -35,6 +36,17 @@ class ControlData:
     wal_segment_bytes: int
     catalog_version: str
     modified_at: float | None = None
+    recovery_timeline: int = 0
+
+    @property
+    def generation(self) -> int:
+        """The newest timeline that this cluster was on.
+
+        A promotion writes no checkpoint before it accepts writes, only the end of recovery, which raises the point
+        that a next recovery has to reach (xlog.c, CreateEndOfRecoveryRecord). Until the first checkpoint, which may
+        take minutes, ``timeline`` is the one before.
+        """
+        return max(self.timeline, self.recovery_timeline)
 
     @property
     def was_standby(self) -> bool:
@@ -66,6 +78,7 @@ def parse(text: str) -> ControlData:
             checksums=int(found["Data page checksum version"]) > 0,
             wal_segment_bytes=int(found["Bytes per WAL segment"]),
             catalog_version=found["Catalog version number"],
+            recovery_timeline=int(found["Min recovery ending loc's timeline"]),
             modified_at=_moment(found.get("pg_control last modified", "")),
         )
     except KeyError as missing:

@@ -29,7 +29,7 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     control = await read_control(cluster)
     clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()  # or only the database went down, not the host
     # A fence is asked first: what allowed an earlier start must not outlive it.
-    verdict = fenced() or admitted() or await ask(spec, site, control.timeline, stopped_cleanly=clean)
+    verdict = fenced() or admitted() or await ask(spec, site, control.generation, stopped_cleanly=clean)
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         database.unmark(cluster)
@@ -44,7 +44,7 @@ async def asked(spec: Spec, site: str) -> Verdict:
     """What the guard would say now; nothing changes."""
     control = await read_control(Cluster.parse(spec.database.cluster, spec.database.port))
     clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()
-    return fenced() or await ask(spec, site, control.timeline, stopped_cleanly=clean)
+    return fenced() or await ask(spec, site, control.generation, stopped_cleanly=clean)
 
 
 async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
@@ -122,5 +122,5 @@ def last_ruling() -> Ruling | None:
 
 
 async def generation(cluster: Cluster) -> int:
-    """The timeline the cluster's control file shows: known without a running postmaster."""
-    return (await read_control(cluster)).timeline
+    """The newest timeline the cluster was on, from its control file: known without a running postmaster."""
+    return (await read_control(cluster)).generation

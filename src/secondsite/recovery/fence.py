@@ -60,7 +60,7 @@ async def fence_here(
     """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if generation is not None:
-        _refuse_late(generation, (await read_control(cluster)).timeline)
+        _refuse_late(generation, (await read_control(cluster)).generation)
         _refuse_standby(site, cluster)
     troubles: list[str] = []
     acts: tuple[Callable[[], None], ...] = (

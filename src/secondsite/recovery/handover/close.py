@@ -27,7 +27,7 @@ async def close(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any])
     A database that is down already (this is a second try) is left as it is.
     """
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    refuse_wrong_generation(site, request.get("generation"), (await read_control(cluster)).timeline)
+    refuse_wrong_generation(site, request.get("generation"), (await read_control(cluster)).generation)
     why = f"{spec.peer_of(site)} takes over by switchover {request.get('procedure')}"
     atomically(paths.FENCED, f"{why}\n".encode(), mode=0o600)
     note_verdict("hold", why, clock)
