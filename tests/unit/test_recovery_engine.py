@@ -275,6 +275,20 @@ async def test_what_a_turning_point_left_is_known_to_later_steps_even_when_its_r
     assert world.done.count("turn") == 1
 
 
+async def test_a_promotion_whose_intent_the_disk_has_lost_is_not_taken_back(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "j"
+    with pytest.raises(BaseExceptionGroup):
+        await run(world, path, die_at="turn:applied", kinds=(Look, Fence, Turn, App))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b'"turn"' not in line))
+    world.done.remove("fence")
+    world.broken = {"fence"}
+    outcome, _ = await run(world, path, kinds=(Look, Fence, Turn, App))
+    assert world.undone == []
+    assert outcome is Outcome.COMPLETED, "what lies before a promotion has done its part"
+    assert world.log.count("turn begins") == 1
+
+
 async def test_a_turning_point_that_was_asked_for_before_a_death_and_comes_late_is_not_taken_back(
     tmp_path: Path,
 ) -> None:

@@ -136,14 +136,15 @@ class Engine:
     async def _settle(self) -> None:
         """Taken up before the turning point: what was done before it may have been taken back since, by a rollback
         that died or by a person. Everything up to it is done again; every step begins by looking. Taken up behind it:
-        it and what follows is asked again, one by one (``_still``)."""
+        it and what follows is asked again, one by one (``_still``). On which side that is, the world says: a disk
+        that lost its power may have lost the end of the journal too."""
         turn = self._steps[self._turn]
         if not self._journal_is_old() or turn.name in self._before.completed:
             return
         details: Details | None
         try:
             async with asyncio.timeout(turn.timeout_seconds):
-                details = await turn.check() if turn.name in self._before.touched else None
+                details = await turn.check()
         except Exception:  # noqa: BLE001 - whatever hides the answer
             details = None  # looked at again, step by step, and nothing is taken back before it is known
         if details is not None:
