@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from secondsite.database.condition import Condition
+from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
@@ -53,6 +54,7 @@ class Board:
     condition: Condition | None = None
     history: tuple[PastRun, ...] = ()
     pooler: PoolerState | None = None
+    delayed: DelayedState | None = None
     unfinished: Unfinished | None = None
     last_procedure: LastProcedure | None = None
     verified: Verified | None = None
@@ -93,6 +95,7 @@ class Board:
             commits=self.commits,
             condition=self.condition,
             pooler=self.pooler,
+            delayed=self.delayed,
             unfinished=self.unfinished,
             last_procedure=self.last_procedure,
             verified=self.verified,

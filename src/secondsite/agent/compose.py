@@ -22,6 +22,8 @@ from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.condition import condition
+from secondsite.database.delayed import here as delayed
+from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.pooler.state import PoolerState
 from secondsite.database.verify import acts
 from secondsite.dns.state import RecordState
@@ -91,6 +93,11 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
                 await pooling.keep(spec, site, writable=writable, peer_writable=beside)
         return await pooling.look(spec)
 
+    async def keep_delayed(answers: bool) -> DelayedState | None:
+        if answers and not changing.locked():
+            await asyncio.to_thread(delayed.keep, spec, site)
+        return await asyncio.to_thread(delayed.look, spec, site)
+
     async def look(act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """For the other site's verification. Only a primary answers: a standby has no reason to be looked into."""
         if (await asyncio.to_thread(acts.perform, spec, cluster, "position", {}))["standby"]:
@@ -104,6 +111,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         dns=_dns(spec),
         condition=lambda: condition(cluster, clock.now().timestamp()),
         pooler=keep_pooler,
+        delayed=keep_delayed,
         units=Units(spec.service.units).look,
         healthy=_healthy(spec),
         files=Keeper(spec, site, clock=clock),

@@ -19,6 +19,7 @@ from secondsite.agent.units import look_at
 from secondsite.clock import Clock
 from secondsite.database.cluster import Cluster
 from secondsite.database.condition import condition
+from secondsite.database.delayed import here as delayed
 from secondsite.database.state import DatabaseState
 from secondsite.dns.state import RecordState
 from secondsite.errors import SecondsiteError
@@ -72,6 +73,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         history=past_runs(paths.JOURNAL)[-REMEMBERED:],
         condition=conditions,
         pooler=await pooling.look(spec),
+        delayed=await asyncio.to_thread(delayed.look, spec, site),
         unfinished=unfinished_here(paths.JOURNAL, paths.LOCK),
         last_procedure=last_ended(paths.JOURNAL),
         verified=record.verified(record.load()),

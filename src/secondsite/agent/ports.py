@@ -12,6 +12,7 @@ from secondsite.agent.procedures import ProcedureRunner
 from secondsite.agent.selffence import Fencer
 from secondsite.database.commit_wait import Act
 from secondsite.database.condition import Condition
+from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.pooler.state import PoolerState
 from secondsite.dns.state import RecordState
 from secondsite.events import Emit
@@ -65,6 +66,7 @@ class Ports:
     healthy: Callable[[], Awaitable[bool | None]]
     condition: Callable[[], Awaitable[Condition | None]]
     pooler: Callable[[bool, bool], Awaitable[PoolerState | None]]  # whether this site, and the peer, accept writes
+    delayed: Callable[[bool], Awaitable[DelayedState | None]]  # whether this site's own cluster answers
     files: Files
     history: Callable[[], tuple[PastRun, ...]]
     ask_guard_again: Callable[[], Awaitable[None]]

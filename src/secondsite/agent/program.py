@@ -92,6 +92,7 @@ class Agent:
             Duty("files", 5.0, self._files),
             Duty("host", 5.0, self._host),
             Duty("pooler", 2.0, self._pooler),
+            Duty("delayed", 10.0, self._delayed),
             Duty("samples", BATCH_SECONDS, self._flush),
             Duty("guard", 10.0, ports.ask_guard_again),
             Duty("dns", 1.0, self._records.when_due),
@@ -126,6 +127,7 @@ class Agent:
             ("history", self._history),
             ("condition", self._condition),
             ("pooler", self._pooler),
+            ("delayed", self._delayed),
         ):
             with self._troubles.kept_from(name):
                 await act()
@@ -158,6 +160,11 @@ class Agent:
         peer = self.board.peer_view
         beside = not isinstance(peer, Silence) and peer.database.writable
         self.board.pooler = await self._ports.pooler(self.board.database.writable, beside)
+
+    async def _delayed(self) -> None:
+        """Look at the delayed standby, and keep the slot through which it follows this site's cluster."""
+        answers = self.board.database.role in (Role.PRIMARY, Role.STANDBY)
+        self.board.delayed = await self._ports.delayed(answers)
 
     async def _feed(self) -> None:
         """Feed the watchdog, but only if the duty of each second was really done since the last time."""

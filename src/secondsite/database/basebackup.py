@@ -11,14 +11,11 @@ from pathlib import Path
 from secondsite.clock import Clock
 from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER
-from secondsite.database.facts import Facts
 from secondsite.database.job import JobState
 from secondsite.database.node import Node
-from secondsite.database.settings import conninfo
-from secondsite.database.slot import slot_name
+from secondsite.database.source import Source
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Progress
-from secondsite.spec import Spec
 
 POLL_SECONDS = 0.5
 # One sync of the file system instead of one of each file: a third less time for a small cluster.
@@ -57,10 +54,10 @@ def log_file(node: Node) -> Path:
     return node.state / "seed.log"
 
 
-async def start(node: Node, spec: Spec, site: str, facts: Facts) -> None:
+async def start(node: Node, source: Source) -> None:
     """Begin copying. The password stands in the password file; none is on the command line."""
     node.state.mkdir(parents=True, exist_ok=True)
-    atomically(node.state / "seed.json", json.dumps({"started_from": facts.peer_address}).encode(), mode=0o600)
+    atomically(node.state / "seed.json", json.dumps({"started_from": source.name}).encode(), mode=0o600)
     argv = [
         "/bin/sh",
         "-c",
@@ -69,9 +66,9 @@ async def start(node: Node, spec: Spec, site: str, facts: Facts) -> None:
         str(mark(node)),
         node.cluster.program("pg_basebackup"),
         f"--pgdata={side_folder(node)}",
-        f"--dbname={conninfo(spec, site, peer_address=facts.peer_address, passfile=str(node.passfile))}",
+        f"--dbname={source.conninfo}",
         "--wal-method=stream",
-        f"--slot={slot_name(site)}",
+        f"--slot={source.slot}",
         "--checkpoint=fast",
         "--no-password",
         "--progress",

@@ -6,6 +6,8 @@ from secondsite.converge.resource import Resource
 from secondsite.database.amcheck import Amcheck
 from secondsite.database.clusterconfig import ClusterConfig
 from secondsite.database.configure import Settings
+from secondsite.database.delayed import place
+from secondsite.database.delayed.standby import DelayedStandby
 from secondsite.database.facts import Facts
 from secondsite.database.gate import PrimaryGate, StandbyGate
 from secondsite.database.hba import HbaBlock, body
@@ -59,3 +61,11 @@ def standby_resources(
         HbaBlock(node, body(spec, facts.peer_address), standby=True),
         Standby(node, spec, site, facts, replace),
     ]
+
+
+def delayed_resources(spec: Spec, site: str) -> list[Resource]:
+    """The second standby that replays late, at the site that keeps it; its own cluster must have been converged."""
+    delayed = spec.database.delayed
+    if delayed is None or delayed.site != site:
+        return []
+    return [DelayedStandby(place.node(delayed), Node.of(spec), spec, site, delayed)]

@@ -23,17 +23,18 @@ LABEL = "database"
 
 
 def body(spec: Spec, peer_address: str) -> str:
-    """The block's lines: our roles from the peer's tunnel address only, the reader
-    from this host only, what the peer's pooler is for, and
-    the clients' networks of the file.
+    """The block's lines: our roles from the peer's tunnel address only, the reader from this host only, what the peer's
+    pooler is for, and the clients' networks of the file.
 
-    The role for a rewind exists only while one lasts. The standby copies logical slots over an ordinary connection.
+    The role for a rewind exists only while one lasts. The standby copies logical slots over an ordinary connection. The
+    delayed standby comes through the unix socket, as the owner.
     """
     keep = spec.database.keep_logical_slots
     rows = [
         ("host", "replication", ROLE, f"{peer_address}/32", "scram-sha-256"),
         *([("host", SLOT_DATABASE, ROLE, f"{peer_address}/32", "scram-sha-256")] if keep else []),
         ("host", "postgres", REWIND_ROLE, f"{peer_address}/32", "scram-sha-256"),
+        *([("local", "replication", OWNER, "", "peer")] if spec.database.delayed else []),
         ("local", "all", READER_ROLE, "", "scram-sha-256"),
         ("local", "all,replication", f"{ROLE},{REWIND_ROLE}", "", "reject"),
         ("host", "all,replication", f"{ROLE},{REWIND_ROLE},{READER_ROLE}", "all", "reject"),

@@ -31,6 +31,7 @@ from secondsite.database.reload import reload
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Act, DataFolder, Situation, decide
 from secondsite.database.slot import drop_others
+from secondsite.database.source import Source, peer
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Note
@@ -46,7 +47,8 @@ STOPS = "the cluster on this host is stopped and its data moved aside"
 
 @dataclass(frozen=True, slots=True)
 class Standby:
-    """This host's cluster as a streaming standby of the peer. replace: foreign data may be moved aside."""
+    """This host's cluster as a streaming standby. replace: foreign data may be moved aside. source: whom it follows;
+    the peer, where nobody else is named."""
 
     node: Node
     spec: Spec
@@ -55,11 +57,12 @@ class Standby:
     replace: bool = False
     clock: Clock = field(default_factory=SystemClock)
     name: str = "standby database"
+    source: Source | None = None
 
     async def plan(self) -> Change | None:
         """What has to happen, None where it streams. Raises FinalError where a person has to decide."""
         now = await self._look()
-        act = decide(now)
+        act = self._decide(now)
         if act is Act.NOTHING:
             return None
         moves = now.data is not None and act in (Act.SEED, Act.RESEED, Act.SWAP)
@@ -72,7 +75,7 @@ class Standby:
         may_rewind = True
         for _ in range(ROUNDS):
             now = replace(await self._look(), may_rewind=may_rewind)
-            match decide(now):
+            match self._decide(now):
                 case Act.NOTHING:
                     return
                 case Act.REWIND:
@@ -81,7 +84,7 @@ class Standby:
                     basebackup.remove_half(self.node)
                     if now.database.role is Role.STANDBY:  # it would come for the slot that the copy needs
                         await self.node.control.stop()
-                    await basebackup.start(self.node, self.spec, self.site, self.facts)
+                    await basebackup.start(self.node, self._source)
                     await basebackup.wait(self.node, self.site, emit, self.clock)
                 case Act.ATTACH:
                     await basebackup.wait(self.node, self.site, emit, self.clock)
@@ -92,11 +95,21 @@ class Standby:
                     await self._follow()
                     await self._stream(emit)
         raise FinalError(
-            f"the standby did not settle; the next act would be: {decide(now)}", slug="seed-failed", host=self.site
+            f"the standby did not settle; the next act would be: {self._decide(now)}",
+            slug="seed-failed",
+            host=self.site,
         )
 
+    def _decide(self, now: Situation) -> Act:
+        return decide(now)
+
+    @property
+    def _source(self) -> Source:
+        return self.source or peer(self.spec, self.site, self.facts, str(self.node.passfile))
+
     async def _look(self) -> Situation:
-        return await look(self.node, self.facts.primary, address=self.facts.own_address, replace=self.replace)
+        seen = await look(self.node, self.facts.primary, address=self.facts.own_address, replace=self.replace)
+        return seen if self._source.remote else replace(seen, quarantined=False)
 
     async def _swap(self, now: Situation, emit: Emit) -> None:
         """Make the copy a standby's, then exchange the folders: two renames, each safe to be interrupted after."""
@@ -201,7 +214,7 @@ class Standby:
         while state.streaming not in (Streaming.STREAMING, Streaming.CATCHING_UP, Streaming.PAUSED):
             if self.clock.monotonic() > deadline:
                 raise FinalError(
-                    f"the standby runs and does not stream from {self.facts.peer_address} after {STREAM_SECONDS} s:"
+                    f"the standby runs and does not stream from {self._source.name} after {STREAM_SECONDS} s:"
                     f" {last_words(cluster) or state.streaming}",
                     slug="standby-not-streaming",
                     host=self.site,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secondsite.clock import to_text
+from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.state import DatabaseState, Role
 from secondsite.objectives.checks.procedures import newest
 from secondsite.objectives.finding import Finding
@@ -44,6 +45,7 @@ def document(status: Status) -> dict[str, Any]:
             "basis": status.rto.basis,
             "objective_seconds": spec.objectives.rto,
         },
+        "delayed": _delayed(situation),
         "verified": _verified(situation),
         "ready": status.ready,
         "findings": [_finding(finding) for finding in status.findings],
@@ -84,6 +86,39 @@ def _verified(situation: Situation) -> dict[str, Any] | None:
         return None
     failed = [failed.name for failed in state.verified.failed]
     return {"at": _moment(state.verified.at), "site": state.site, "checks": state.verified.checks, "failed": failed}
+
+
+def _delayed(situation: Situation) -> dict[str, Any] | None:
+    """The second standby that replays late; None where the file keeps none."""
+    delayed = situation.spec.database.delayed
+    if delayed is None:
+        return None
+    state = situation.present(delayed.site)
+    found = state.delayed if state else None
+    return {
+        "site": delayed.site,
+        "cluster": delayed.cluster,
+        "delay_seconds": delayed.delay,
+        "state": _delayed_state(found),
+        "shows": _moment(found.shows) if found else None,
+        "shows_seconds_ago": _rounded(state.taken_at - found.shows) if state and found and found.shows else None,
+        "waiting_bytes": found.waiting_bytes if found else None,
+        "reason": found.reason if found else None,
+    }
+
+
+def _delayed_state(found: DelayedState | None) -> str:
+    if found is None:
+        return "unknown"
+    if found.reason is not None:
+        return "stopped"
+    if not found.in_recovery:
+        return "promoted"
+    if found.paused:
+        return "paused"
+    if found.receiving:
+        return "streaming"
+    return "waiting" if found.waiting_bytes else "receiver-down"  # it asks for more when that is replayed
 
 
 def _site(situation: Situation, site: str) -> dict[str, Any]:

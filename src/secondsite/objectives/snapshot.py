@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from secondsite.database.condition import Condition
+from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState
 from secondsite.dns.state import RecordState
@@ -154,6 +155,7 @@ class SiteState:
     commits: CommitWait | None = None  # None at a site that is not the primary, or whose agent does not run
     condition: Condition | None = None  # None before the first, and where the cluster does not answer
     pooler: PoolerState | None = None  # None where the file describes none, and before the first look
+    delayed: DelayedState | None = None  # None where this site keeps no delayed standby, and before the first look
     unfinished: Unfinished | None = None  # a procedure that this host's journals prove to be unfinished
     last_procedure: LastProcedure | None = None  # the newest that they prove to be over
     verified: Verified | None = None  # None where this site was never verified

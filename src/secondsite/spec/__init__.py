@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from secondsite.spec.model import (
         Command,
         Database,
+        Delayed,
         DnsRecord,
         FileSet,
         Guard,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Command",
     "Database",
+    "Delayed",
     "DnsRecord",
     "FileSet",
     "Guard",

@@ -89,6 +89,8 @@ def ports_are_apart(draft: Draft) -> Iterator[Problem]:
 def _ports(draft: Draft) -> Iterator[tuple[int, str, Loc]]:
     if draft.database:
         yield draft.database.port, "database.port", ("database", "port")
+        if draft.database.delayed:
+            yield draft.database.delayed.port, "database.delayed.port", ("database", "delayed", "port")
         if draft.database.pooler:
             yield draft.database.pooler.port, "database.pooler.port", ("database", "pooler", "port")
     if draft.tunnel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from secondsite.spec import check_files, check_network, check_pooler, check_promises
+from secondsite.spec import check_delayed, check_files, check_network, check_pooler, check_promises
 from secondsite.spec.draft import Draft
 from secondsite.spec.faults import Problem
 
@@ -24,6 +24,8 @@ CHECKS: tuple[Check, ...] = (
     check_network.tunnel_is_usable,
     check_network.tunnel_is_apart,
     check_network.ports_are_apart,
+    check_delayed.delayed_at_a_site,
+    check_delayed.delayed_is_another_cluster,
     check_pooler.pooler_stays,
     check_pooler.pooled_once,
     check_pooler.pooled_in_transactions,

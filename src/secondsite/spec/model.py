@@ -171,6 +171,15 @@ class Verify(Section):
         return (schema if dot else "public"), name
 
 
+class Delayed(Section):
+    """A second standby that replays late on purpose, kept against human error: a cluster of its own at one site."""
+
+    site: Name = Field(description="the site whose host keeps it")
+    cluster: Cluster = Field(description="version/name, like 15/delayed; the version of database.cluster")
+    port: Port = Field(5433, description="port of its unix socket; it listens on no network")
+    delay: Seconds = Field("1h", validate_default=True, description="how long it holds back what it has received")
+
+
 class Database(Section):
     """The PostgreSQL cluster that is replicated."""
 
@@ -193,6 +202,7 @@ class Database(Section):
         (), description="networks outside the hosts that may connect to the database; none by default"
     )
     pooler: Pooler | None = Field(None, description="PgBouncer in front of it; none by default")
+    delayed: Delayed | None = Field(None, description="a second standby that replays late; none by default")
     amcheck: bool = Field(
         False, strict=True, description="create the extension amcheck at apply, so that verify can check indexes"
     )

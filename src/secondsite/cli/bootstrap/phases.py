@@ -94,10 +94,12 @@ def _database(now: Situation) -> Sequence[Resource]:
     )
     if now.is_primary:
         let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
-        return [*let_in, *database.primary_resources(now.spec, now.site, facts, rewinding=now.replace)]
+        own = database.primary_resources(now.spec, now.site, facts, rewinding=now.replace)
+        return [*let_in, *own, *database.delayed_resources(now.spec, now.site)]
     # A site that is given up may have shut the other one out, when it was the one that had taken over.
     let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
-    return [*let_in, *database.standby_resources(now.spec, now.site, facts, replace=now.replace)]
+    own = database.standby_resources(now.spec, now.site, facts, replace=now.replace)
+    return [*let_in, *own, *database.delayed_resources(now.spec, now.site)]
 
 
 def _password(now: Situation) -> Password:

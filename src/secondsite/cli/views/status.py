@@ -19,7 +19,7 @@ Document = Mapping[str, Any]
 WIDEST = 110
 _MOODS = {"good": "bold green", "bad": "bold yellow", "worst": "bold white on red"}
 _SEVERITIES = {"critical": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "dim")}
-_GOOD_STATES = ("streaming", "running", "current", "source", "pulling")
+_GOOD_STATES = ("streaming", "running", "current", "source", "pulling", "waiting")
 _WEAK_STATES = ("catching-up", "stale", "paused")
 
 
@@ -39,6 +39,7 @@ def shown(status: Document, width: int, *, plain: bool = False) -> RenderableTyp
         _sites(status),
         Text(),
         _replicas(status, width, plain=plain),
+        *_delayed(status),
         *finding_lines(status, width),
     )
 
@@ -120,6 +121,21 @@ def _replicas(status: Document, width: int, *, plain: bool) -> Table:
             _spark(replica["history"]["lag_seconds"], room, agreed, plain=plain),
         )
     return _spared(table)
+
+
+def _delayed(status: Document) -> list[RenderableType]:
+    """The standby that replays late: how far back it still shows."""
+    found = status.get("delayed")
+    if not found:
+        return []
+    line = Text()
+    line.append(f"delayed by {span(found['delay_seconds'])}", "bold")
+    line.append(f"  {found['site']}, {found['cluster']}: ")
+    line.append(found["state"], _colour(found["state"]))
+    if found["shows"]:
+        shown_at = moment(found["shows"]).astimezone().strftime("%H:%M:%S")
+        line.append(f", shows {shown_at}, {span(found['shows_seconds_ago'])} ago")
+    return [Text(), line]
 
 
 def _state(status: Document, replica: Document) -> Text:
