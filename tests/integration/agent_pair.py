@@ -219,6 +219,9 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
     async def no_pooler(_writable: bool, _beside: bool) -> None:
         return None
 
+    async def no_delayed(_answers: bool) -> None:
+        return None
+
     database = LocalDatabase(cluster, site)
 
     async def change_waiting(act: Act) -> bool:
@@ -236,6 +239,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         healthy=healthy,
         condition=lambda: condition(cluster, time.time()),
         pooler=no_pooler,
+        delayed=no_delayed,
         files=NoFiles(),
         history=lambda: (),
         ask_guard_again=nothing,
