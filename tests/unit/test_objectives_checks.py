@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from secondsite.database.condition import Condition, Expiry
+from secondsite.database.condition import Condition, Expiry, Tablespace
 from secondsite.database.logical import LogicalSlots
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
@@ -140,6 +140,12 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("commits-hang", "oslo", lambda: hanging()),
     ("collations", "bergen", lambda: bergen(condition=Condition(NOW, collations=(("shop", "2.36", "2.41"),)))),
     ("extensions", "bergen", lambda: bergen(condition=Condition(NOW, extensions=("shop: postgis",)))),
+    (
+        "tablespaces",
+        "bergen",
+        lambda: bergen(condition=Condition(NOW, tablespaces=(Tablespace("fast", "/srv/fast", None),))),
+    ),
+    ("tablespaces", "oslo", lambda: oslo(condition=Condition(NOW, tablespaces=(Tablespace("fast", "/srv/fast", 9),)))),
     ("alter-system", "bergen", lambda: bergen(condition=Condition(NOW, alter_system=False))),
     ("replay-delayed", "bergen", lambda: bergen(condition=Condition(NOW, apply_delay="1h"))),
     ("long-transactions", "oslo", lambda: oslo(condition=Condition(NOW, transaction_seconds=3600.0))),

@@ -18,9 +18,9 @@ from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.connect import CONNECT_SECONDS, as_user
 from secondsite.database.fence import postmaster_runs
-from secondsite.database.observe import observe_over
+from secondsite.database.observe import observe_over, stopped
 from secondsite.database.promote import HEARD
-from secondsite.database.state import DatabaseState, Role, Streaming
+from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError, RetryableError
 
 LOOK_SECONDS = 4.0  # beyond this a cluster that took the question counts as not answering
@@ -145,7 +145,7 @@ class LocalDatabase:
         if not (cluster.data / "PG_VERSION").exists():
             return DatabaseState(Role.ABSENT, reason=f"no cluster {cluster} on this host")
         if not postmaster_runs(cluster):
-            return DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason="no postmaster runs")
+            return stopped(cluster)
         told = str(problem).strip().split("\n")[0]
         return DatabaseState(Role.UNKNOWN, reason=f"{cluster} does not answer: {told}")
 

@@ -25,6 +25,7 @@ SELECT datname, datcollversion, actual FROM pg_database, LATERAL pg_database_col
  WHERE datcollversion IS DISTINCT FROM actual AND datcollversion IS NOT NULL AND datallowconn ORDER BY 1
 """
 _EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
+_TABLESPACES = "SELECT spcname, path FROM pg_tablespace, pg_tablespace_location(oid) path WHERE path <> '' ORDER BY 1"
 _STATE = """
 SELECT current_setting('server_version_num')::int,
        coalesce(current_setting('allow_alter_system', true), 'on') = 'on',
@@ -53,6 +54,15 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class Tablespace:
+    """A tablespace outside the data folder. free_bytes: room on its disk, None where its folder is not there."""
+
+    name: str
+    path: str
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """One cluster, at ``taken_at`` (unix seconds). Empty and zero mean that nothing is wrong there.
 
@@ -77,6 +87,7 @@ class Condition:
     logical: LogicalSlots = field(default_factory=LogicalSlots)
     inodes_free: int | None = None
     inodes_total: int | None = None
+    tablespaces: tuple[Tablespace, ...] = ()
 
 
 async def condition(cluster: Cluster, now: float) -> Condition | None:
@@ -98,6 +109,7 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         version, alterable, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
         collations = connection.execute(_COLLATIONS).fetchall() if version >= 150000 else []
         logical = look(connection)
+        places = connection.execute(_TABLESPACES).fetchall()
         databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
     disk = os.statvfs(data)
     return {
@@ -113,7 +125,16 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         "logical": logical,
         "inodes_free": disk.f_favail if disk.f_files else None,
         "inodes_total": disk.f_files or None,
+        "tablespaces": tuple(Tablespace(name, path, _free(path)) for name, path in places),
     }, Path(data) / certificate if certificate else None
+
+
+def _free(path: str) -> int | None:
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def _missing_extensions(cluster: Cluster, database: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +16,8 @@ from secondsite.errors import FinalError, RetryableError
 
 ORDER_SECONDS = 120  # systemctl itself; what a start takes beyond is waited for in ``answering``
 POLL_SECONDS = 0.1
+_ENDING_LINES = 12
+_GRAVE = re.compile(r"\b(?:FATAL|PANIC):\s+(.*)")
 
 
 class Control(Protocol):
@@ -85,11 +89,28 @@ def log_file(cluster: Cluster) -> Path:
 
 def last_words(cluster: Cluster) -> str:
     """The last line of trouble in the server's log; empty where there is none."""
+    bad = [row for row in _tail(cluster) if any(mark in row for mark in ("FATAL:", "ERROR:", "PANIC:"))]
+    return bad[-1].strip() if bad else ""
+
+
+def cause_of_death(cluster: Cluster) -> str:
+    """Why a server that runs no more has ended by itself; empty where somebody stopped it, or its log tells nothing."""
+    return died_of(_tail(cluster))
+
+
+def died_of(rows: Sequence[str]) -> str:
+    """Pure: the reason in the last lines of a log. Replay that cannot go on ends the whole server."""
+    end = rows[-_ENDING_LINES:]
+    if not any("startup process failure" in row or "PANIC:" in row for row in end):
+        return ""
+    reasons = [found.group(1).strip() for row in end if (found := _GRAVE.search(row))]
+    return next((why for why in reversed(reasons) if not why.startswith("terminating")), "")
+
+
+def _tail(cluster: Cluster) -> list[str]:
     try:
         with log_file(cluster).open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - 16384))
-            rows = log.read().decode("utf-8", "replace").splitlines()
+            return log.read().decode("utf-8", "replace").splitlines()
     except OSError:
-        return ""
-    bad = [row for row in rows if any(mark in row for mark in ("FATAL:", "ERROR:", "PANIC:"))]
-    return bad[-1].strip() if bad else ""
+        return []

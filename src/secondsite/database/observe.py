@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
+from secondsite.database.control import cause_of_death
 from secondsite.database.lsn import to_int
 from secondsite.database.state import DatabaseState, Follower, Role, SlotState, Streaming
 from secondsite.errors import RetryableError
@@ -67,12 +68,19 @@ def observe(cluster: Cluster, *, connection: psycopg.Connection[TupleRow] | None
     if not (cluster.data / "PG_VERSION").exists():
         return DatabaseState(Role.ABSENT, reason=f"no cluster {cluster} on this host")
     if not (cluster.data / "postmaster.pid").exists():
-        return DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason="no postmaster runs")
+        return stopped(cluster)
     try:
         with local(cluster, as_set=True) as own:
             return _look(own)
     except RetryableError as unreachable:
         return DatabaseState(Role.UNKNOWN, reason=unreachable.message)
+
+
+def stopped(cluster: Cluster) -> DatabaseState:
+    """A cluster without a postmaster; with the reason, where it has ended by itself and its log says why."""
+    died = cause_of_death(cluster)
+    reason = f"no postmaster runs; it has ended by itself: {died}" if died else "no postmaster runs"
+    return DatabaseState(Role.STOPPED, streaming=Streaming.STOPPED, reason=reason)
 
 
 async def observe_over(connection: psycopg.AsyncConnection[TupleRow]) -> DatabaseState:

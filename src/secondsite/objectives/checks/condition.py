@@ -13,6 +13,7 @@ registry = Registry(sees=lambda state: state.condition is not None)
 _LONG_SECONDS = 600.0
 _MANY_WAITING = 10  # WAL files, of 16 MB each by default
 _FEW_INODES = 0.05
+_LITTLE_BYTES = 10**9
 
 
 def _conditions(judged: Judged) -> Iterator[tuple[SiteState, Condition]]:
@@ -133,3 +134,18 @@ def inodes(judged: Judged) -> Iterator[Problem]:
             yield Problem(
                 state.site, f"{free:,} of {total:,} inodes are left on the disk", "find what keeps so many small files"
             )
+
+
+@registry.check("tablespaces", Severity.WARNING, "Are the folders of the tablespaces there, with room on their disks?")
+def tablespaces(judged: Judged) -> Iterator[Problem]:
+    """The standby repeats whatever is written to a tablespace. A full disk below one stops its replay, and a folder
+    that is not there ends its server (PostgreSQL manual 23.6)."""
+    for state, condition in _conditions(judged):
+        for one in condition.tablespaces:
+            if one.free_bytes is None:
+                message = f"{one.path}, the folder of tablespace {one.name}, is not there"
+                hint = "mount its disk, or make the folder, owned by postgres, as at the other site"
+                yield Problem(state.site, message, hint, Severity.CRITICAL)
+            elif one.free_bytes < _LITTLE_BYTES:
+                message = f"{one.free_bytes / 1e6:,.0f} MB left on the disk of tablespace {one.name}, {one.path}"
+                yield Problem(state.site, message, "make room before it is full")
