@@ -156,6 +156,19 @@ class LastVerifiedDocument(TypedDict):
     failed: Annotated[list[str], Field(description="checks that found a difference, until they find none")]
 
 
+class DelayedDocument(TypedDict):
+    """The second standby that replays late (`[database.delayed]`)."""
+
+    site: str
+    cluster: str
+    delay_seconds: float
+    state: Literal["streaming", "waiting", "receiver-down", "paused", "promoted", "stopped", "unknown"]
+    shows: Annotated[str | None, Field(description="the moment of the last transaction that it has replayed")]
+    shows_seconds_ago: float | None
+    waiting_bytes: Annotated[int | None, Field(description="WAL received and held back")]
+    reason: Annotated[str | None, Field(description="why it does not answer")]
+
+
 class StatusDocument(TypedDict):
     """`secondsite status --json`."""
 
@@ -173,6 +186,7 @@ class StatusDocument(TypedDict):
     verified: NotRequired[
         Annotated[LastVerifiedDocument | None, Field(description="null where verify never looked at this standby")]
     ]
+    delayed: NotRequired[Annotated[DelayedDocument | None, Field(description="null where the file keeps none")]]
 
 
 class StepDocument(TypedDict):
