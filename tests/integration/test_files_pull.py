@@ -15,7 +15,7 @@ import pytest
 
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress
-from secondsite.files import engine, store
+from secondsite.files import engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
@@ -301,3 +301,52 @@ async def test_the_keeper_follows_the_source_while_this_site_is_standby(uploads:
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await keeping
+
+
+async def test_files_that_never_reached_the_successor_are_listed_with_where_they_lie(uploads: Mirror) -> None:
+    """Oslo pulls from bergen, which took over: what bergen had received is not among them, whatever became of it there,
+    and what was moved in with an old mtime is."""
+    fill(uploads.source, 4)
+    await uploads.pull()
+    await engine.promote(uploads.fileset, uploads.store)
+    odd = os.fsdecode(b"odd-\xff")
+    old = uploads.target / "file-3"
+    await asyncio.sleep(0.02)
+    parted = time.time() + parting.CLOCKS_SECONDS
+    (uploads.target / "new").mkdir()
+    (uploads.target / "new" / "photo").write_text("never arrived")
+    (uploads.target / odd).write_text("odd")
+    (uploads.target / "file-1").write_text("changed here, never arrived")
+    os.utime(uploads.target / "new" / "photo", (1e9, 1e9))
+    (uploads.source / "file-2").write_text("changed there since")
+    (uploads.source / "file-3").unlink()
+    await engine.give_up(uploads.fileset, uploads.store, reached=parted)
+    assert old.exists(), "nothing is touched before the pull"
+    assert (await uploads.pull()).complete
+    (record,) = parting.records(uploads.store)
+    assert {one["path"] for one in record["files"]} == {"new/photo", odd, "file-1"}
+    assert (record["count"], record["older"], record["set"]) == (3, 2, "uploads")
+    for one in record["files"]:
+        kept = Path(one["kept"])
+        assert kept.stat().st_size == one["bytes"] and str(uploads.store.parent / "aside") in one["kept"]
+    assert Path(record["kept_in"][0], "new", "photo").read_text() == "never arrived"
+    assert (await uploads.pull()).complete
+    assert len(list(parting.records(uploads.store))) == 1, "they are listed once"
+
+
+async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_way(uploads: Mirror) -> None:
+    fill(uploads.source, 2)
+    uploads.target.mkdir(parents=True)
+    (uploads.target / "only-here").write_text("never arrived")
+    (uploads.target / "file-0").write_text("never arrived either")
+    await engine.give_up(uploads.fileset, uploads.store, reached=None)
+    first = parting.aside_folder("uploads", uploads.store)  # what a pull that died had moved by then
+    first.mkdir(parents=True)
+    (uploads.target / "file-0").rename(first / "file-0")
+    (uploads.target / "file-0").write_text("pulled by the first, changed at the source since")
+    assert (await uploads.pull()).complete
+    (record,) = parting.records(uploads.store)
+    kept = {one["path"]: Path(one["kept"]) for one in record["files"]}
+    assert kept["file-0"].read_text() == "never arrived either" and kept["file-0"].parent == first
+    assert kept["only-here"].read_text() == "never arrived" and kept["only-here"].parent != first
+    assert record["complete_until"] is None, "no pull was ever complete: everything counts"

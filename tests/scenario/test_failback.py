@@ -21,7 +21,8 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     lab.lab("link", "heal", "oslo", "bergen")
     assert lab.json("bergen", f"{FAILOVER} {ACCEPT}")["outcome"] == "completed"
     until_buys(lab)
-    missing = set(lost(lab, tmp_path / "unlucky.jsonl")["orders_lost"])
+    unlucky = lost(lab, tmp_path / "unlucky.jsonl")
+    missing, missing_files = set(unlucky["orders_lost"]), set(map(str, unlucky["files_lost"]))
     lab.lab("power-on", "oslo")
     lab.on("oslo", "until systemctl is-active --quiet secondsite-agent; do sleep 0.2; done", timeout=60)
 
@@ -45,4 +46,11 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     lab.until_ready()
 
     rows = map(json.loads, lab.on("oslo", "cat /var/lib/secondsite/database/lost/*/rows.jsonl").splitlines())
+    lost_files = lab.json("oslo", "secondsite report --lost-files --json")["lost_files"]
+    listed = {Path(file["path"]).name for one in lost_files for file in one["files"]}
+    assert missing_files and listed >= missing_files, "and so were the files"
+    assert sum(one["count"] for one in document["lost"]["files"]) == len(listed)
+    for one in lost_files:
+        for file in one["files"]:
+            lab.on("oslo", f"test -s {file['kept']}")
     assert missing and {row["row"]["key"] for row in rows if row["table"] == "orders"} >= missing

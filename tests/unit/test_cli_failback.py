@@ -7,6 +7,7 @@ from pathlib import Path
 
 from secondsite.cli.bootstrap.back import Back
 from secondsite.cli.failback import nothing_to_do
+from secondsite.cli.given_up import counted, lines
 from secondsite.cli.journals import Kept, came_home
 from secondsite.cli.schemas import conforms
 from secondsite.recovery.history import entries
@@ -42,3 +43,24 @@ def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_pat
     document = nothing_to_do(home.entry, Back("bergen", step, {"outcome": "unchanged"}, ()), SPEC)
     conforms("procedure", document)
     assert document["id"] == home.entry.id
+
+
+ROWS = {"written_at": "2026-11-22T05:00:00.000000Z", "commits": 7, "rows": 2}
+FILES = {
+    "site": "oslo", "set": "uploads", "written_at": "2026-11-22T05:00:00.000000Z", "count": 3, "bytes": 1200,
+    "kept_in": ["/var/lib/secondsite/aside/files-uploads-1"], "files": [], "older": 1,
+}  # fmt: skip
+
+
+def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_see_it() -> None:
+    before = "2026-11-21T05:00:00.000000Z"
+    older = [ROWS | {"written_at": before}, FILES | {"written_at": before}]
+    found = counted([older[0], ROWS], [older[1], FILES], "2026-11-22T03:12:00.000000Z")
+    assert (found["transactions"], found["rows"]) == (7, 2)
+    assert [(one["set"], one["count"]) for one in found["files"]] == [("uploads", 3)]
+    text = "\n".join(lines(found))
+    assert "secondsite report --lost-rows" in text
+    assert "3 files of uploads (1.2 kB), kept at oslo: secondsite report --lost-files" in text
+    assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
+    nothing = counted([], [FILES | {"count": 0}], None)
+    assert nothing["files"] == [] and "no row and no file" in lines(nothing)[0]

@@ -17,6 +17,7 @@ from secondsite.clock import SystemClock
 from secondsite.errors import RetryableError
 from secondsite.evidence.html import render
 from secondsite.evidence.write import write
+from secondsite.files import parting, store
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.remote.journals import unpack
 from secondsite.spec import paths
@@ -62,6 +63,7 @@ def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site on which a former primary was taken back."""
     monkeypatch.setattr(paths, "LOST", tmp_path / "database" / "lost")
     monkeypatch.setattr(paths, "SITE", tmp_path / "site")
+    monkeypatch.setattr(store, "STORE", tmp_path / "files")
     paths.SITE.write_text("oslo\n")
     folder = paths.LOST / "20261122T040000Z"
     folder.mkdir(parents=True)
@@ -87,6 +89,56 @@ def test_lost_work_is_told_and_its_rows_are_written_for_a_person(
     assert main(["report", "--lost-rows", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)["lost"]
     assert record["site"] == "oslo" and len(record["lost_rows"]) == record["rows"] == 1
+
+
+LOST_FILE = {"path": "a\udcff.jpg", "bytes": 1200, "modified_at": None, "changed_at": "2026-11-22T03:11:59.100000Z"}
+LOST_FILES = {
+    "written_at": "2026-11-22T04:00:00Z", "parted_at": "2026-11-22T03:59:00Z", "set": "uploads",
+    "folder": "/srv/uploads", "complete_until": "2026-11-22T03:11:58Z", "count": 1, "bytes": 1200, "older": 2,
+    "kept_in": ["/var/lib/secondsite/aside/files-uploads-1"],
+    "files": [{**LOST_FILE, "kept": "/var/lib/secondsite/aside/files-uploads-1/a\udcff.jpg"}],
+}  # fmt: skip
+
+
+def keep_lost_files(lost: Path, **more: object) -> None:
+    """As a former primary's first pull writes them down."""
+    folder = store.STORE / parting.LOST
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "20261122T040000Z-uploads.json").write_text(json.dumps(LOST_FILES | more))
+
+
+def test_lost_files_are_listed_with_the_place_where_each_lies(
+    lost: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_lost_files(lost)
+    assert main(["report", "--lost-files"]) == 0
+    told = capsys.readouterr().out
+    assert "oslo: 1 file of uploads (1.2 kB) never reached the other site" in told and "a\\udcff.jpg" in told
+    assert "files-uploads-1" in told and "2 that had arrived" in told and "2026-11-22T03:11:59Z" in told
+    assert main(["report", "--lost-files", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["lost_files"]
+    assert record["site"] == "oslo" and record["files"] == LOST_FILES["files"]
+    file = tmp_path / "files.jsonl"
+    assert main(["report", "--lost-files", "--output", str(file)]) == 0
+    (line,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (line["site"], line["set"], line["path"]) == ("oslo", "uploads", "a\udcff.jpg")
+
+
+def test_where_no_row_was_lost_nobody_is_told_that_nothing_was(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lost / "lost.json").unlink()
+    keep_lost_files(lost)
+    assert main(["report", "--lost-rows"]) == 0
+    told = capsys.readouterr().out
+    assert "no lost rows are known" in told and "nothing was lost" not in told
+    assert "1 file of uploads (1.2 kB) at oslo: secondsite report --lost-files" in told
+
+
+def test_where_every_file_had_arrived_that_is_said(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep_lost_files(lost, count=0, files=[])
+    assert main(["report", "--lost-files"]) == 0
+    assert "oslo: every file of uploads had reached the other site" in capsys.readouterr().out
+    assert main(["report", "--lost-rows"]) == 0
+    assert "files were lost" not in capsys.readouterr().out
 
 
 def test_reports_are_listed_newest_first(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

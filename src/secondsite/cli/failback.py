@@ -25,16 +25,17 @@ async def run(
     """Come home after a failover: take the old primary back as the standby, then move the service to it.
 
     The old primary is rewound to where the timelines parted, or copied anew where that cannot be done. Transactions
-    that only it has are counted before, and written down with their rows before anything is overwritten. The move
-    home loses nothing, and that is proven. Run it where you run apply: it reaches both hosts by SSH. Interrupted, it
-    is simply run again; after a completed switchover it moves nothing.
+    that only it has are counted before, and written down with their rows before anything is overwritten; files are set
+    aside, and those that never reached the other site are listed. The move home loses nothing, and that is proven. Run
+    it where you run apply: it reaches both hosts by SSH. Interrupted, it is simply run again; after a completed
+    switchover it moves nothing.
 
     Example: ``secondsite failback --reason "oslo has power again"``, and first with ``--dry-run``.
 
     Exit code 0: done, within the objectives. 1: done, and users waited for longer than agreed. 3: the service runs
     where it ran, nothing of it was changed. 4: stopped half-way; the message names the command that goes on.
 
-    See also: status, apply, switchover, report --lost-rows.
+    See also: status, apply, switchover, report --lost-rows, report --lost-files.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ async def run(
         Why; it goes into the journal.
     """
     from secondsite.cli.bootstrap.back import back
+    from secondsite.cli.given_up import given_up, last_failover
     from secondsite.cli.journals import came_home, of_sites
     from secondsite.cli.outcome import tell
     from secondsite.cli.render import Renderer, emit_json
@@ -52,7 +54,8 @@ async def run(
     loaded, clock = load(find_config(config)), SystemClock()
     with Renderer() as emit:
         came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
-        home = None if came.changes else came_home((await of_sites(loaded.spec)).kept)
+        kept = (await of_sites(loaded.spec)).kept
+        home = None if came.changes else came_home(kept)
         if home is not None:  # to repeat the command must not send the users away from home
             emit(
                 Note(f"nothing to come home from: the last procedure was {home.id}, and both sites are as it left them")
@@ -66,12 +69,15 @@ async def run(
                 emit_json(nothing_to_do(home, came, loaded.spec))
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
+        lost = last_failover(kept)
+        found = await given_up(loaded.spec, lost.entry.records[0].at if lost else None, emit)
     document = dict(result.document)
     if "steps" in document:
         document |= {
             "procedure": "failback",
             "steps": [came.step, *document["steps"]],
             "rejoin": came.document,
+            "lost": found,
         }
     return tell(replace(result, document=document), as_json=json)
 

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from secondsite.spec import Spec, paths
 
 FETCH_SECONDS = 600.0
 STEP = "fetch the lost work"
-COMMAND = f"exec {shlex.quote(str(paths.COMMAND))} report --lost-rows --json"
+FLAG, KEY = "--lost-rows", "lost"
 
 
 def found(config: Path | None) -> list[dict[str, Any]]:
@@ -30,10 +30,7 @@ def found(config: Path | None) -> list[dict[str, Any]]:
         if paths.LOST.parent.exists() and not os.access(paths.LOST.parent, os.R_OK | os.X_OK):
             raise UsageError(f"{paths.LOST} may be read by root only", hint="run it with sudo")
         return list(kept_here(paths.LOST, site_here() or ""))
-    from secondsite.cli.options import find_config
-    from secondsite.spec.load import load
-
-    return asyncio.run(_of_sites(load(find_config(config)).spec))
+    return at_sites(config, FLAG, KEY)
 
 
 def kept_here(folder: Path, site: str) -> Iterator[dict[str, Any]]:
@@ -43,10 +40,11 @@ def kept_here(folder: Path, site: str) -> Iterator[dict[str, Any]]:
         yield {"site": site, "folder": str(summary.parent), **json.loads(summary.read_text()), "lost_rows": rows}
 
 
-def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Pure: what a person has to know to enter the work again."""
+def lines(records: Sequence[Mapping[str, Any]], files: str | None = None) -> list[str]:
+    """Pure: what a person has to know to enter the work again. files: what is known of lost files, in a line."""
+    more = [f"files were lost, too: {files}"] if files else []
     if not records:
-        return ["no lost work is known: nothing was lost, or no former primary has been taken back yet"]
+        return ["no lost rows are known: none were lost, or no former primary has been taken back yet", *more]
     out = []
     for one in records:
         out.append(
@@ -57,33 +55,57 @@ def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
         out += [f"  {count:>8} rows in {table}" for table, count in sorted(tables.items())]
         out += [] if tables else ["  no row was left of them (heartbeats of our own, and what was deleted again)"]
         out.append(f"  kept at {one['site']} in {one['folder']}")
-    return [*out, "", "the rows themselves: secondsite report --lost-rows --output FILE   (one JSON document a line)"]
+    return [
+        *out,
+        "",
+        "the rows themselves: secondsite report --lost-rows --output FILE   (one JSON document a line)",
+        *more,
+    ]
 
 
 def write(records: Sequence[Mapping[str, Any]], file: Path) -> int:
     """Write every row to a new file that only its owner may read; how many. Raises UsageError where it exists."""
+    return new_file(file, ({"site": one["site"], **row} for one in records for row in one["lost_rows"]))
+
+
+def new_file(file: Path, documents: Iterable[Mapping[str, Any]]) -> int:
+    """Write one document a line to a new file that only its owner may read; how many. Raises UsageError where it is
+    there."""
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as there:
         raise UsageError(f"{file} is there already", hint="name a file that does not exist yet") from there
     count = 0
     with os.fdopen(handle, "w") as out:
-        for one in records:
-            for row in one["lost_rows"]:
-                out.write(json.dumps({"site": one["site"], **row}, ensure_ascii=False) + "\n")
-                count += 1
+        for document in documents:
+            line = json.dumps(document, ensure_ascii=False) + "\n"
+            out.write(
+                line.encode("utf-8", "backslashreplace").decode()
+            )  # a file's name may be no text; JSON escapes it
+            count += 1
     return count
 
 
-async def _of_sites(spec: Spec) -> list[dict[str, Any]]:
+def at_sites(config: Path | None, flag: str, key: str) -> list[dict[str, Any]]:
+    """What both sites' hosts answer to ``report FLAG --json``, under ``key`` of the document."""
+    from secondsite.cli.options import find_config
+    from secondsite.spec.load import load
+
+    return asyncio.run(fetched(load(find_config(config)).spec, flag, key))
+
+
+async def fetched(spec: Spec, flag: str, key: str) -> list[dict[str, Any]]:
+    """The same, of a file that was read. Raises SecondsiteError where a site does not answer."""
     from secondsite.remote.host import reach
     from secondsite.remote.target import target_of
 
     async def one(site: str) -> list[dict[str, Any]] | SecondsiteError:
         try:
             async with reach(target_of(spec, site)) as host:
-                done = await host.run(COMMAND, timeout=FETCH_SECONDS, step=STEP)
-            return list(json.loads(done.stdout)["lost"])
+                done = await host.run(
+                    f"exec {shlex.quote(str(paths.COMMAND))} report {flag} --json", timeout=FETCH_SECONDS, step=STEP
+                )
+            return list(json.loads(done.stdout)[key])
         except SecondsiteError as silent:
             return silent
         except (ValueError, KeyError) as strange:

@@ -16,7 +16,9 @@ __all__ = ["Renderer", "ask", "confirm", "decision", "declined", "emit_json", "e
 
 def emit_json(document: Mapping[str, Any]) -> None:
     """Print the command's one document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    # A file's name may hold bytes that are no text: they are written as the escapes that JSON has for them.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def error_text(error: SecondsiteError) -> str:

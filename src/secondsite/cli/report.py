@@ -22,13 +22,15 @@ def run(
     html: Path | None = None,
     output: Path | None = None,
     lost_rows: Annotated[bool, Parameter(negative="")] = False,
+    lost_files: Annotated[bool, Parameter(negative="")] = False,
     config: Config = None,
     json: Json = False,
 ) -> int:
     """List the reports here, or show one and check that nothing of it was changed.
 
     With ``--lost-rows`` it tells what a failover has lost, once the old primary was taken back: the transactions, and
-    the rows they left, so that a person can enter them again. They hold users' data.
+    the rows they left, so that a person can enter them again. They hold users' data. With ``--lost-files`` it lists the
+    files that never reached the other site, and where they were set aside.
 
     A report is kept where the game day was held, so run it there. With ``--config`` only reports of that file's
     service are meant.
@@ -46,13 +48,17 @@ def run(
     html
         Write the page to this file, made anew from report.json.
     output
-        Copy report, page and evidence to this folder, which must not exist or be empty. With lost rows: the file to
-        write them to.
+        Copy report, page and evidence to this folder, which must not exist or be empty. With lost rows or
+        lost files: the file to write them to.
     lost_rows
-        Show the work that was lost instead of reports.
+        Show the rows that were lost instead of reports.
+    lost_files
+        Show the files that were lost instead of reports.
     """
     if lost_rows:
-        return _lost(config, output, as_json=json)
+        return _lost_rows(config, output, as_json=json)
+    if lost_files:
+        return _lost_files(config, output, as_json=json)
     from secondsite.cli.render import emit_json
     from secondsite.cli.views.gameday import show
     from secondsite.cli.views.reports import listing
@@ -80,8 +86,8 @@ def run(
     return Exit.OBJECTIVE_MISSED if problems else Exit.OK
 
 
-def _lost(config: Path | None, output: Path | None, *, as_json: bool) -> int:
-    from secondsite.cli import lost
+def _lost_rows(config: Path | None, output: Path | None, *, as_json: bool) -> int:
+    from secondsite.cli import lost, lost_files
     from secondsite.cli.render import emit_json
 
     records = lost.found(config)
@@ -90,7 +96,21 @@ def _lost(config: Path | None, output: Path | None, *, as_json: bool) -> int:
     if as_json:
         emit_json({"lost": records})
     elif output is None:
-        print("\n".join(lost.lines(records)))
+        print("\n".join(lost.lines(records, lost_files.summary(lost_files.found(config)))))
+    return 0
+
+
+def _lost_files(config: Path | None, output: Path | None, *, as_json: bool) -> int:
+    from secondsite.cli import lost_files
+    from secondsite.cli.render import emit_json
+
+    records = lost_files.found(config)
+    if output is not None:
+        print(f"{lost_files.write(records, output)} files written to {output}", file=sys.stderr)
+    if as_json:
+        emit_json({lost_files.KEY: records})
+    elif output is None:
+        print("\n".join(lost_files.lines(records)))
     return 0
 
 

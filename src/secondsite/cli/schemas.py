@@ -213,6 +213,24 @@ class ObjectiveDocument(TypedDict):
     met: NotRequired[bool | None]
 
 
+class GivenUpFilesDocument(TypedDict):
+    """Files of a set that never reached the other site. kept_in: the folders they were moved to."""
+
+    site: str
+    set: str
+    count: int
+    bytes: int
+    kept_in: list[str]
+
+
+class GivenUpDocument(TypedDict):
+    """What was found at an old primary and nowhere else; `report --lost-rows` and `--lost-files` have all of it."""
+
+    transactions: int
+    rows: int
+    files: list[GivenUpFilesDocument]
+
+
 class ProcedureDocument(TypedDict):
     """`--json` of failover, switchover, failback and drill."""
 
@@ -225,6 +243,7 @@ class ProcedureDocument(TypedDict):
     outage_seconds: NotRequired[Annotated[float | None, Field(description="switchover: how long nobody was served")]]
     faults: NotRequired[Annotated[list[dict[str, Any]], Field(description="switchover: all that stood against it")]]
     journal: Annotated[str, Field(description="path of the journal on the host that ran the procedure")]
+    lost: NotRequired[Annotated[GivenUpDocument | None, Field(description="failback: what only the old primary had")]]
 
 
 class ChangeDocument(TypedDict):

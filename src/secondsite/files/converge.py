@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from secondsite.spec import FileSet, Spec
 from secondsite.spec.paths import RSYNCD_CONF
 
 
-def resources(spec: Spec, site: str, *, demoted: bool = False) -> list[Resource]:
+def resources(
+    spec: Spec, site: str, *, demoted: bool = False, reached: Mapping[str, float | None] | None = None
+) -> list[Resource]:
     """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets.
 
     demoted: a copy that was the original becomes a copy again; what differs is kept aside by its first pull.
+    reached: by set, how far the other site's copy had come when it became the original.
     """
     if not spec.files:
         return []
@@ -31,7 +35,7 @@ def resources(spec: Spec, site: str, *, demoted: bool = False) -> list[Resource]
     return [
         Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
-        *(Demoted(fileset) for fileset in spec.files if demoted),
+        *(Demoted(fileset, (reached or {}).get(fileset.name)) for fileset in spec.files if demoted),
         configuration,
         unit,
         Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path), written=(configuration, unit.file)),
@@ -44,6 +48,7 @@ class Demoted:
     budget does not hold up the first pull; all that it takes away goes aside."""
 
     fileset: FileSet
+    reached: float | None = None
     store: Path = STORE
 
     @property
@@ -58,7 +63,7 @@ class Demoted:
         return Change("pull again: the other site has the original")
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        await give_up(self.fileset, self.store)
+        await give_up(self.fileset, self.store, reached=self.reached)
 
 
 @dataclass(frozen=True, slots=True)

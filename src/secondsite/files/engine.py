@@ -21,6 +21,7 @@ from typing import Protocol
 
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit, ignore
+from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.observe import state_of
 from secondsite.files.rsync.pull import PullResult, pull
@@ -118,11 +119,22 @@ async def demote(fileset: FileSet, store: Path = STORE) -> None:
     await engine_for(fileset, store).demote()
 
 
-async def give_up(fileset: FileSet, store: Path = STORE) -> None:
+def taken_over_at(fileset: FileSet, store: Path = STORE) -> float | None:
+    """The old source's moment (unix seconds) up to which everything was here when this copy became the original; None
+    where it has not, or where no pull was ever complete."""
+    record = records.load(fileset.name, store)
+    return record.complete_at if record.role == SOURCE else None
+
+
+async def give_up(fileset: FileSet, store: Path = STORE, *, reached: float | None = None) -> None:
     """A person has named this site as the one whose data is given up: the next pull takes away whatever the source has
-    not, however much it is; all of it goes aside. Raises RetryableError (``files-busy``)."""
+    not, however much it is; all of it goes aside, and what had never reached the source is listed.
+
+    reached: ``taken_over_at`` of the other site. Raises RetryableError (``files-busy``), OSError.
+    """
     name = fileset.name
     async with locked(name, seconds=LOCK_SECONDS, store=store):
+        await parting.note(fileset, reached, store)
         record = records.load(name, store)
         given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
         records.save(name, replace(given, allow_deletions=True), store)

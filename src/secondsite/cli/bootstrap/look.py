@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import Any
 
@@ -16,6 +16,7 @@ from secondsite.database.facts import HostFacts
 from secondsite.database.gather import gather
 from secondsite.database.state import Role
 from secondsite.errors import SecondsiteError
+from secondsite.files.engine import taken_over_at
 from secondsite.process import run
 from secondsite.spec import Spec
 from secondsite.tunnel.conf import conf_file
@@ -27,6 +28,7 @@ class HostLook:
     """One host. addresses: interface and address/prefix of all but the tunnel's own interface.
 
     foreign_tunnel: the tunnel's interface exists, or has a configuration, that secondsite did not write.
+    files_reached: by file set that is the original here, how far it had come when it took over (unix seconds).
     """
 
     site: str
@@ -35,6 +37,7 @@ class HostLook:
     taken_ports: tuple[Listener, ...] = ()
     addresses: tuple[tuple[str, str], ...] = ()
     foreign_tunnel: str | None = None
+    files_reached: Mapping[str, float | None] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """A document that ``from_json`` reads back; no secret is in it."""
@@ -45,6 +48,7 @@ class HostLook:
             "taken_ports": [listener.as_json() for listener in self.taken_ports],
             "addresses": [list(pair) for pair in self.addresses],
             "foreign_tunnel": self.foreign_tunnel,
+            "files_reached": dict(self.files_reached),
         }
 
 
@@ -57,6 +61,7 @@ def from_json(document: Mapping[str, Any]) -> HostLook:
         taken_ports=tuple(Listener(**listener) for listener in document["taken_ports"]),
         addresses=tuple((str(pair[0]), str(pair[1])) for pair in document["addresses"]),
         foreign_tunnel=document["foreign_tunnel"],
+        files_reached=document.get("files_reached") or {},
     )
 
 
@@ -79,6 +84,7 @@ async def look(spec: Spec, site: str) -> HostLook:
         ),
         addresses=tuple(pair for pair in links if pair[0] != spec.tunnel.interface),
         foreign_tunnel=None if ours else _foreign(spec.tunnel.interface, there),
+        files_reached={each.name: taken_over_at(each) for each in spec.files},
     )
 
 

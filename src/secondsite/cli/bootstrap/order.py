@@ -152,6 +152,7 @@ class Order:
             role="primary" if site == self.primary else "standby",
             peer_key=peer.public_key if peer else None,
             primary=database_facts.to_json(primary.database) if primary else None,
+            files_reached=primary.files_reached if primary else None,
             replace=self.replace_standby is not None and not self.rejoined,
         )
 

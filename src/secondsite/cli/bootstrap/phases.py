@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from secondsite.agent import converge as agent
 from secondsite.cli.bootstrap.applications import Application
@@ -28,6 +28,7 @@ from secondsite.tunnel.secrets import REPLICATION, shared
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What this host is to be, and what it was told of its peer. primary: the facts of the primary's database.
+    files_reached: how far the primary's file sets had come when it took over.
     replace: the standby's data is given up; a person has said so by naming the site."""
 
     spec: Spec
@@ -36,6 +37,7 @@ class Situation:
     role: str
     peer_key: str | None = None
     primary: HostFacts | None = None
+    files_reached: Mapping[str, float | None] = field(default_factory=dict)
     replace: bool = False
     dry_run: bool = False
 
@@ -54,7 +56,8 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
         case Phase.DATABASE:
             return _database(now)
         case Phase.FILES:
-            return files.resources(now.spec, now.site, demoted=now.replace and not now.is_primary)
+            given_up = now.replace and not now.is_primary
+            return files.resources(now.spec, now.site, demoted=given_up, reached=now.files_reached)
         case Phase.AGENT:
             return agent.resources(now.spec, now.site, wanted=own_release(), written=_configuration(now))
         case Phase.GUARD:

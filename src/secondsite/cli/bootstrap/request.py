@@ -33,7 +33,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. config: text of the file. facts: what the peer must be known for (``peer_key``, ``primary``).
+    """One request. config: text of the file. facts: what the peer must be known for (``peer_key``, ``primary``,
+    ``files_reached``: how far the primary's file sets had come when it took over).
 
     allowed: names of resources whose disruption was agreed to; None allows all.
     """
@@ -48,6 +49,7 @@ class Request:
     dry_run: bool = False
     replace: bool = False
     allowed: tuple[str, ...] | None = None
+    files_reached: Mapping[str, float | None] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``parse`` reads back."""

@@ -119,6 +119,7 @@ async def _converge(spec: Spec, request: Request, emit: Emit, clock: Clock) -> d
         role=request.role,
         peer_key=request.peer_key,
         primary=database_facts.from_json(request.primary) if request.primary is not None else None,
+        files_reached=request.files_reached or {},
         replace=request.replace,
         dry_run=request.dry_run,
     )

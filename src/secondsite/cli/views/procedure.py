@@ -47,6 +47,10 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         rto = document["rto"]
         out.append(f"  recovery time   {rto['measured_seconds']:.2f} s  (objective {rto['objective_seconds']:g} s)")
     out += loss(document["rpo"])
+    if document.get("lost") is not None:
+        from secondsite.cli import given_up
+
+        out += given_up.lines(document["lost"])
     if document.get("fence") == "unconfirmed" and document["outcome"] in ("completed", "blocked"):
         out.append("  the old primary was NOT confirmed to be stopped; if it runs, the guard stops it when it is back")
     if document["outcome"] in ("blocked", "failed"):

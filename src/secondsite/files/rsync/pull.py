@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
+from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.budget import Counted, limit, refusal
 from secondsite.files.durable import sync_file_system
@@ -21,7 +21,7 @@ from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, Stats, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, run
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
-from secondsite.spec import FileSet, paths
+from secondsite.spec import FileSet
 
 TIMEOUT_SECONDS = 3600.0
 PASSES = 3  # of copying while files vanish under it
@@ -175,6 +175,8 @@ async def pull(
         )
         if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
             records.save(fileset.name, _after(record, result, entries), store)
+        if complete:
+            await _tell_lost(fileset, emit, store)
         return result
 
 
@@ -201,12 +203,25 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     return True, seen.files
 
 
+async def _tell_lost(fileset: FileSet, emit: Emit, store: Path) -> None:
+    """What only this site had, where it was the primary until the other one took over. The pull is complete whatever
+    becomes of the list: what cannot be written now is written by the next pull, and told until then."""
+    try:
+        lost = await parting.listed(fileset, store)
+    except (OSError, ValueError) as failing:
+        emit(Note(f"the files of {fileset.name} that were lost could not be listed: {failing}", level="error"))
+        return
+    if lost is not None and lost["count"]:
+        text = f"{lost['count']} files of {fileset.name} never reached the other site: secondsite report --lost-files"
+        emit(Note(text, level="warning"))
+
+
 def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
     """Before the first complete pull what is here may be somebody's: it is moved there, not lost."""
     target = Path(fileset.path)
     if record.settled or not target.is_dir() or not any(target.iterdir()):
         return None
-    return store.parent / paths.ASIDE.name / f"files-{fileset.name}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
+    return parting.aside_folder(fileset.name, store)
 
 
 def _after(record: Record, result: PullResult, entries: int | None) -> Record:

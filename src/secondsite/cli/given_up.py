@@ -1,0 +1,62 @@
+"""What a way back has found only at the old primary: rows and files, counted for the end of the procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from secondsite.cli import lost, lost_files
+from secondsite.cli.journals import Kept
+from secondsite.clock import from_text
+from secondsite.errors import SecondsiteError
+from secondsite.events import Emit, Note
+from secondsite.spec import Spec
+
+
+def last_failover(kept: Sequence[Kept]) -> Kept | None:
+    """Pure: the newest failover that promoted somebody, as far as the journals tell."""
+    told = [one for one in kept if one.entry.opened.get("procedure") == "failover" and _took_over(one)]
+    return max(told, key=lambda one: one.entry.records[0].at, default=None)
+
+
+def _took_over(kept: Kept) -> bool:
+    return any(record.body.get("step") == "promote" for record in kept.entry.records)
+
+
+async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
+    """{transactions, rows, files[{site, set, count, bytes, kept_in}]} of everything that was found since the moment
+    ``since`` (RFC 3339); None where a site cannot be asked, which is told."""
+    try:
+        rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
+        files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
+    except SecondsiteError as silent:
+        again = f"secondsite report {lost.FLAG}, secondsite report {lost_files.FLAG}"
+        emit(Note(f"what was lost could not be read ({silent.message}); ask later: {again}", level="warning"))
+        return None
+    return counted(rows, files, since)
+
+
+def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]], since: str | None) -> dict[str, Any]:
+    """Pure: the same, from what was fetched."""
+
+    def of_now(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [one for one in records if since is None or from_text(one["written_at"]) >= from_text(since)]
+
+    keys = ("site", "set", "count", "bytes", "kept_in")
+    return {
+        "transactions": sum(int(one["commits"]) for one in of_now(rows)),
+        "rows": sum(int(one["rows"]) for one in of_now(rows)),
+        "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
+    }
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Pure: the end of a failback, what was lost and the command that shows it."""
+    out = []
+    if found["rows"]:
+        out.append(f"  lost rows       {found['rows']}, written down: secondsite report {lost.FLAG}")
+    for one in found["files"]:
+        out.append(
+            f"  lost files      {lost_files.told(one)}, kept at {one['site']}: secondsite report {lost_files.FLAG}"
+        )
+    return out or ["  lost            no row and no file was found that only the old primary had"]

@@ -1,0 +1,156 @@
+"""Files that a former primary took and its successor never received: found before anything is overwritten, then listed.
+
+A file belongs to them where it was written or changed here since the successor's last complete pull began, and where
+the first pull afterwards has set it aside, because the successor has another one or none. When a file was changed is
+its ctime (inode(7)): a program may set an mtime, and what is moved or unpacked brings an old one along. Clocks of two
+hosts differ, so a few seconds are added: such a file is listed although it may have arrived, never the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from secondsite.clock import to_text
+from secondsite.converge.write import atomically, sync_directory
+from secondsite.files.rsync.command import PARTIAL
+from secondsite.files.store import STORE
+from secondsite.spec import FileSet, paths
+
+LOST = "lost"  # folder beside the records, one file a set and parting
+CLOCKS_SECONDS = 5.0
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+def aside_folder(name: str, store: Path = STORE) -> Path:
+    """A folder that does not exist yet, for what a pull takes out of the way. Each pull has its own: what one sets
+    aside must not be written over what another did."""
+    stamp = datetime.now(UTC).strftime(_STAMP)
+    first = store.parent / paths.ASIDE.name / f"files-{name}-{stamp}"
+    count, folder = 1, first
+    while folder.exists():
+        count, folder = count + 1, first.with_name(f"{first.name}-{count}")
+    return folder
+
+
+async def note(fileset: FileSet, since: float | None, store: Path = STORE) -> None:
+    """Remember which files here have changed since ``since`` (unix seconds; None: all), before anything is pulled.
+
+    A note that was never used stays, and is added to. Raises OSError.
+    """
+    await asyncio.to_thread(_note, fileset, since, store)
+
+
+def _note(fileset: FileSet, since: float | None, store: Path) -> None:
+    place = _place(fileset.name, store)
+    old = _read(place)
+    found = {str(one["path"]): one for one in (old or {}).get("changed", ())}
+    found |= {str(one["path"]): one for one in _changed(Path(fileset.path), since)}
+    body = {
+        "at": old["at"] if old else time.time(),
+        "since": since,
+        "before": old["before"] if old else [folder.name for folder in _asides(fileset.name, store)],
+        "changed": list(found.values()),
+    }
+    atomically(place, json.dumps(body).encode(), mode=0o600)
+
+
+def _changed(folder: Path, since: float | None) -> Iterator[dict[str, Any]]:
+    """Raises OSError where the folder is there and cannot be read: what is not seen would not be listed."""
+    edge = None if since is None else since - CLOCKS_SECONDS
+    for entry in _entries(folder):
+        seen = entry.stat(follow_symlinks=False)
+        if edge is None or max(seen.st_ctime, seen.st_mtime) >= edge:
+            path = os.path.relpath(entry.path, folder)
+            yield {"path": path, "bytes": seen.st_size, "modified_at": seen.st_mtime, "changed_at": seen.st_ctime}
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Every file and link below ``folder``; nothing where it is not there."""
+    folders = [os.fspath(folder)] if folder.is_dir() else []
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry
+                elif entry.name != PARTIAL:
+                    folders.append(entry.path)
+
+
+async def listed(fileset: FileSet, store: Path = STORE) -> dict[str, Any] | None:
+    """Once a pull was complete: write down which of the noted files were set aside; None where nothing was noted.
+
+    Raises OSError; the note stays then, and the next pull does it.
+    """
+    return await asyncio.to_thread(_listed, fileset, store)
+
+
+def _listed(fileset: FileSet, store: Path) -> dict[str, Any] | None:
+    place = _place(fileset.name, store)
+    noted = _read(place)
+    if noted is None:
+        return None
+    folders = [folder for folder in _asides(fileset.name, store) if folder.name not in noted["before"]]
+    files = [entry for one in noted["changed"] if (entry := _kept(one, folders)) is not None]
+    body = {
+        "written_at": to_text(datetime.now(UTC)),
+        "parted_at": _text(noted["at"]),
+        "set": fileset.name,
+        "folder": str(fileset.path),
+        "complete_until": _text(noted["since"]),
+        "count": len(files),
+        "bytes": sum(int(one["bytes"]) for one in files),
+        "kept_in": [str(folder) for folder in folders],
+        "older": sum(1 for folder in folders for _ in _entries(folder)) - len(files),
+        "files": sorted(files, key=lambda one: (one["changed_at"], one["path"])),
+    }
+    stamp = datetime.fromtimestamp(noted["at"], UTC).strftime(_STAMP)
+    atomically(store / LOST / f"{stamp}-{fileset.name}.json", json.dumps(body, indent=1).encode(), mode=0o600)
+    place.unlink(missing_ok=True)
+    sync_directory(store)
+    return body
+
+
+def _kept(one: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any] | None:
+    """Where a noted file lies. In the oldest folder: what a later pull set aside was pulled by the one before."""
+    kept = next((folder / one["path"] for folder in folders if os.path.lexists(folder / one["path"])), None)
+    if kept is None:
+        return None
+    moments = {key: _text(one[key]) for key in ("modified_at", "changed_at")}
+    return {"path": one["path"], "bytes": one["bytes"], **moments, "kept": str(kept)}
+
+
+def records(store: Path = STORE) -> Iterator[dict[str, Any]]:
+    """Every list that was written here, the oldest first: {written_at, parted_at, set, folder, complete_until, count,
+    bytes, kept_in, older, files[{path, bytes, modified_at, changed_at, kept}]}. Raises OSError, ValueError."""
+    for path in sorted((store / LOST).glob("*.json")):
+        yield json.loads(path.read_text())
+
+
+def _asides(name: str, store: Path) -> list[Path]:
+    """What pulls of this set have moved out of the way, the oldest first."""
+    ours = re.compile(rf"files-{re.escape(name)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?")
+    found = [
+        (hit, path) for path in (store.parent / paths.ASIDE.name).glob("files-*") if (hit := ours.fullmatch(path.name))
+    ]
+    return [path for hit, path in sorted(found, key=lambda one: (one[0][1], int(one[0][2] or 1)))]
+
+
+def _place(name: str, store: Path) -> Path:
+    return store / f"{name}.parting"
+
+
+def _read(place: Path) -> dict[str, Any] | None:
+    """The note; None where there is none. Raises OSError, ValueError: a note that cannot be read is not passed over."""
+    return dict(json.loads(place.read_text())) if place.exists() else None
+
+
+def _text(moment: float | None) -> str | None:
+    return None if moment is None else to_text(datetime.fromtimestamp(moment, UTC))
