@@ -30,7 +30,7 @@ def test_a_standby_that_protects_is_told_with_the_cost() -> None:
     told = judged(status(well()))
     assert told.told == (
         "bergen protects oslo now (database streaming, uploads current): "
-        "if oslo burned, about 2.0 s of work would be lost"
+        "if oslo burned, at most 2.0 s of work would be lost"
     )
     assert (told.protects, told.ready, told.next) == (True, True, "secondsite status --watch")
 

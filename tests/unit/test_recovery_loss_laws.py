@@ -8,9 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from secondsite.database.state import DatabaseState, Role
-from secondsite.objectives.lag import CLOCK_ERROR, Kind, Lag
+from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.objectives.lag import Kind, Lag
 from secondsite.objectives.lag import lags as lags_of
 from secondsite.objectives.rpo import estimate as of_lags
+from secondsite.objectives.silence import BEAT_SECONDS, CLOCK_ERROR, died_in_silence
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import LastPrimary, Silence, SiteState, SiteView
 from secondsite.recovery.failover.assess import estimate
@@ -185,3 +187,37 @@ def test_the_lag_is_the_same_whatever_the_primarys_clock_shows(jitter: float, wr
     }
     seconds = lags_of(Situation(SPEC, seen))[0].seconds
     assert seconds is not None and abs(seconds - (8 - jitter)) < 1e-3
+
+
+@many
+@given(ages, ages)
+def test_what_is_lost_in_silence_is_at_least_what_was_missing_then_and_never_more_than_up_to_now(
+    behind: float, unheard: float
+) -> None:
+    found = died_in_silence(behind, unheard)
+    assert max(0.0, behind - unheard) <= found <= behind
+    assert died_in_silence(behind, 0.0) == behind, "of a primary that answers all that is newer may be lost"
+
+
+@many
+@given(st.floats(0.0, 600.0), st.floats(0.0, 30.0), st.floats(0.0, 30.0), st.floats(0.0, BEAT_SECONDS - 0.01))
+def test_status_and_failover_say_the_same_and_never_less_than_the_truth(
+    silent: float, beat: float, pulled: float, worked_on: float
+) -> None:
+    """Oslo answered ``silent`` seconds ago and died ``worked_on`` later; its last heartbeat here was written ``beat``
+    before that answer, and the last complete pull began ``pulled`` before it."""
+    heard = NOW - silent
+    last = LastPrimary(heard, 1000, 1, heard - beat, clock_offset=0.0)
+    database = standby(heartbeat_at=heard - beat, primary_told_at=None, primary_flushed=None)
+    uploads = FileSetState("uploads", FilesStatus.CURRENT, complete_at=heard - pulled)
+    seen: dict[str, SiteView] = {
+        "oslo": Silence("oslo", "no answer", heard, site("oslo", primary())),
+        "bergen": site("bergen", database, last_primary=last, files=(uploads,)),
+    }
+    told = of_lags(lags_of(Situation(SPEC, seen)))
+    found = estimate(database, last, {"uploads": heard - pulled}, rules=ASYNC, now=NOW)
+    assert told.known_seconds is not None and told.seconds is not None
+    assert abs(found["estimated_seconds"] - told.known_seconds) < 1e-3
+    assert abs(found["at_most_seconds"] - told.seconds) < 1e-3
+    died = min(heard + worked_on, NOW)
+    assert found["estimated_seconds"] >= died - (heard - max(beat, pulled)) - 1e-3

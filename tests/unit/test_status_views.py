@@ -41,7 +41,7 @@ def test_the_sentence_says_what_would_be_lost_and_when_one_is_back() -> None:
     said = verdict(told(well(), tuple(PastRun("drill", str(n), NOW - 60, 40.0) for n in range(3))))
     assert said.word == "READY"
     assert said.text == (
-        "If oslo burned now you would lose about 2.0 s of work; back in about 40.0 s (median of the last 3 drills)."
+        "If oslo burned now you would lose at most 2.0 s of work; back in about 40.0 s (median of the last 3 drills)."
     )
 
 

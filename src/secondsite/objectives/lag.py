@@ -7,12 +7,12 @@ from enum import StrEnum
 
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.objectives.silence import CLOCK_ERROR, heard_at
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
 from secondsite.objectives.synchronous import synchronous, was_synchronous
 
 DATABASE = "database"
-CLOCK_ERROR = 2.0  # a moment this far ahead of its own clock says that the clock, not the lag, is known
 FRESH = 3.0  # seconds: what the receiver was told this recently is the primary's position
 
 
@@ -105,7 +105,8 @@ def unseen(situation: Situation) -> float:
     standby = situation.present(situation.standby)
     if standby is None or standby.last_primary is None:
         return 0.0
-    return max(0.0, standby.taken_at - standby.last_primary.at)
+    heard = heard_at(standby.last_primary, standby.database.primary_told_at, standby.taken_at)
+    return 0.0 if heard is None else standby.taken_at - heard
 
 
 def _age(situation: Situation, newest: float | None, *, receiving: bool) -> float | None:

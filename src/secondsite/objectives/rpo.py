@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondsite.objectives.lag import Lag
+from secondsite.objectives.silence import died_in_silence
 
 
 @dataclass(frozen=True, slots=True)
 class Rpo:
     """Estimated loss. seconds is None while any replica's lag is unknown: nothing is promised then.
 
-    known_seconds: how much the worst replica already lacked when the primary was last heard. It is the loss if the
-    primary died at that moment; ``seconds`` is the loss if it only went silent and still accepts writes.
+    known_seconds: how much the worst replica lacked at most when the primary fell silent. It is the loss if the
+    primary died then; ``seconds`` is the loss if it only went silent and still accepts writes.
     """
 
     seconds: float | None
@@ -44,10 +45,10 @@ def loss(lag: Lag) -> float | None:
 
 
 def known_loss(lag: Lag) -> float | None:
-    """The same, had the primary died when it was last heard."""
+    """The same, had the primary died when it fell silent."""
     if lag.synchronous or lag.was_synchronous:
         return 0.0
-    return None if lag.seconds is None else max(0.0, lag.seconds - lag.unseen_seconds)
+    return None if lag.seconds is None else died_in_silence(lag.seconds, lag.unseen_seconds)
 
 
 def _unknown_last(seconds: float | None) -> float:

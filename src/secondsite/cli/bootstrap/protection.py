@@ -69,9 +69,8 @@ def judged(status: Mapping[str, Any]) -> Protection:
         )  # fmt: skip
         told = f"{standby} does not protect {primary} yet ({states}): {behind}"
         return Protection(False, told, STATUS, ready, seconds)
-    told = (
-        f"{standby} protects {primary} now ({states}): if {primary} burned, about {span(seconds)} of work would be lost"
-    )
+    cost = f"if {primary} burned, at most {span(seconds)} of work would be lost"
+    told = f"{standby} protects {primary} now ({states}): {cost}"
     if ready:
         return Protection(True, told, STATUS, ready, seconds)
     critical = next(finding["message"] for finding in status["findings"] if finding["severity"] == "critical")

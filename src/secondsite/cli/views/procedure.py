@@ -74,14 +74,16 @@ def loss(rpo: Mapping[str, Any]) -> list[str]:
         return [f"  work lost       unknown: nothing says how far {rpo.get('worst') or 'the database'} has come"]
     if not estimated and rpo.get("worst") is None:
         return ["  work lost       none"]
-    text = f"  work lost       about {estimated:.1f} s in {rpo['worst']} (objective {rpo['objective_seconds']:g} s)"
+    text = f"  work lost       at most {estimated:.1f} s in {rpo['worst']} (objective {rpo['objective_seconds']:g} s)"
     if known is not None:
         text += f", {known:,} bytes of WAL known to be missing"
     out = [text]
+    if most is not None and most > estimated + 1:
+        out[0] += ","
+        out.append("                  if the old primary died when it fell silent;")
+        out.append(f"                  at most {most:.1f} s, if it worked on out of sight")
     if rpo.get("synchronous"):
         out.append("                  of the database nothing that was acknowledged: commits waited for this site")
-    if most is not None and most > estimated + 1:
-        out.append(f"                  at most {most:.1f} s, if the old primary worked on out of sight")
     return out
 
 

@@ -67,7 +67,7 @@ def _loss(status: Document) -> str:
     seconds = status["rpo"]["estimated_seconds"]
     if seconds is None:
         return f"an unknown amount of work: the lag of {status['rpo']['worst']} is not known"
-    return f"about {span(seconds)} of work" if seconds else "nothing that was acknowledged"
+    return f"at most {span(seconds)} of work" if seconds else "nothing that was acknowledged"
 
 
 def _back(status: Document) -> str:
@@ -82,7 +82,7 @@ def _silent(status: Document, primary: str) -> str:
     if known is None:
         lost = "what would be lost is not known"
     else:
-        lost = f"if it died then, about {span(known)} of work is lost"
+        lost = f"if it died then, at most {span(known)} of work is lost"
     return f"{primary} has not answered{_since(status, primary)}; {lost}. If it still works, it works alone."
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from secondsite.clock import to_text as moment_text
 from secondsite.database.fence import marked_by_us
 from secondsite.database.lsn import to_text
 from secondsite.database.state import DatabaseState, Role
@@ -15,7 +17,7 @@ from secondsite.dns.key import signature
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
-from secondsite.objectives.lag import CLOCK_ERROR
+from secondsite.objectives.silence import CLOCK_ERROR, by_our_clock, died_in_silence, heard_at
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.objectives.synchronous import at_last_sign
 from secondsite.recovery.failover.context import FailoverAct
@@ -103,25 +105,25 @@ def estimate(
     Where commits waited for this site at the primary's last sign of life, nothing of the database is lost up to then;
     nor after it, where the policy is "block".
 
-    Each replica's loss is from the newest moment that is here to the primary's last sign of life. estimated_seconds
-    is that of the ``worst`` replica, at_most_seconds the same up to now, in case the primary works on out of our
-    sight; known_bytes is WAL the primary had and this site has not. files: the source's moment up to which each
-    file set is complete (unix seconds). None means unknown, and one unknown replica makes the whole unknown.
+    Each replica's loss is from the newest moment that is here to the primary's last sign of life, and what it may have
+    taken until the next one was due: the most that can be missing if it died then. estimated_seconds is that of the
+    ``worst`` replica, at_most_seconds the same up to now, in case the primary works on out of our sight; heard_at
+    (RFC 3339) is that sign; known_bytes is WAL the primary had and this site has not. files: the source's moment up to
+    which each file set is complete (unix seconds). None means unknown, and one unknown replica makes the whole unknown.
 
     The primary's moments are by its clock, a file set's by this host's. The difference of the clocks is taken out where
     the agent has kept it. Where it is not known, moments that cannot be true together are unknown; no loss of 0.
     """
     offset = last.clock_offset if last else None
-    told = (last.heartbeat_at if last else None, state.primary_told_at)
-    signs = [sign for sign in (_by_our_clock(moment, offset, now) for moment in told) if sign is not None]
-    sign = max(signs, default=None)
-    copies = {name: _by_our_clock(moment, 0.0, now) for name, moment in files.items()}
-    newest = {"database": _by_our_clock(state.heartbeat_at, offset, now), **copies}
+    sign = heard_at(last, state.primary_told_at, now)
+    beat = by_our_clock(last.heartbeat_at if last else None, offset, now)
+    copies = {name: by_our_clock(moment, 0.0, now) for name, moment in files.items()}
+    newest = {"database": by_our_clock(state.heartbeat_at, offset, now), **copies}
     moments = [moment for moment in newest.values() if moment is not None]
     known = max(0, last.flushed - (state.reached or 0)) if last and last.timeline == state.timeline else None
     losses = {name: _between(moment, sign, now) for name, moment in newest.items()}
     for name, moment in copies.items():
-        if offset is None and sign is not None and moment is not None and moment - sign > CLOCK_ERROR:
+        if offset is None and beat is not None and moment is not None and moment - beat > CLOCK_ERROR:
             losses[name] = None  # fetched after the last sign of life: the primary's clock is behind, who knows how far
     synchronous = at_last_sign(last, state.timeline, rules)
     if synchronous:
@@ -136,18 +138,12 @@ def estimate(
         "at_most_seconds": _between(min(moments, default=now), now, now) if len(moments) == len(newest) else None,
         "known_bytes": 0 if synchronous else known,
         "synchronous": synchronous,
+        "heard_at": None if sign is None else moment_text(datetime.fromtimestamp(sign, UTC)),
     }
 
 
-def _by_our_clock(moment: float | None, offset: float | None, now: float) -> float | None:
-    """A moment of a clock that is ``offset`` ahead of ours; None where it lies ahead of the present all the same."""
-    if moment is None or moment - (offset or 0.0) - now > CLOCK_ERROR:
-        return None
-    return moment - (offset or 0.0)
-
-
 def _between(moment: float | None, sign: float | None, now: float) -> float | None:
-    return None if moment is None or sign is None else max(0.0, min(sign, now) - min(moment, now))
+    return None if moment is None or sign is None else died_in_silence(now - min(moment, now), now - min(sign, now))
 
 
 def _unknown_last(seconds: float | None) -> float:
