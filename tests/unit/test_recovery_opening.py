@@ -193,3 +193,23 @@ def test_the_last_procedure_is_told_once_it_is_over_with_what_failed_first(tmp_p
     assert (found.procedure, found.id) == ("failover", "20261122T094519Z-failover-92be")
     assert (found.outcome, found.to) == ("rolled_back", "bergen")
     assert (found.why, found.hint) == ("oslo could not be fenced", "make sure that it is off")
+
+
+@pytest.mark.parametrize(
+    ("begun", "told"), [(("assess",), "failover"), (("assess", "close"), "switchover"), ((), "failover")]
+)
+def test_a_switchover_that_was_refused_before_its_first_change_is_not_what_was_done_last(
+    tmp_path: Path, begun: tuple[str, ...], told: str
+) -> None:
+    """What was refused has changed nothing; the failover that was taken back before it is still what a person must
+    know of."""
+    for number, (procedure, steps) in enumerate((("failover", ("fence",)), ("switchover", begun))):
+        journal = Journal.create(tmp_path, f"2026112{number}T094519Z-{procedure}-0000", CLOCK)
+        journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": "bergen"}, "number": number + 1})
+        for step in steps:
+            journal.append(Kind.INTENT, {"site": "oslo", "step": step})
+            journal.append(Kind.UNDONE, {"step": step})
+        journal.append(Kind.CLOSED, {"outcome": "rolled_back"})
+        journal.close()
+    found = last_ended(tmp_path)
+    assert found is not None and found.procedure == told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +20,7 @@ from secondsite.database.movable import Movable
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, RetryableError
 from secondsite.recovery.engine import Outcome
 from secondsite.recovery.handover.close import refuse_wrong_generation
 from secondsite.recovery.handover.serve import Handover
@@ -28,6 +30,7 @@ from secondsite.recovery.journal import Journal, Kind
 from secondsite.recovery.step import StepOutcome, StepResult
 from secondsite.recovery.switchover.context import OldPrimary, SwitchoverArguments, SwitchoverContext
 from secondsite.recovery.switchover.gate import CHECKS, Look, PoolerLook, faults, questions, refusal, silent_poolers
+from secondsite.recovery.switchover.look import ask_there
 from secondsite.recovery.switchover.outage import expected, loss, outage_seconds
 from secondsite.recovery.switchover.plan import steps
 from secondsite.recovery.switchover.run import context_of
@@ -51,6 +54,17 @@ PRIMARY = Movable(follower_state="streaming", slot="reserved", flushed=1000, set
 SURVEY = Survey(__version__, "oslo", Role.PRIMARY.value, 1, "7", PRIMARY, units_running=True)
 RECORD = RecordState("example.test", "shop", (ServerAnswer("203.0.113.53"),), "oslo", ("oslo",))
 SOUND = Look("bergen", "oslo", STANDBY, Movable(settings=SETTINGS), SURVEY, records=(RECORD,))
+
+
+async def test_where_the_primary_is_silent_the_next_command_is_a_failover() -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        peer = replace(context().peer, address="127.0.0.1", port=taken.getsockname()[1])
+        asked = replace(context(), primary=OldPrimary(peer, "id", lambda: 1))
+        with pytest.raises(RetryableError) as silent:
+            await ask_there(asked)
+    assert silent.value.slug == "peer-silent"
+    assert str(silent.value.hint).startswith("if oslo is gone: secondsite failover --to bergen")
 
 
 def test_nothing_stands_against_a_sound_pair() -> None:

@@ -15,6 +15,8 @@ from secondsite.recovery.journal import Kind, Record, read
 from secondsite.recovery.lock import holder
 from secondsite.recovery.promoted import promised
 
+_LOOKS = "assess"  # the step of a switchover that sees whether anything stands against it
+
 
 def unfinished_here(journals: Path, lock: Path) -> Unfinished | None:
     """The procedure that died or stopped half-way on this host; None while one runs, which is not over."""
@@ -46,7 +48,11 @@ def promoting(journals: Path) -> bool:
 
 
 def last_ended(journals: Path) -> LastProcedure | None:
-    """The newest procedure that ran on this host, where it is over: everything was done, or everything taken back."""
+    """The newest procedure that ran on this host, where it is over: everything was done, or everything taken back.
+
+    A switchover that was refused before its first change is passed over. It was told to the person who asked, it has
+    left no cause behind that the checks would not find, and it must not hide what was done before it.
+    """
     for path in newest_first(journals):
         records = read(path).records
         if not records or records[0].kind is not Kind.OPENED:
@@ -54,6 +60,8 @@ def last_ended(journals: Path) -> LastProcedure | None:
         outcome = position(records).outcome
         if outcome not in (Outcome.COMPLETED, Outcome.ROLLED_BACK):
             return None
+        if _refused(records):
+            continue
         opened, error = records[0].body, _first_failure(records)
         to = (opened.get("arguments") or {}).get("to")
         return LastProcedure(
@@ -66,6 +74,13 @@ def last_ended(journals: Path) -> LastProcedure | None:
             to=str(to) if to else None,
         )
     return None
+
+
+def _refused(records: Sequence[Record]) -> bool:
+    """Was it a switchover that has done nothing but look?"""
+    begun = {record.body["step"] for record in records if record.kind is Kind.INTENT}
+    looked = records[0].body.get("procedure") == "switchover" and begun <= {_LOOKS}
+    return looked and position(records).outcome is Outcome.ROLLED_BACK
 
 
 def _first_failure(records: Sequence[Record]) -> dict[str, Any]:

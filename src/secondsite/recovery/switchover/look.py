@@ -12,7 +12,7 @@ from secondsite.database.pooler.include import address_of
 from secondsite.dns.state import RecordState
 from secondsite.dns.update import rehearse
 from secondsite.dns.verify import observe as observe_record
-from secondsite.errors import SecondsiteError
+from secondsite.errors import RetryableError, SecondsiteError
 from secondsite.files.engine import last_complete
 from secondsite.recovery import application, pooling
 from secondsite.recovery.handover.survey import Survey, from_json
@@ -50,8 +50,15 @@ async def look(context: SwitchoverContext) -> Look:
 
 
 async def ask_there(context: SwitchoverContext) -> Survey:
-    """The old primary about itself."""
-    return from_json(await context.primary.ask("survey", seconds=SURVEY_SECONDS), context.peer.site)
+    """The old primary about itself. Raises what it raises, and RetryableError where it is silent: it may be gone, and
+    then a switchover is not what is needed."""
+    peer = context.peer.site
+    try:
+        return from_json(await context.primary.ask("survey", seconds=SURVEY_SECONDS), peer)
+    except RetryableError as silent:
+        gone = f"if {peer} is gone: secondsite failover --to {context.site}"
+        silent.hint = f"{gone}; if it runs, on {peer}: systemctl start secondsite-agent"
+        raise
 
 
 def _here(context: SwitchoverContext) -> Movable:
