@@ -224,6 +224,9 @@ def test_both_hosts_predict_from_the_recoveries_of_both() -> None:
     board.peer_view = Silence("bergen", "no answer", NOW, board.peer_view)
     assert board.recoveries() == (there, back)
     assert len(replace(board, history=tuple(replace(back, id=str(n)) for n in range(9))).state().history) == 5
+    moves = tuple(PastRun("switchover", f"s{n}", NOW - n, 0.6) for n in range(9))
+    told = replace(board, history=(back, *moves)).state().history
+    assert back in told and len(told) == 6, "moves do not push the recoveries out"
 
 
 async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_path: Path) -> None:

@@ -289,6 +289,15 @@ def test_a_prediction_is_the_median_of_the_last_five() -> None:
     assert status.rto.predicted_seconds == 30 and status.rto.basis == "median of the last 5 drills"
 
 
+def test_a_switchover_is_no_recovery_and_predicts_none() -> None:
+    moves = tuple(PastRun("switchover", f"s{n}", NOW - n, 0.6) for n in range(6))
+    status = judged(well(), moves)
+    assert status.rto.predicted_seconds is None and "no failover yet" in status.rto.basis
+    assert status.rto.last_at == NOW, "that the site can take over was tried all the same"
+    both = judged(well(), (PastRun("failover", "f", NOW - 900, 40.0), *moves))
+    assert (both.rto.predicted_seconds, both.rto.basis) == (40.0, "the last failover")
+
+
 def test_without_a_rehearsal_nothing_is_predicted_and_the_basis_says_so() -> None:
     status = judged(well())
     assert status.rto.predicted_seconds is None and "no rehearsal yet" in status.rto.basis

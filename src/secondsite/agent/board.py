@@ -12,7 +12,7 @@ from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
-from secondsite.objectives.rto import REMEMBERED, PastRun, together
+from secondsite.objectives.rto import PastRun, remembered, together
 from secondsite.objectives.snapshot import (
     CommitWait,
     LagSample,
@@ -91,7 +91,7 @@ class Board:
             healthy=self.healthy,
             peer_clock_offset=self.peer_clock_offset,
             troubles=tuple(troubles),
-            history=self.history[-REMEMBERED:],
+            history=remembered(self.history),
             commits=self.commits,
             condition=self.condition,
             pooler=self.pooler,

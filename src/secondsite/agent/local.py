@@ -26,7 +26,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.files import store
 from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
-from secondsite.objectives.rto import REMEMBERED, together
+from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import pooling
 from secondsite.spec import Spec, paths
@@ -70,7 +70,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         disk_free_bytes=free_bytes(cluster.data),
         healthy=await answers(spec.service.health) if looked.writable and spec.service.health else None,
         peer_clock_offset=peer.clock_offset,
-        history=past_runs(paths.JOURNAL)[-REMEMBERED:],
+        history=remembered(past_runs(paths.JOURNAL)),
         condition=conditions,
         pooler=await pooling.look(spec),
         delayed=await asyncio.to_thread(delayed.look, spec, site),
