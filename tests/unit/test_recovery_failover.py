@@ -9,20 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secondsite.cli.schemas import conforms
+from secondsite.cli.views.procedure import lines
 from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import switch_point
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns import verify
 from secondsite.dns.ask import Server
-from secondsite.errors import FinalError, RetryableError
+from secondsite.errors import Exit, FinalError, RetryableError
 from secondsite.objectives.silence import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
+from secondsite.recovery.document import describe, recovery_seconds
+from secondsite.recovery.engine import Outcome
 from secondsite.recovery.failover import preview
 from secondsite.recovery.failover.assess import Assess, estimate
 from secondsite.recovery.failover.context import FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
+from secondsite.recovery.journal import Journal
 from secondsite.recovery.peer import Peer
+from secondsite.recovery.step import StepOutcome, StepResult
 from secondsite.spec import DnsRecord, Spec
 from secondsite.spec.model import Database
 from tests.fakes.agent import TOKEN, fake_agent
@@ -159,3 +165,37 @@ async def test_a_peer_that_answers_is_there_even_where_it_refuses(token: str) ->
         peer = replace(known, token=token)
         assert await preview._answers(peer)
     assert not await preview._answers(peer)
+
+
+def served(outcome: StepResult = StepResult.DONE) -> tuple[StepOutcome, ...]:
+    """DNS and application there 3.5 s after the command."""
+    return tuple(
+        StepOutcome(name, "bergen", name, outcome, "2026-11-22T03:12:00Z", "2026-11-22T03:12:03.500000Z", 1.0)
+        for name in ("dns", "application")
+    )
+
+
+@pytest.mark.parametrize(
+    ("heard", "met", "code"),
+    [("2026-11-22T03:08:14Z", False, Exit.OBJECTIVE_MISSED), ("2026-11-22T03:11:58Z", True, Exit.OK)],
+)
+def test_users_are_without_service_since_the_last_sign_of_life_and_the_objective_is_theirs(
+    tmp_path: Path, heard: str, met: bool, code: Exit
+) -> None:
+    """An operator who comes late is quick from the command on, and the customer has waited all the same."""
+    journal = Journal.create(tmp_path, "20261122T031200Z-failover-0000", SystemClock())
+    steps, commanded = served(), "2026-11-22T03:12:00Z"
+    found = describe(
+        context().spec, procedure="failover", procedure_id="x", arguments={}, outcome=Outcome.COMPLETED, steps=steps,
+        journal=journal, seconds=recovery_seconds(commanded, steps), loss={"estimated_seconds": 0.0, "worst": None},
+        out_since=heard,
+    )  # fmt: skip
+    journal.close()
+    rto = found.document["rto"]
+    assert (rto["measured_seconds"], rto["met"]) == (3.5, True), "what these fields meant they mean"
+    assert (rto["outage_since"], rto["outage_met"]) == (heard, met) and found.exit_code == code
+    assert rto["outage_seconds"] == (5.5 if met else 229.5)
+    conforms("procedure", found.document)
+    text = "\n".join(lines(found.document))
+    assert f"without service {rto['outage_seconds']} s since the old primary was last heard" in text
+    assert "3.50 s of it, from the command on" in text and ("MISSED" in text) is not met

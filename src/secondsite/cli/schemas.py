@@ -211,6 +211,10 @@ class ObjectiveDocument(TypedDict):
     measured_seconds: NotRequired[float | None]
     estimated_seconds: NotRequired[float | None]
     met: NotRequired[bool | None]
+    heard_at: NotRequired[Annotated[Moment | None, Field(description="failover: the primary's last sign of life")]]
+    outage_since: NotRequired[Annotated[Moment, Field(description="failover: that sign of life")]]
+    outage_seconds: NotRequired[Annotated[float | None, Field(description="failover: from then to users being served")]]
+    outage_met: NotRequired[Annotated[bool | None, Field(description="whether that is within the objective")]]
 
 
 class GivenUpFilesDocument(TypedDict):

@@ -27,15 +27,18 @@ def describe(
     journal: Journal,
     seconds: float | None,
     loss: Mapping[str, Any],
+    out_since: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Result:
     """The document of a procedure that has ended, and the exit code that goes with it.
 
-    seconds: how long users waited, as this procedure counts it. loss: what is known of the work lost. more: keys that
-    only this procedure has.
+    seconds: how long users waited, as this procedure counts it. loss: what is known of the work lost. out_since: the
+    last sign of life before (RFC 3339), where users are without service since then and not only since the command.
+    more: keys that only this procedure has.
     """
     by_name = {step.name: step for step in steps}
     estimated = loss.get("estimated_seconds")
+    outage = None if out_since is None else recovery_seconds(out_since, steps)
     errors = [step.error for step in steps if step.error is not None]
     document = {
         "procedure": procedure,
@@ -48,6 +51,7 @@ def describe(
             "measured_seconds": seconds,
             "objective_seconds": spec.objectives.rto,
             "met": None if seconds is None else seconds <= spec.objectives.rto,
+            **({} if out_since is None else _since(out_since, outage, spec.objectives.rto)),
         },
         "rpo": {
             **loss,
@@ -61,6 +65,12 @@ def describe(
         **(more or {}),
     }
     return Result(document, int(exit_code(outcome, document, errors)))
+
+
+def _since(out_since: str, outage: float | None, objective: float) -> dict[str, Any]:
+    """What users felt: the operator's way to the command counts for them."""
+    met = None if outage is None else outage <= objective
+    return {"outage_since": out_since, "outage_seconds": outage, "outage_met": met}
 
 
 def step_document(step: StepOutcome) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def step_document(step: StepOutcome) -> dict[str, Any]:
 
 
 def recovery_seconds(commanded_at: str, steps: Sequence[StepOutcome]) -> float | None:
-    """Pure: from the command to users being served; None where they are not."""
+    """Pure: from the command, or any moment, to users being served; None where they are not."""
     served = [step for step in steps if step.name in SERVED_BY]
     worked = (StepResult.DONE, StepResult.ALREADY)
     if not served or any(step.result not in worked or step.ended_at is None for step in served):
@@ -93,7 +103,8 @@ def exit_code(outcome: Outcome, document: Mapping[str, Any], errors: Sequence[Se
     """Pure: the contract's exit code."""
     match outcome:
         case Outcome.COMPLETED:
-            missed = document["rto"]["met"] is False or document["rpo"]["met"] is False
+            rto = document["rto"]
+            missed = False in (rto["met"], rto.get("outage_met"), document["rpo"]["met"])
             return Exit.OBJECTIVE_MISSED if missed else Exit.OK
         case Outcome.ROLLED_BACK:
             usage = any(error.exit is Exit.USAGE for error in errors)

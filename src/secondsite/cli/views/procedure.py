@@ -44,8 +44,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         objective = document["rto"]["objective_seconds"]
         out.append(f"  without service {document['outage_seconds']:.2f} s  (objective {objective:g} s)")
     elif document["rto"]["measured_seconds"] is not None:
-        rto = document["rto"]
-        out.append(f"  recovery time   {rto['measured_seconds']:.2f} s  (objective {rto['objective_seconds']:g} s)")
+        out += recovery(document["rto"])
     out += loss(document["rpo"])
     if document.get("lost") is not None:
         from secondsite.cli import given_up
@@ -60,6 +59,18 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     out.append(f"  journal         {document['journal']}")
     out += [f"  {see(error['error'])}" for error in document["errors"]]
     return out
+
+
+def recovery(rto: Mapping[str, Any]) -> list[str]:
+    """Pure: how long users were without service as far as it is known, and the part since the command."""
+    seconds, objective, outage = rto["measured_seconds"], rto["objective_seconds"], rto.get("outage_seconds")
+    if outage is None:
+        return [f"  recovery time   {seconds:.2f} s from the command on  (objective {objective:g} s)"]
+    verdict = "met" if rto["outage_met"] else "MISSED"
+    return [
+        f"  without service {outage:.1f} s since the old primary was last heard (objective {objective:g} s: {verdict})",
+        f"  recovery time   {seconds:.2f} s of it, from the command on",
+    ]
 
 
 def loss(rpo: Mapping[str, Any]) -> list[str]:

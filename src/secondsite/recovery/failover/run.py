@@ -149,6 +149,7 @@ async def _carry_out(
             lambda ended: {"rto_seconds": recovery_seconds(arguments.commanded_at, ended)}
         )
     assessed = next((step.details for step in outcomes if step.name == "assess"), {})
+    loss = assessed.get("rpo", {})
     return describe(
         spec,
         procedure=PROCEDURE,
@@ -158,7 +159,8 @@ async def _carry_out(
         steps=outcomes,
         journal=journal,
         seconds=recovery_seconds(arguments.commanded_at, outcomes),
-        loss=assessed.get("rpo", {}),
+        loss=loss,
+        out_since=loss.get("heard_at"),
     )
 
 
