@@ -29,6 +29,7 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     planned = subprocess.run(lab.operator("failback", "--dry-run"), capture_output=True, text=True, timeout=120)
     assert planned.returncode == 0, planned.stderr
     assert "transactions are only here" in planned.stderr
+    assert "oslo takes over from bergen" in planned.stdout and "without service" in planned.stdout, planned.stdout
     assert where_dns_points(lab) == lab.info["hosts"]["bergen"]["address"]
 
     with shopping(lab, tmp_path / "home.jsonl"):

@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 from secondsite.cli.bootstrap.back import Back
-from secondsite.cli.failback import nothing_to_do
+from secondsite.cli.failback import nothing_to_do, planned_move
 from secondsite.cli.given_up import counted, lines
 from secondsite.cli.journals import Kept, came_home
 from secondsite.cli.schemas import conforms
+from secondsite.cli.views.procedure import switchover_lines
 from secondsite.recovery.history import entries
 from secondsite.recovery.journal import Journal, Kind
 from tests.fakes.clock import SetClock
@@ -64,3 +65,17 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
     nothing = counted([], [FILES | {"count": 0}], None)
     assert nothing["files"] == [] and "no row and no file" in lines(nothing)[0]
+
+
+def test_the_plan_of_a_failback_shows_the_move_home_and_its_outage() -> None:
+    step = {"title": "Promote the standby", "site": "oslo", "point_of_no_return": True}
+    refused = {"message": "it is a former primary", "hint": "secondsite apply --replace-standby oslo"}
+    preview = {
+        "to": "oslo", "from": "bergen", "steps": [step], "would_be_refused": refused, "faults": [], "checks": [],
+        "outage": {"expected_seconds": None, "earlier": 0},
+    }  # fmt: skip
+    text = "\n".join(switchover_lines(planned_move(preview, (0.7, 0.5, 0.6), after_changes=True)))
+    assert "oslo takes over from bergen" in text and "about 0.60 s, from 3 earlier" in text
+    assert "Promote the standby" in text and "refused" not in text, "the changes before it take that away"
+    still = "\n".join(switchover_lines(planned_move(preview, (), after_changes=False)))
+    assert "would be refused" in still and "it is a former primary" in still

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
 
 if TYPE_CHECKING:
     from secondsite.cli.bootstrap.back import Back
+    from secondsite.cli.journals import Kept
     from secondsite.events import Emit, Result
     from secondsite.recovery.history import Entry
     from secondsite.spec import Spec
@@ -61,9 +62,8 @@ async def run(
                 Note(f"nothing to come home from: the last procedure was {home.id}, and both sites are as it left them")
             )
         if dry_run:
-            if json:
-                emit_json({"procedure": "failback", "dry_run": True, "to": came.home, "rejoin": came.document})
-            return 0
+            move = None if home is not None else await _planned(lambda: loaded.spec, came, kept)
+            return _show_plan(came, move, as_json=json)
         if home is not None:
             if json:
                 emit_json(nothing_to_do(home, came, loaded.spec))
@@ -80,6 +80,42 @@ async def run(
             "lost": found,
         }
     return tell(replace(result, document=document), as_json=json)
+
+
+def _show_plan(came: Back, move: Mapping[str, Any] | None, *, as_json: bool) -> int:
+    """The changes were shown as they were found; here is what follows them. move: None where everything is home."""
+    from secondsite.cli.render import emit_json
+    from secondsite.cli.views.procedure import switchover_lines
+
+    if as_json:
+        document = {"procedure": "failback", "dry_run": True, "to": came.home, "rejoin": came.document}
+        emit_json({**document, "move": move})
+    elif move is not None:
+        print("\n".join(["", "then", *switchover_lines(move)]))
+    return 0
+
+
+async def _planned(spec: Callable[[], Spec], came: Back, kept: Sequence[Kept]) -> dict[str, Any]:
+    """The move home as ``switchover --dry-run`` would show it, from the outages that both hosts remember."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.cli.this_host import site_here
+    from secondsite.events import ignore
+    from secondsite.recovery.history import outages_of
+
+    at = site_here() or came.home
+    preview = await carry_out(spec, "preview-switchover", {"to": came.home}, at=at, emit=ignore)
+    raise_error_of(preview)
+    return planned_move(preview.document, outages_of(one.entry for one in kept), after_changes=bool(came.changes))
+
+
+def planned_move(preview: Mapping[str, Any], past: Sequence[float], *, after_changes: bool) -> dict[str, Any]:
+    """Pure: the preview of a move that comes after the changes of the way back. What stands against it now, before
+    them, says nothing of it: ``failback`` asks again, and waits until nothing does."""
+    from secondsite.recovery.switchover.outage import expected
+
+    move = {**preview, "outage": {"expected_seconds": expected(past), "earlier": len(past)}}
+    return {**move, "would_be_refused": None, "faults": [], "checks": []} if after_changes else move
 
 
 def nothing_to_do(home: Entry, came: Back, spec: Spec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def _entry(path: Path) -> Entry:
 
 def measured_outages(directory: Path) -> tuple[float, ...]:
     """Seconds that users went without service in earlier completed switchovers, oldest first."""
-    done = (entry for entry in entries(directory) if entry.position.outcome is Outcome.COMPLETED)
+    return outages_of(entries(directory))
+
+
+def outages_of(journals: Iterable[Entry]) -> tuple[float, ...]:
+    """Pure: the same, of journals that were read."""
+    done = (entry for entry in journals if entry.position.outcome is Outcome.COMPLETED)
     closing = (entry.records[-1].body for entry in done if entry.opened.get("procedure") == "switchover")
     return tuple(float(body["outage_seconds"]) for body in closing if body.get("outage_seconds") is not None)
