@@ -6,21 +6,24 @@ import base64
 import io
 import json
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from secondsite.cli import report as command
 from secondsite.cli.main import main
+from secondsite.cli.schemas import conforms
 from secondsite.cli.views.gameday import lines, show
 from secondsite.clock import SystemClock
 from secondsite.errors import RetryableError
 from secondsite.evidence.html import render
-from secondsite.evidence.write import write
+from secondsite.evidence.write import altered, write
 from secondsite.files import parting, store
 from secondsite.recovery.journal import Journal, Kind
 from secondsite.remote.journals import unpack
 from secondsite.spec import paths
+from tests.fakes.clock import SetClock
 from tests.unit.evidence_sample import empty, sample
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
@@ -312,3 +315,92 @@ def test_a_journal_that_was_fetched_stays_in_its_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "evil.jsonl").exists()
     unpack("", tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []
+
+
+FAILED_OVER = "20261122T031200Z-failover-77e0"
+
+
+@pytest.fixture
+def failed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Bergen, which took over from oslo: 226 s after the last sign of life came the command, 3.5 s later it served."""
+    for name, place in (("JOURNAL", "journal"), ("REPORTS", "reports"), ("SITE", "site"), ("LOST", "database/lost")):
+        monkeypatch.setattr(paths, name, tmp_path / place)
+    monkeypatch.setattr(store, "STORE", tmp_path / "files")
+    monkeypatch.setattr(command, "HERE", tmp_path / "elsewhere")
+    paths.SITE.write_text("bergen\n")
+    clock = SetClock(datetime(2026, 11, 22, 3, 12, tzinfo=UTC))
+    made = Journal.create(paths.JOURNAL, FAILED_OVER, clock)
+    arguments = {"to": "bergen", "commanded_at": "2026-11-22T03:12:00Z", "reason": "oslo burned"}
+    steps = ["assess", "fence", "promote", "dns", "application", "checkpoint"]
+    made.append(Kind.OPENED, {"procedure": "failover", "arguments": arguments, "steps": steps})
+    rpo = {"estimated_seconds": 1.6, "at_most_seconds": 227.0, "worst": "uploads", "heard_at": "2026-11-22T03:08:14Z"}
+    for name in steps[:-1]:
+        made.append(Kind.INTENT, {"step": name, "site": "bergen"})
+        clock.pass_(0.7)
+        details = {"rpo": rpo} if name == "assess" else {"fence": "unconfirmed"} if name == "fence" else {}
+        body = {"step": name, "site": "bergen", "result": "done", "seconds": 0.7, "details": details}
+        made.append(Kind.RESULT, body)
+    made.append(Kind.CLOSED, {"outcome": "completed", "rto_seconds": 3.5})
+    made.close()
+    return paths.REPORTS / FAILED_OVER
+
+
+def test_the_last_failover_gets_the_report_that_a_game_day_has(
+    failed_over: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 0
+    told = capsys.readouterr().out
+    assert "failover of shop" in told and "3.50 s" in told and "1.60 s" in told and "last sign of life" in told
+    assert "3 min 50 s" in told, "the customer has waited for the operator, too"
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+    assert altered(failed_over) == [] and (failed_over / "journal.jsonl").is_file()
+    page = (failed_over / "report.html").read_text()
+    assert "Failover report: shop" in page and "customer was at work" not in page and "not known" in page
+    assert "journal of the procedure, 12 records, hash chain intact" in page
+    document = json.loads((failed_over / "report.json").read_text())
+    conforms("report", document)
+    assert document["rto"]["outage_seconds"] == 229.5 and document["rpo"]["files_lost"] is None
+    skipped = [step["name"] for step in document["procedure"]["steps"] if step["outcome"] == "skipped"]
+    assert skipped == ["checkpoint"] and document["procedure"]["steps"][0]["title"] != "assess"
+    assert main(["report", "latest", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == FAILED_OVER, "it is kept with the others"
+
+
+def test_where_both_hosts_are_reached_the_report_tells_what_was_found_at_the_old_primary(
+    failed_over: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = next(paths.JOURNAL.iterdir()).read_bytes()
+    monkeypatch.setattr(paths, "JOURNAL", tmp_path / "not-here")
+    monkeypatch.setattr(paths, "SITE", tmp_path / "no-site")
+
+    async def fetch(_: object, site: str, into: Path) -> None:
+        into.mkdir()
+        if site == "bergen":
+            (into / f"{FAILED_OVER}.jsonl").write_bytes(content)
+
+    async def fetched(_: object, flag: str, key: str) -> list[dict[str, object]]:
+        rows = {"site": "oslo", **LOST, "lost_rows": [{}]}
+        before = {"site": "oslo", **LOST_FILES, "written_at": "2026-11-21T04:00:00Z", "count": 9}
+        return [rows] if key == "lost" else [before, {"site": "oslo", **LOST_FILES}]
+
+    monkeypatch.setattr("secondsite.remote.journals.fetch", fetch)
+    monkeypatch.setattr("secondsite.cli.lost.fetched", fetched)
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 0
+    folder = tmp_path / "elsewhere" / FAILED_OVER
+    document = json.loads((folder / "report.json").read_text())
+    assert (document["rpo"]["rows_lost"], document["rpo"]["files_lost"]) == (1, 1), "of this failover, not of another"
+    assert document["found"]["files"][0]["kept_in"] == LOST_FILES["kept_in"]
+    assert "1 row and 1 file were found that had never arrived" in (folder / "report.html").read_text()
+    (line,) = (folder / "lost-files.jsonl").read_text().splitlines()
+    assert json.loads(line)["kept"].startswith("/var/lib/secondsite/aside/")
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_without_a_failover_there_is_no_report_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paths, "JOURNAL", tmp_path / "journal")
+    monkeypatch.setattr(paths, "SITE", tmp_path / "site")
+    paths.SITE.write_text("bergen\n")
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 2
+    assert "no failover is known at bergen" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""``secondsite report``: the reports of game days, and whether they are as they were written."""
+"""``secondsite report``: the reports of game days and failovers, and whether they are as they were written."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def run(
     the rows they left, so that a person can enter them again. They hold users' data. With ``--lost-files`` it lists the
     files that never reached the other site, and where they were set aside.
 
+    ``secondsite report failover`` writes the report of the last failover, as a game day writes its own. It is made from
+    the journal: run it at the site that took over, or where both hosts are reached by SSH. There it also tells what was
+    found at the old primary, once that was taken back; write it again then.
+
     A report is kept where the game day was held, so run it there. With ``--config`` only reports of that file's
     service are meant.
 
@@ -44,7 +48,8 @@ def run(
     Parameters
     ----------
     which
-        The id of a report, the beginning of one, latest, or a report's folder. Without it the reports are listed.
+        The id of a report, the beginning of one, latest, or a report's folder; failover writes that of the last
+        failover first. Without it the reports are listed.
     html
         Write the page to this file, made anew from report.json.
     output
@@ -74,7 +79,7 @@ def run(
         else:
             print("\n".join(listing(found)))
         return Exit.OK
-    folder = find(which, config)
+    folder = _failover(config) if which == "failover" else find(which, config)
     document, problems = read(folder), altered(folder)
     _hand_out(document, folder, html, output)
     if json:
@@ -84,6 +89,12 @@ def run(
         print(f"  report  {folder / 'report.html'}")
     _tell(problems)
     return Exit.OBJECTIVE_MISSED if problems else Exit.OK
+
+
+def _failover(config: Path | None) -> Path:
+    from secondsite.cli.failover_report import write_last
+
+    return write_last(config, HERE)
 
 
 def _lost_rows(config: Path | None, output: Path | None, *, as_json: bool) -> int:

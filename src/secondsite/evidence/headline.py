@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secondsite.evidence.report import Report
+from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, count, listed, objective, span
 
 
@@ -25,6 +25,11 @@ def sentence(report: Report) -> str:
     where = f" at {fault['site']}" if fault["site"] else ""
     goal = f"(objective {objective(report['rto']['objective_seconds'])})"
     interruption = outage(report)
+    if not rehearsed(report):
+        since = f"{fault['site']}'s last sign of life"
+        return f"{fault['title']}{where}: the service was away for {interruption} since {since} {goal}, and" + (
+            f" {lost_work(report)} (objective {objective(rpo['objective_seconds'])})."
+        )
     if interruption == NOT_MEASURED:
         felt = "how long customers were without service was not measured"
     elif customer["outage_seconds"] is None:
@@ -39,6 +44,8 @@ def sentence(report: Report) -> str:
 def lost_work(report: Report) -> str:
     """What is gone, in words."""
     rpo = report["rpo"]
+    if not rehearsed(report):
+        return _bounded(report)
     orders, files, seconds = rpo["orders_lost"], rpo["files_lost"], rpo["measured_seconds"]
     if orders is None and files is None:
         return f"what is lost was {NOT_MEASURED}"
@@ -49,9 +56,22 @@ def lost_work(report: Report) -> str:
     return f"{listed(things)} {verb} lost" + (f", {span(seconds)} of work" if seconds is not None else "")
 
 
+def _bounded(report: Report) -> str:
+    """What is known of the loss where no customer was measured: the bound, and what was found at the old primary."""
+    rpo = report["rpo"]
+    seconds, rows, files = rpo["estimated_seconds"], rpo.get("rows_lost"), rpo["files_lost"]
+    bound = "how much work is lost is not known" if seconds is None else f"at most {span(seconds)} of work is lost"
+    if rows is None and files is None:
+        return bound
+    found = listed([count(number, noun) for number, noun in ((rows, "row"), (files, "file")) if number is not None])
+    return f"{bound}: {found} were found that had never arrived"
+
+
 def outage(report: Report) -> str:
     """The time without service. "none seen" only where customers tried after the fault and none failed."""
     customer = report["customer"]
+    if not rehearsed(report):
+        return span(report["rto"].get("outage_seconds"))
     if customer["outage_seconds"] is not None:
         return span(customer["outage_seconds"])
     after = [one for one in customer["series"] if one["t"] >= 0]
@@ -68,6 +88,8 @@ def standby(report: Report) -> str:
 def figures(report: Report) -> list[Figure]:
     """Time without service, work lost, orders lost, files lost."""
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
+    if not rehearsed(report):
+        return _of_failover(report)
     return [
         Figure(
             "Without service", outage(report), _goal("RTO", rto["objective_seconds"]),
@@ -79,6 +101,23 @@ def figures(report: Report) -> list[Figure]:
         ),
         _lost("Orders lost", rpo["orders_lost"], customer["orders_acknowledged"], rpo["met"]),
         _lost("Files lost", rpo["files_lost"], customer["files_acknowledged"], rpo["met"]),
+    ]  # fmt: skip
+
+
+def _of_failover(report: Report) -> list[Figure]:
+    """The same four where nobody was measured as a customer."""
+    rto, rpo = report["rto"], report["rpo"]
+    away, most = rto.get("outage_seconds"), rpo["estimated_seconds"]
+    bound = NOT_MEASURED if most is None else f"≤ {span(most)}"
+    found = (("Rows lost", rpo.get("rows_lost")), ("Files lost", rpo["files_lost"]))
+    return [
+        Figure("Without service", span(away), _goal("RTO", rto["objective_seconds"]), _state(rto["met"]),
+               _share(away, rto["objective_seconds"])),
+        Figure("Work lost", bound, _goal("RPO", rpo["objective_seconds"]), _state(rpo["met"]),
+               _share(most, rpo["objective_seconds"])),
+        *(Figure(title, NOT_MEASURED if number is None else str(number), "found at the old primary",
+                 "unknown" if number is None else "good" if number == 0 else _state(rpo["met"]))
+          for title, number in found),
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
 from secondsite.evidence.headline import figures, sentence, standby
 from secondsite.evidence.overview_chart import overview
-from secondsite.evidence.report import complete
+from secondsite.evidence.report import complete, rehearsed
 from secondsite.evidence.tables import lost_items, measurements, states
 from secondsite.evidence.waterfall import waterfall
 
@@ -31,6 +31,8 @@ def render(document: Mapping[str, Any], *, json_sha256: str | None = None) -> st
     felt = chart(report)
     return _environment().get_template("gameday.html.j2").render(
         report=report,
+        kind="Game day" if rehearsed(report) else "Failover",
+        rehearsed=rehearsed(report),
         sentence=sentence(report),
         figures=figures(report),
         felt=felt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secondsite.clock import from_text
-from secondsite.evidence.report import Moment, Report
+from secondsite.evidence.report import Moment, Report, rehearsed
 
 TURNING_STEP = "promote"
 _NAMES = {"fault": "fault", "detection": "noticed", "decision": "command", "customer": "first customer served"}
@@ -29,6 +29,8 @@ def milestones(report: Report) -> list[Milestone]:
     found: dict[str, Milestone] = {}
     for moment in report["moments"]:
         name = _NAMES.get(moment["kind"])
+        if name and moment["kind"] == "fault" and not rehearsed(report):
+            name = "last sign of life"
         if name and moment["kind"] not in found:
             found[moment["kind"]] = Milestone(
                 moment["kind"], name, moment["seconds"], moment["at"], moment["what"]

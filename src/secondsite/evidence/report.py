@@ -1,4 +1,4 @@
-"""The report of a game day: its shape as types (the published schema is made from them). Keys are only ever added."""
+"""The report of a game day, or of a failover, as types. The published schema is made from them. Keys are only added."""
 
 from __future__ import annotations
 
@@ -93,6 +93,8 @@ class Rto(TypedDict):
     procedure_seconds: NotRequired[Measured]
     command_to_served_seconds: Measured
     customer_outage_seconds: Measured
+    outage_since: NotRequired[Annotated[str | None, Field(description="failover: the old primary's last sign of life")]]
+    outage_seconds: NotRequired[Annotated[float | None, Field(description="failover: from then to service elsewhere")]]
     met: bool | None
 
 
@@ -105,6 +107,7 @@ class Rpo(TypedDict):
     measured_seconds: Measured
     orders_lost: int | None
     files_lost: int | None
+    rows_lost: NotRequired[Annotated[int | None, Field(description="failover: found at the old primary alone")]]
     met: bool | None
 
 
@@ -133,9 +136,9 @@ class Evidence(TypedDict):
 
 
 class Report(TypedDict):
-    """`report.json` of a game day."""
+    """`report.json` of a game day, or of a failover that was none."""
 
-    report: Literal["gameday"]
+    report: Literal["gameday", "failover"]
     id: str
     service: str
     secondsite_version: str
@@ -148,6 +151,7 @@ class Report(TypedDict):
     rto: Rto
     rpo: Rpo
     noticed: NotRequired[str | None]
+    found: NotRequired[Annotated[dict[str, Any] | None, Field(description="failover: what only the old primary had")]]
     procedure: Annotated[dict[str, Any], Field(description="the procedure document, see `secondsite schema procedure`")]
     checks: list[Check]
     status_before: dict[str, Any]
@@ -172,6 +176,11 @@ _EMPTY: Mapping[str, Any] = {
     },
     "verdict": {"passed": False, "reasons": []},
 }  # fmt: skip
+
+
+def rehearsed(report: Report) -> bool:
+    """Pure: a game day, with a customer of its own; not a failover that was needed."""
+    return report.get("report") != "failover"
 
 
 def complete(document: Mapping[str, Any]) -> Report:

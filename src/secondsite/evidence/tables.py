@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from secondsite.evidence.report import Report
+from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, clock, exact, met, objective
 
 SHOWN = 120  # lost items that the page names; report.json names all
@@ -39,6 +39,8 @@ def measurements(report: Report) -> dict[str, list[Row]]:
     """By objective: what was measured and how it was counted."""
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
     known = report["procedure"].get("rpo", {}).get("known_bytes")
+    if not rehearsed(report):
+        return _of_failover(report)
     return {
         "Time": [
             Row("RTO", objective(rto["objective_seconds"]), f"fixed beforehand; {met(rto['met'])}"),
@@ -55,13 +57,37 @@ def measurements(report: Report) -> dict[str, list[Row]]:
             Row("Lost, measured", exact(rpo["measured_seconds"]),
                 "from the oldest lost acknowledgement to the last one before the outage"),
             Row("Lost, estimated when the decision was made", exact(rpo["estimated_seconds"]),
-                "from the newest heartbeat at the standby to the primary's last sign of life"),
+                "from the newest moment at the standby until the primary fell silent"),
             Row("At most", exact(rpo["at_most_seconds"]), "if the old primary had worked on out of sight until then"),
             Row("Database log known to be missing", NOT_MEASURED if known is None else f"{known:,} bytes",
                 "of the write-ahead log, by the primary's last known position"),
             Row("Orders", _of(rpo["orders_lost"], customer["orders_acknowledged"]), "by the customer's own list"),
             Row("Files", _of(rpo["files_lost"], customer["files_acknowledged"]), "by the customer's own list"),
             Row("Attempts", str(customer["attempts"]), "orders and files that the customer tried in all"),
+        ],
+    }  # fmt: skip
+
+
+def _of_failover(report: Report) -> dict[str, list[Row]]:
+    """The same, where no customer was measured."""
+    rto, rpo = report["rto"], report["rpo"]
+    known, away = report["procedure"].get("rpo", {}).get("known_bytes"), rto.get("outage_seconds")
+    return {
+        "Time": [
+            Row("RTO", objective(rto["objective_seconds"]), f"fixed beforehand; {met(rto['met'])}"),
+            Row("Without service", exact(away),
+                "from the old primary's last sign of life until DNS and application were observed at their new site"),
+            Row("Procedure", exact(rto.get("procedure_seconds")), "the part of it since the command"),
+        ],
+        "Work": [
+            Row("RPO", objective(rpo["objective_seconds"]), f"fixed beforehand; {met(rpo['met'])}"),
+            Row("Lost, at most", exact(rpo["estimated_seconds"]),
+                "from the newest moment at the standby until the primary fell silent"),
+            Row("Lost, at most", exact(rpo["at_most_seconds"]), "if the old primary had worked on out of sight"),
+            Row("Database log known to be missing", NOT_MEASURED if known is None else f"{known:,} bytes",
+                "of the write-ahead log, by the primary's last known position"),
+            Row("Rows", _of(rpo.get("rows_lost"), None), "found at the old primary: secondsite report --lost-rows"),
+            Row("Files", _of(rpo["files_lost"], None), "found at the old primary: secondsite report --lost-files"),
         ],
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ from secondsite.clock import from_text
 from secondsite.errors import Exit, SecondsiteError
 from secondsite.events import Result
 from secondsite.recovery.engine import Outcome
+from secondsite.recovery.history import Entry
 from secondsite.recovery.journal import Journal
 from secondsite.recovery.step import StepOutcome, StepResult
 from secondsite.spec import Spec
@@ -24,7 +25,7 @@ def describe(
     arguments: Mapping[str, Any],
     outcome: Outcome,
     steps: Sequence[StepOutcome],
-    journal: Journal,
+    journal: Journal | Entry,
     seconds: float | None,
     loss: Mapping[str, Any],
     out_since: str | None = None,

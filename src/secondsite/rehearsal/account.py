@@ -11,6 +11,7 @@ from secondsite import __version__
 from secondsite.clock import to_text
 from secondsite.rehearsal.felt import Attempt, Outage, lost_seconds, outage
 from secondsite.spec import Spec
+from secondsite.spec.scope import scope
 
 CLAIMS = (
     "DNS: the record was seen changed at every authoritative server. A client that caches the old answer may need up "
@@ -59,7 +60,7 @@ def account(
         "service": spec.service.name,
         "secondsite_version": __version__,
         "created_at": to_text(datetime.now(UTC)),
-        "scope": _scope(spec, config_sha256),
+        "scope": scope(spec, config_sha256),
         "scenario": {**scenario, "test_type": "full", "undo": _undo(moments)},
         "objectives": {"rpo_seconds": spec.objectives.rpo, "rto_seconds": spec.objectives.rto},
         "moments": sorted(
@@ -79,25 +80,6 @@ def account(
         "manifest": [],
     }
     return Account(document, evidence, halfway)
-
-
-def _scope(spec: Spec, config_sha256: str) -> dict[str, Any]:
-    return {
-        "sites": {
-            name: {
-                "operator": site.operator,
-                "country": site.country,
-                "location": list(site.location),
-                "public": str(site.public),
-            }
-            for name, site in spec.sites.items()
-        },
-        "database": spec.database.cluster,
-        "mode": spec.database.mode,
-        "files": [fileset.name for fileset in spec.files],
-        "dns": [f"{record.name}.{record.zone}" for record in spec.dns],
-        "config_sha256": config_sha256,
-    }
 
 
 def _customer(

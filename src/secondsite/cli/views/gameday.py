@@ -14,7 +14,7 @@ from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
 from secondsite.evidence.headline import outage, sentence, standby
 from secondsite.evidence.milestones import Milestone, milestones, since_fault
-from secondsite.evidence.report import Report, complete
+from secondsite.evidence.report import Report, complete, rehearsed
 from secondsite.evidence.waterfall import Bar, waterfall
 from secondsite.evidence.words import clock, listed, objective, offset, span
 
@@ -48,9 +48,10 @@ def lines(document: Mapping[str, Any]) -> list[str]:
 def _summary(report: Report) -> Iterator[Text]:
     passed = report["verdict"]["passed"]
     yield Text()
+    kind = "game day" if rehearsed(report) else "failover"
     yield Text.assemble(
         (" PASSED " if passed else " NOT PASSED ", "bold white on green" if passed else "bold white on red"),
-        ("  game day of ", ""), (report["service"], "bold"), (f"   {report['id']}", "dim"),
+        (f"  {kind} of ", ""), (report["service"], "bold"), (f"   {report['id']}", "dim"),
     )  # fmt: skip
     yield Text()
     yield from (Text(f" {line}", "bold") for line in textwrap.wrap(sentence(report), WIDTH - 1))
@@ -58,9 +59,16 @@ def _summary(report: Report) -> Iterator[Text]:
         yield from (
             Text(f" {line}") for line in textwrap.wrap(f"Approved by {report['scenario']['approver']}.", WIDTH - 1)
         )
-    for part in (_felt(report), _cost(report), _done(report), _checks(report)):
+    for part in (_felt(report) if rehearsed(report) else _when(report), _cost(report), _done(report), _checks(report)):
         yield from part
     yield Text()
+
+
+def _when(report: Report) -> Iterator[Text]:
+    """The moments of a failover that nobody had planned: there was no customer of ours."""
+    yield from _title("What happened", "UTC, and seconds from the last sign of life")
+    for one in milestones(report):
+        yield Text(f"   {clock(one.at)}  {offset(one.seconds):>10}   {one.label}")
 
 
 def _felt(report: Report) -> Iterator[Text]:
@@ -103,6 +111,9 @@ def _moments(report: Report) -> list[Milestone]:
 
 def _cost(report: Report) -> Iterator[Text]:
     rto, rpo, customer = report["rto"], report["rpo"], report["customer"]
+    if not rehearsed(report):
+        yield from _bounds(report)
+        return
     yield from _title("What it cost", "measured as a customer")
     yield _against("customers without service", outage(report), "RTO", rto["objective_seconds"], rto["met"])
     yield Text(f"     {'from command until one was served':<36}{span(rto['command_to_served_seconds']):>13}")
@@ -111,6 +122,17 @@ def _cost(report: Report) -> Iterator[Text]:
     yield Text(f"     {'estimated when the decision was made':<36}{span(rpo['estimated_seconds']):>13}{most}")
     yield _count("orders", rpo["orders_lost"], customer["orders_acknowledged"])
     yield _count("files", rpo["files_lost"], customer["files_acknowledged"])
+
+
+def _bounds(report: Report) -> Iterator[Text]:
+    rto, rpo = report["rto"], report["rpo"]
+    yield from _title("What it cost", "upper bounds, and what was found at the old primary")
+    yield _against("without service", outage(report), "RTO", rto["objective_seconds"], rto["met"])
+    yield Text(f"     {'of it since the command':<36}{span(rto.get('procedure_seconds')):>13}")
+    yield _against("work lost, at most", span(rpo["estimated_seconds"]), "RPO", rpo["objective_seconds"], rpo["met"])
+    yield Text(f"     {'if the old primary worked on':<36}{span(rpo['at_most_seconds']):>13}")
+    yield _count("rows", rpo.get("rows_lost"), None)
+    yield _count("files", rpo["files_lost"], None)
 
 
 def _against(what: str, value: str, name: str, goal: float | None, met: bool | None) -> Text:
@@ -151,12 +173,13 @@ def _step(bar: Bar) -> Text:
 
 
 def _checks(report: Report) -> Iterator[Text]:
-    yield from _title("Checks", "")
+    if rehearsed(report):
+        yield from _title("Checks", "")
     for check in report["checks"]:
         mark = ("✓", "green") if check["passed"] else ("✗", "bold red")
         yield Text.assemble("   ", mark, f" {check['name']}")
         yield from _wrapped(check["told"])
-    if not report["checks"]:
+    if not report["checks"] and rehearsed(report):
         yield Text("   none was made", "yellow")
     failed = {check["name"] for check in report["checks"] if not check["passed"]}
     others = [one for one in deviations(report) if one.what not in failed]

@@ -57,6 +57,8 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         go_on = f"secondsite {document['procedure']} --resume" + (f" --to {to}" if to else "")
         out += ["", f"  next: mend the cause, then: {go_on}"]
     out.append(f"  journal         {document['journal']}")
+    if document["procedure"] == "failover" and document["outcome"] == "completed":
+        out.append("  report          secondsite report failover")
     out += [f"  {see(error['error'])}" for error in document["errors"]]
     return out
 

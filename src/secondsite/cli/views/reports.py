@@ -13,7 +13,7 @@ _VERDICTS = {True: "✓ passed", False: "✗ not passed", None: "? unreadable"}
 def listing(reports: Sequence[Mapping[str, Any]]) -> list[str]:
     """Pure: one line a report, the newest first."""
     if not reports:
-        return ["no report is kept here; `secondsite gameday` makes one"]
+        return ["no report is kept here; `secondsite gameday` and `secondsite report failover` make one"]
     return [
         f"{_VERDICTS[one['passed']]:<13} {date(one['created_at']):<28} {one['service'] or '':<12} "
         f"{one['id'] or one['folder']}"
