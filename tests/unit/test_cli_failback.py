@@ -61,10 +61,10 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert [(one["set"], one["count"]) for one in found["files"]] == [("uploads", 3)]
     text = "\n".join(lines(found))
     assert "secondsite report --lost-rows" in text
-    assert "3 files of uploads (1.2 kB), kept at oslo: secondsite report --lost-files" in text
+    assert "3 files of uploads (1.2 kB) lost, kept at oslo: secondsite report --lost-files" in text
     assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
     nothing = counted([], [FILES | {"count": 0}], None)
-    assert nothing["files"] == [] and "no row and no file" in lines(nothing)[0]
+    assert nothing["files"] == [] and "nothing lost that could be found" in lines(nothing)[0]
 
 
 def test_the_plan_of_a_failback_shows_the_move_home_and_its_outage() -> None:

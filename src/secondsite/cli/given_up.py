@@ -10,17 +10,19 @@ from secondsite.cli.journals import Kept
 from secondsite.clock import from_text
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Note
+from secondsite.recovery.engine import Outcome
 from secondsite.spec import Spec
 
 
 def last_failover(kept: Sequence[Kept]) -> Kept | None:
-    """Pure: the newest failover that promoted somebody, as far as the journals tell."""
+    """Pure: the newest failover that let a site take over, as far as the journals tell."""
     told = [one for one in kept if one.entry.opened.get("procedure") == "failover" and _took_over(one)]
     return max(told, key=lambda one: one.entry.records[0].at, default=None)
 
 
 def _took_over(kept: Kept) -> bool:
-    return any(record.body.get("step") == "promote" for record in kept.entry.records)
+    begun = any(record.body.get("step") == "promote" for record in kept.entry.records)
+    return begun and kept.entry.position.outcome is not Outcome.ROLLED_BACK
 
 
 async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
@@ -54,9 +56,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """Pure: the end of a failback, what was lost and the command that shows it."""
     out = []
     if found["rows"]:
-        out.append(f"  lost rows       {found['rows']}, written down: secondsite report {lost.FLAG}")
+        rows = "1 row" if found["rows"] == 1 else f"{found['rows']} rows"
+        out.append(f"  in the failover {rows} lost, written down: secondsite report {lost.FLAG}")
     for one in found["files"]:
         out.append(
-            f"  lost files      {lost_files.told(one)}, kept at {one['site']}: secondsite report {lost_files.FLAG}"
+            f"  in the failover {lost_files.told(one)} lost, kept at {one['site']}: secondsite report {lost_files.FLAG}"
         )
-    return out or ["  lost            no row and no file was found that only the old primary had"]
+    return out or ["  in the failover nothing lost that could be found at the old primary"]
