@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pwd
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 
 GRACE_SECONDS = 2.0
+_NOT_STARTED = (errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)  # execve(2): it is there, and is no program
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ async def run(
     """Run ``argv`` to its end within ``timeout`` seconds, as ``user`` if given (needs root).
 
     With ``check`` a non-zero exit raises FinalError that names the program and its last line. Raises
-    RetryableError on a timeout and FinalError where the program does not exist. Whatever happens, cancellation
-    included, its whole process group is gone afterwards.
+    RetryableError on a timeout and FinalError where the program does not exist or cannot be started. Whatever
+    happens, cancellation included, its whole process group is gone afterwards.
     """
     try:
         child = await asyncio.create_subprocess_exec(
@@ -66,6 +68,12 @@ async def run(
         )
     except FileNotFoundError as missing:
         raise FinalError(f"{argv[0]} is not installed here", slug="program-missing", step=step, hint=hint) from missing
+    except OSError as refused:
+        if refused.errno not in _NOT_STARTED:
+            raise
+        raise FinalError(
+            f"{argv[0]} cannot be started here: {refused.strerror}", slug="program-missing", step=step, hint=hint
+        ) from refused
     try:
         async with asyncio.timeout(timeout):
             out, err = await child.communicate(stdin)

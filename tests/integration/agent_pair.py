@@ -240,6 +240,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         condition=lambda: condition(cluster, time.time()),
         pooler=no_pooler,
         delayed=no_delayed,
+        fence_commands=lambda: (),
         files=NoFiles(),
         history=lambda: (),
         ask_guard_again=nothing,

@@ -64,6 +64,9 @@ def _both_places_agree(lab: Lab) -> None:
         assert status["sites"]["bergen"]["database"]["state"] == "streaming"
         assert 0 <= status["rpo"]["estimated_seconds"] < 10
     lab.run("readiness").expect(0)
+    (fence,) = (finding for finding in there["findings"] if finding["check"] == "fence-commands")
+    assert (fence["site"], fence["severity"]) == ("bergen", "warning"), "it is the lab's machine that has this command"
+    assert "sites.oslo.power.off" in fence["message"]
     state = json.loads(lab.on("oslo", "secondsite state --json"))
     assert state["agent_running"] and state["database"]["role"] == "primary"
     if os.getloadavg()[0] < (os.cpu_count() or 1):  # a busy machine says nothing about us

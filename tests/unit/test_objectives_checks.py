@@ -20,6 +20,7 @@ from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import (
     CommitWait,
     FailedCheck,
+    FenceCommand,
     LastPrimary,
     LastProcedure,
     Silence,
@@ -31,14 +32,26 @@ from secondsite.objectives.snapshot import (
     Verified,
 )
 from secondsite.objectives.status import Status, assess
+from secondsite.spec import Spec
 from secondsite.tunnel.state import TunnelState
-from tests.unit.objectives_worlds import NOW, SETTINGS, SPEC, SYNCHRONOUS, primary, site, standby, well
+from tests.unit.objectives_worlds import (
+    FILE,
+    NOW,
+    SETTINGS,
+    SPEC,
+    SYNCHRONOUS,
+    primary,
+    site,
+    spec,
+    standby,
+    well,
+)
 
 Views = dict[str, SiteView]
 
 
-def judged(seen: Views, history: tuple[PastRun, ...] = ()) -> Status:
-    return assess(SPEC, seen, history, datetime.fromtimestamp(NOW, UTC))
+def judged(seen: Views, history: tuple[PastRun, ...] = (), file: Spec = SPEC) -> Status:
+    return assess(file, seen, history, datetime.fromtimestamp(NOW, UTC))
 
 
 def oslo(**more: object) -> Views:
@@ -108,6 +121,7 @@ THERE = ServerAnswer("203.0.113.53", ("198.51.100.11",), 60, 1)
 MUTE = ServerAnswer("203.0.113.54", problem="no answer")
 RECORD = RecordState("example.no", "shop", (HERE,), "oslo")
 
+GONE = FenceCommand("sites.oslo.power.off", "/usr/local/bin/pdu", "is not there")
 POOLED = Pooled("shop", "127.0.0.1", "5432", paused=False, mode="transaction")
 CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("two-primaries", None, lambda: well() | {"bergen": site("bergen", primary(timeline=2))}),
@@ -138,6 +152,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ("rewindable", "oslo", lambda: on_primary(settings=(("wal_log_hints", "off"), ("data_checksums", "off")))),
     ("commit-mode", "oslo", lambda: on_primary(settings=(("synchronous_standby_names", "bergen"),))),
     ("commits-hang", "oslo", lambda: hanging()),
+    ("fence-commands", "bergen", lambda: bergen(fence_commands=(GONE,))),
     ("collations", "bergen", lambda: bergen(condition=Condition(NOW, collations=(("shop", "2.36", "2.41"),)))),
     ("extensions", "bergen", lambda: bergen(condition=Condition(NOW, extensions=("shop: postgis",)))),
     (
@@ -195,6 +210,42 @@ def test_a_check_finds_its_trouble_at_its_site(check: str, where: str | None, wo
     assert answer.ok is not True
     assert found and found[0].site == where
     assert found[0].message
+
+
+def test_a_fence_command_that_cannot_be_started_is_critical_only_where_it_would_have_confirmed() -> None:
+    looks = FenceCommand("sites.oslo.power.check", "/usr/local/bin/pdu-state")
+    also = FenceCommand("sites.oslo.fence[0]", "provider")
+
+    def severity(*commands: FenceCommand) -> Severity:
+        (found,) = (one for one in judged(bergen(fence_commands=commands)).findings if one.check == "fence-commands")
+        assert "/usr/local/bin/pdu" in found.message and "bergen" in found.hint
+        return found.severity
+
+    assert severity(GONE) is Severity.WARNING, "nothing would have confirmed, whatever is installed"
+    assert severity(GONE, looks) is Severity.CRITICAL
+    assert severity(GONE, also, looks) is Severity.WARNING, "there is another way that cuts it off"
+    assert severity(also, replace(looks, problem="is not executable")) is Severity.CRITICAL
+    assert judged(oslo(fence_commands=(GONE,))).ready, "the primary runs none of them"
+
+
+def test_commands_that_nobody_has_looked_at_are_told_as_not_seen_and_a_file_without_any_as_nothing() -> None:
+    sites: dict[str, dict[str, object]] = FILE["sites"]  # type: ignore[assignment]
+    powered = sites | {"oslo": sites["oslo"] | {"power": {"off": ["pdu"]}}}
+    told = Spec.model_validate(FILE | {"sites": powered})
+    assert word(well(), "fence-commands", file=told)[0] == Word.NOT_SEEN
+    fine = bergen(fence_commands=(replace(GONE, problem=None),))
+    assert word(fine, "fence-commands", file=told) == (Word.YES, None)
+    assert word(well(), "fence-commands")[0] == Word.NOTHING
+
+
+@pytest.mark.parametrize("check", ["pooler", "pooler-target", "pooler-waits"])
+def test_nothing_good_is_said_of_a_pgbouncer_that_nobody_could_look_at(check: str) -> None:
+    assert word(well(), check)[0] == Word.NOTHING, "the file describes none"
+    described = spec(pooler={"databases": ["shop"]})
+    assert word(well(), check, file=described)[0] == Word.NOT_SEEN
+    silent = PoolerState(reason="PgBouncer does not answer")
+    mute: Views = {"oslo": site("oslo", primary(), pooler=silent), "bergen": site("bergen", standby(), pooler=silent)}
+    assert word(mute, check, file=described)[0] == (Word.NO if check == "pooler" else Word.NOT_SEEN)
 
 
 def test_a_verification_is_judged_where_the_standby_is_and_a_past_gap_is_only_a_warning() -> None:
@@ -451,8 +502,8 @@ def test_a_former_primary_that_a_switchover_holds_is_told_the_command_that_goes_
     assert "at bergen: `secondsite switchover --resume`" in hint
 
 
-def word(seen: Views, check: str, history: tuple[PastRun, ...] = ()) -> tuple[str, str | None]:
-    (answer,) = (answer for one, answer in judged(seen, history).asked if one.name == check)
+def word(seen: Views, check: str, history: tuple[PastRun, ...] = (), file: Spec = SPEC) -> tuple[str, str | None]:
+    (answer,) = (answer for one, answer in judged(seen, history, file).asked if one.name == check)
     return answer.word, answer.why
 
 
@@ -466,8 +517,9 @@ def test_where_nobody_could_look_no_question_is_answered_with_yes() -> None:
     status = judged(NOBODY)
     answers = {check.name: answer for check, answer in status.asked}
     assert {name for name, answer in answers.items() if answer.word is Word.NO} == {"reachable"}
-    unnamed = {"delayed-standby"}  # SPEC keeps none
-    assert all(answers[name].word is Word.NOT_SEEN for name in answers if name not in {"reachable", *unnamed})
+    unnamed = {"reachable", "delayed-standby", "fence-commands", "pooler", "pooler-target", "pooler-waits"}
+    assert all(answer.word is Word.NOT_SEEN for name, answer in answers.items() if name not in unnamed)
+    assert all(answers[name].word is Word.NOTHING for name in unnamed - {"reachable"})
     assert answers["agent"].why == "oslo is not set up; bergen does not answer"
     assert answers["slot"].why == "no site is known to be primary"
     assert answers["rto"].why == "it has never been measured"
@@ -513,7 +565,10 @@ def test_what_the_file_does_not_name_is_neither_right_nor_wrong() -> None:
     status = assess(lean, bare, (), datetime.fromtimestamp(NOW, UTC))
     answers = {check.name: answer for check, answer in status.asked}
     nothing = {name for name, answer in answers.items() if answer.word is Word.NOTHING}
-    assert nothing == {"delayed-standby", "files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"}
+    named_in_no_file_here = {"delayed-standby", "fence-commands", "pooler", "pooler-target", "pooler-waits"}
+    assert (
+        nothing == {"files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"} | named_in_no_file_here
+    )
     assert all(answers[name].ok is None for name in nothing)
 
 

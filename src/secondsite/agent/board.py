@@ -15,6 +15,7 @@ from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import PastRun, remembered, together
 from secondsite.objectives.snapshot import (
     CommitWait,
+    FenceCommand,
     LagSample,
     LastPrimary,
     LastProcedure,
@@ -58,6 +59,7 @@ class Board:
     unfinished: Unfinished | None = None
     last_procedure: LastProcedure | None = None
     verified: Verified | None = None
+    fence_commands: tuple[FenceCommand, ...] | None = None
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
     peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
@@ -99,6 +101,7 @@ class Board:
             unfinished=self.unfinished,
             last_procedure=self.last_procedure,
             verified=self.verified,
+            fence_commands=self.fence_commands,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

@@ -29,7 +29,7 @@ from secondsite.database.verify import acts
 from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
-from secondsite.recovery import admit, pooling
+from secondsite.recovery import admit, fence_commands, pooling
 from secondsite.recovery.fence import fence_here, unfence_here
 from secondsite.recovery.handover.serve import LOOKS, Handover
 from secondsite.spec import Spec, paths
@@ -114,6 +114,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         delayed=keep_delayed,
         units=Units(spec.service.units).look,
         healthy=_healthy(spec),
+        fence_commands=lambda: fence_commands.look(spec, site),
         files=Keeper(spec, site, clock=clock),
         history=lambda: past_runs(paths.JOURNAL),
         ask_guard_again=ask_guard_again,

@@ -28,7 +28,7 @@ from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
-from secondsite.recovery import pooling
+from secondsite.recovery import fence_commands, pooling
 from secondsite.spec import Spec, paths
 from secondsite.spec.load import Loaded
 from secondsite.tunnel import observe as tunnel
@@ -77,6 +77,7 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         unfinished=unfinished_here(paths.JOURNAL, paths.LOCK),
         last_procedure=last_ended(paths.JOURNAL),
         verified=record.verified(record.load()),
+        fence_commands=fence_commands.look(spec, site),
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())

@@ -18,7 +18,7 @@ from secondsite.dns.state import RecordState
 from secondsite.events import Emit
 from secondsite.files.state import FileSetState
 from secondsite.objectives.rto import PastRun
-from secondsite.objectives.snapshot import UnitState
+from secondsite.objectives.snapshot import FenceCommand, UnitState
 from secondsite.spec import paths
 from secondsite.tunnel.state import TunnelState
 
@@ -67,6 +67,7 @@ class Ports:
     condition: Callable[[], Awaitable[Condition | None]]
     pooler: Callable[[bool, bool], Awaitable[PoolerState | None]]  # whether this site, and the peer, accept writes
     delayed: Callable[[bool], Awaitable[DelayedState | None]]  # whether this site's own cluster answers
+    fence_commands: Callable[[], tuple[FenceCommand, ...]]
     files: Files
     history: Callable[[], tuple[PastRun, ...]]
     ask_guard_again: Callable[[], Awaitable[None]]

@@ -113,6 +113,7 @@ class Agent:
 
     async def _host(self) -> None:
         self.board.disk_free_bytes = free_bytes(self._ports.places.disk)
+        self.board.fence_commands = self._ports.fence_commands()
         self.board.units = await self._ports.units()
         self.board.healthy = await self._ports.healthy() if self.board.database.writable else None
 

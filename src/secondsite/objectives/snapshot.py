@@ -28,6 +28,16 @@ class UnitState:
 
 
 @dataclass(frozen=True, slots=True)
+class FenceCommand:
+    """A command of the file with which this host would fence the other one: its key there, its program, and why that
+    cannot be started here; None where nothing speaks against it."""
+
+    key: str
+    program: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A duty of the agent that fails now: which, what was seen, since when (unix seconds)."""
 
@@ -159,6 +169,7 @@ class SiteState:
     unfinished: Unfinished | None = None  # a procedure that this host's journals prove to be unfinished
     last_procedure: LastProcedure | None = None  # the newest that they prove to be over
     verified: Verified | None = None  # None where this site was never verified
+    fence_commands: tuple[FenceCommand, ...] | None = None  # None before the first look
 
 
 @dataclass(frozen=True, slots=True)

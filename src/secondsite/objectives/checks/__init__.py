@@ -8,6 +8,7 @@ from secondsite.objectives.checks import (
     database,
     delayed,
     dns,
+    fencing,
     files,
     logical,
     objectives,
@@ -25,6 +26,7 @@ CHECKS: tuple[Check, ...] = tuple(
     for area in (
         sites,
         procedures,
+        fencing,
         database,
         commits,
         slots,

@@ -9,8 +9,12 @@ from secondsite.database.pooler.state import PoolerState
 from secondsite.objectives.finding import Judged, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
 
-registry = Registry()
+registry = Registry(sees=lambda state: state.pooler is not None, named=lambda spec: spec.database.pooler is not None)
 ENOUGH_SECONDS = 30.0
+
+
+def _told(state: SiteState) -> bool:
+    return state.pooler is not None and state.pooler.reason is None
 
 
 def _poolers(judged: Judged) -> Iterator[tuple[SiteState, PoolerState]]:
@@ -36,7 +40,7 @@ def answers(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, message, "finish what has paused it, then: RESUME in its console")
 
 
-@registry.check("pooler-target", Severity.CRITICAL, "Does PgBouncer send its clients to the primary?")
+@registry.check("pooler-target", Severity.CRITICAL, "Does PgBouncer send its clients to the primary?", sees=_told)
 def target(judged: Judged) -> Iterator[Problem]:
     """At the primary to its own database, at the standby through the tunnel."""
     situation = judged.situation
@@ -50,7 +54,7 @@ def target(judged: Judged) -> Iterator[Problem]:
             yield Problem(state.site, message, "`secondsite apply`")
 
 
-@registry.check("pooler-waits", Severity.WARNING, "Would clients of PgBouncer wait through a switchover?")
+@registry.check("pooler-waits", Severity.WARNING, "Would clients of PgBouncer wait through a switchover?", sees=_told)
 def waits(judged: Judged) -> Iterator[Problem]:
     """A pause waits for transactions, not for sessions; and a client waits no longer than PgBouncer lets it."""
     for state, found in _poolers(judged):
