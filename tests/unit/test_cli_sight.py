@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -33,7 +34,7 @@ class Host:
 
 def world(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Completed | None]) -> None:
     @asynccontextmanager
-    async def reach(target: Target) -> AsyncIterator[Host]:
+    async def reach(target: Target, **_: object) -> AsyncIterator[Host]:
         answer = answers[target.site]
         if answer is None:
             raise RetryableError("does not answer on port 22", host=target.site)
@@ -80,21 +81,30 @@ class Bergen:
 
 
 def heard_by(
-    monkeypatch: pytest.MonkeyPatch, oslo: Callable[[int], SiteView], *, hangs: bool = False, slow: float = 0.0
+    monkeypatch: pytest.MonkeyPatch,
+    oslo: Callable[[int], SiteView],
+    *,
+    hangs: bool = False,
+    slow: float = 0.0,
+    taken: bool = False,
 ) -> Bergen:
-    """Oslo does not answer here: at once, or not at all. slow: how long bergen takes to answer for the first time."""
+    """Oslo does not answer here: at once, or not at all. slow: how long bergen takes to answer for the first time.
+    taken: oslo takes the connection, and nothing more comes of it."""
     bergen = Bergen(oslo, slow)
 
     @asynccontextmanager
-    async def reach(target: Target) -> AsyncIterator[Bergen]:
+    async def reach(target: Target, *, answered: Callable[[], None]) -> AsyncIterator[Bergen]:
         if target.site == "oslo":
+            if taken:
+                answered()
             await asyncio.sleep(3600 if hangs else 0)
             raise RetryableError("no answer on port 22", host="oslo")
         yield bergen
 
     monkeypatch.setattr(sight_ssh, "reach", reach)
-    for name in ("AT_ONCE_SECONDS", "PATIENCE_SECONDS", "HEAR_SECONDS"):
+    for name in ("AT_ONCE_SECONDS", "SILENT_SECONDS", "HEAR_SECONDS", "ROUND_SECONDS"):
         monkeypatch.setattr(sight_ssh, name, 0.06)
+    monkeypatch.setattr(sight_ssh, "PATIENCE_SECONDS", 0.6)
     monkeypatch.setattr(sight_ssh, "AGAIN_SECONDS", 0.01)
     return bergen
 
@@ -108,7 +118,7 @@ async def test_what_the_peer_heard_just_before_it_died_is_no_sign_of_life(
     assert not status["sites"]["oslo"]["reachable"] and not status["ready"]
     assert status["sites"]["oslo"]["last_known"]["role"] == "primary"
     assert status["sites"]["oslo"]["silent"]["since"] is not None, "when it was last heard is known"
-    assert status["primary"] == "oslo" and bergen.asked > 2
+    assert status["primary"] == "oslo" and bergen.asked >= 2
 
 
 async def test_a_site_that_its_peer_hears_anew_is_shown_by_what_the_peer_hears_and_told_as_such(
@@ -127,6 +137,30 @@ async def test_a_silence_that_the_peer_tells_of_is_taken_as_it_is(monkeypatch: p
     status = await sight_ssh.look(SPEC)
     assert not status["sites"]["oslo"]["reachable"] and bergen.asked == 1
     assert status["sites"]["oslo"]["silent"]["reason"] == "no answer on port 22"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_host_without_power_is_waited_for_shortly_and_one_that_takes_the_connection_longer(
+    taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = site("oslo", primary())
+    heard_by(monkeypatch, lambda _: Silence("oslo", "no answer within 2 s", NOW - 30, last), hangs=True, taken=taken)
+    began = time.monotonic()
+    status = await sight_ssh.look(SPEC)
+    took = time.monotonic() - began
+    assert took > 0.6 if taken else took < 0.5
+    assert status["sites"]["oslo"]["silent"]["reason"] == f"no answer within {0.6 if taken else 0.06:g} s"
+
+
+async def test_the_one_that_is_left_is_shown_as_it_is_now_and_not_as_it_was_before_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    last = site("oslo", primary())
+    bergen = heard_by(monkeypatch, lambda _: Silence("oslo", "no answer within 2 s", NOW - 30, last), hangs=True)
+    monkeypatch.setattr(sight_ssh, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(sight_ssh, "FRESH_SECONDS", 0.2)
+    status = await sight_ssh.look(SPEC)
+    assert bergen.asked == 2 and status["sites"]["bergen"]["age_seconds"] < 0.2
 
 
 async def test_each_site_is_shown_with_the_age_of_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

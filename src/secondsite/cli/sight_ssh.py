@@ -7,6 +7,7 @@ import json
 import shlex
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any, TypeGuard
 
@@ -20,8 +21,11 @@ from secondsite.spec import Spec, paths
 CONNECT_SECONDS = 3.0
 LOOK_SECONDS = 8.0
 AT_ONCE_SECONDS = 1.0  # after the first answer: then its site is asked about the one that has not told yet
-PATIENCE_SECONDS = 5.0  # and then it is waited for no longer, unless the other one hears it
+SILENT_SECONDS = 1.6  # a host that has taken no connection by then (a lost packet is sent again after 1 s) is silent
+PATIENCE_SECONDS = 5.0  # one that has is waited for so long; longer only where the other one hears it
 HEAR_SECONDS = 2.5  # agents ask one another each second: what has not been heard anew in this time is silent
+ROUND_SECONDS = 1.2  # however old a word is: one round of the agents is listened to before it is called the last one
+FRESH_SECONDS = 0.8  # an older answer of the one that is left is asked for again before it is shown
 AGAIN_SECONDS = 0.4
 NOT_THERE = 127  # what a shell ends with where there is no such program
 COMMAND = f"exec {shlex.quote(str(paths.COMMAND))} state --json"
@@ -57,6 +61,7 @@ class Hosts:
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
+        self._connected: set[str] = set()  # who has taken a new connection in this look
         self._hosts: dict[str, tuple[Host, AsyncExitStack]] = {}
 
     async def __aenter__(self) -> Hosts:
@@ -87,6 +92,7 @@ class Hosts:
         The other site may have heard it just before it died: what it hears must be news, by the silent site's clock.
         """
         began = monotonic()
+        self._connected.clear()
         tasks = {site: asyncio.create_task(self._ask(site)) for site in self._spec.site_names}
         try:
             await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -108,23 +114,40 @@ class Hosts:
     ) -> dict[str, Answer]:
         """The word of a site that is slow, or silent, and what ``teller`` hears of it meanwhile and afterwards."""
         heard = await self._heard_anew(teller, site, answer)
+        seconds = SILENT_SECONDS
         if not alive(heard, site):
-            await asyncio.wait([task], timeout=max(0.0, began + PATIENCE_SECONDS - monotonic()))
+            await asyncio.wait([task], timeout=max(0.0, began + SILENT_SECONDS - monotonic()))
+            if not task.done() and site in self._connected:
+                seconds = PATIENCE_SECONDS
+                await asyncio.wait([task], timeout=max(0.0, began + PATIENCE_SECONDS - monotonic()))
         if not task.done() and not alive(heard, site):
             task.cancel()
             await asyncio.wait([task], timeout=AGAIN_SECONDS)
             await self._hang_up(site)
-            return {site: f"no answer within {PATIENCE_SECONDS:g} s", teller: heard}
+            return {site: f"no answer within {seconds:g} s", teller: await self._fresh(teller, site, heard)}
         own = await task
         return {site: own, teller: heard if told(own) else await self._heard_anew(teller, site, heard)}
+
+    async def _fresh(self, teller: str, site: str, heard: Answer) -> Answer:
+        """What the one that is left says now: it has worked on while the other one was waited for."""
+        if not told(heard) or monotonic() - heard["told_at"] < FRESH_SECONDS:
+            return heard
+        again = await self._ask(teller)
+        if not told(again):
+            return heard
+        if not alive(again, site):
+            return again
+        last = heard["views"].get(site, {}).get("last") or {}
+        return again if _taken_at(again, site) > last.get("taken_at", 0.0) else silenced(again, site)
 
     async def _heard_anew(self, teller: str, site: str, before: Answer) -> Answer:
         """What ``teller`` knows once it has heard ``site`` again; where it does not, ``site`` is silent in it."""
         if not told(before) or not alive(before, site):
             return before
-        until = monotonic() + HEAR_SECONDS
+        age = before["now"] - _taken_at(before, site) + (before.get("peer_clock_offset") or 0.0)
+        until = before["told_at"] + max(ROUND_SECONDS, HEAR_SECONDS - max(0.0, age))
         latest = before
-        while monotonic() < until:
+        while latest is before or monotonic() < until:
             await asyncio.sleep(AGAIN_SECONDS)
             answer = await self._ask(teller)
             if not told(answer):
@@ -158,7 +181,8 @@ class Hosts:
             target = target_of(self._spec, site)
             target = replace(target, connect_timeout=min(CONNECT_SECONDS, target.connect_timeout))
             async with AsyncExitStack() as stack:
-                host = await stack.enter_async_context(reach(target))
+                answered = partial(self._connected.add, site)
+                host = await stack.enter_async_context(reach(target, answered=answered))
                 self._hosts[site] = (host, stack.pop_all())
         return self._hosts[site][0]
 

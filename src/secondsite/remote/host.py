@@ -101,9 +101,12 @@ def lost(site: str, step: str) -> UnknownOutcomeError:
 
 
 @asynccontextmanager
-async def reach(target: Target) -> AsyncIterator[Host]:
-    """A connected host, closed at the end. Raises SecondsiteError (``sudo-needs-password`` and those of connect)."""
-    connection = await connect(target)
+async def reach(target: Target, *, answered: Callable[[], None] | None = None) -> AsyncIterator[Host]:
+    """A connected host, closed at the end. answered: told as soon as the host takes the connection, before the login.
+
+    Raises SecondsiteError (``sudo-needs-password`` and those of connect).
+    """
+    connection = await connect(target, answered=answered)
     try:
         yield Host(target, connection, await _is_root(connection, target))
     finally:

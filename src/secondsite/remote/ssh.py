@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,20 @@ SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 KNOWN_HOSTS = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"), Path("/etc/ssh/ssh_known_hosts"))
 
 
-async def connect(target: Target, *, jitter: random.Random | None = None) -> asyncssh.SSHClientConnection:
+class _Client(asyncssh.SSHClient):
+    """Tells of the moment in which the host has taken the connection."""
+
+    def __init__(self, answered: Callable[[], None] | None) -> None:
+        self._answered = answered
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        if self._answered is not None:
+            self._answered()
+
+
+async def connect(
+    target: Target, *, jitter: random.Random | None = None, answered: Callable[[], None] | None = None
+) -> asyncssh.SSHClientConnection:
     """A connection to ``target``; the caller closes it. Tried again only where the host did not answer at all.
 
     Raises SecondsiteError (``ssh-unreachable``, ``host-key-changed``, ``host-key-unknown``, ``ssh-auth-failed``).
@@ -30,7 +44,7 @@ async def connect(target: Target, *, jitter: random.Random | None = None) -> asy
     jitter = jitter or random.Random()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return await _once(target)
+            return await _once(target, answered)
         except RetryableError as unreachable:
             waited_long = isinstance(unreachable.__cause__, TimeoutError)
             if attempt == ATTEMPTS or waited_long:
@@ -39,7 +53,7 @@ async def connect(target: Target, *, jitter: random.Random | None = None) -> asy
     raise AssertionError("the last attempt returned or raised")
 
 
-async def _once(target: Target) -> asyncssh.SSHClientConnection:
+async def _once(target: Target, answered: Callable[[], None] | None) -> asyncssh.SSHClientConnection:
     known: list[str] = []
     options: asyncssh.SSHClientConnectionOptions | None = None
     try:
@@ -47,7 +61,9 @@ async def _once(target: Target) -> asyncssh.SSHClientConnection:
         options = await asyncssh.SSHClientConnectionOptions.construct(host=target.host, **more)
         known = known_hosts_files(options.known_hosts)
         async with asyncio.timeout(target.connect_timeout + LOGIN_SECONDS):
-            return await asyncssh.connect(target.host, **more, known_hosts=known or b"")
+            return await asyncssh.connect(
+                target.host, **more, known_hosts=known or b"", client_factory=lambda: _Client(answered)
+            )
     except (asyncssh.Error, OSError, ValueError) as failed:
         raise _told(failed, target, options, known) from failed
 
