@@ -11,6 +11,7 @@ from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from secondsite.events import Emit, Result
     from secondsite.spec import Spec
@@ -47,7 +48,7 @@ async def run(
     Parameters
     ----------
     to
-        The site that takes over. On a site's host: this site.
+        The site that takes over. On a site's host: this site; elsewhere the only standby, if there is exactly one.
     accept_unconfirmed_fence
         Go on although the old primary could not be made to stop. You know that it is off.
     reason
@@ -73,7 +74,7 @@ async def run(
         return load(path).spec
 
     site = site_here() if to in (None, site_here()) else None
-    site = site or _target(spec(), to)
+    site = site or await _target(spec(), to, path, resume=resume)
     arguments: dict[str, Any] = {
         "to": site,
         "commanded_at": commanded_at,
@@ -96,14 +97,29 @@ async def run(
     return tell(result, as_json=json)
 
 
-def _target(spec: Spec, site: str | None) -> str:
+async def _target(spec: Spec, site: str | None, config: Path, *, resume: bool) -> str:
+    """The site that was named, else the only one that could take over, and that is told. Raises UsageError."""
     from secondsite.errors import UsageError
 
-    if site is None or site not in spec.sites:
-        names = ", ".join(spec.sites)
-        said = f"{site} is no site of this file" if site else "which site shall take over?"
-        raise UsageError(f"{said} (sites: {names})", slug="no-such-site", hint="secondsite failover --to SITE")
-    return site
+    if site in spec.sites:
+        return str(site)
+    said = f"{site} is no site of this file (sites: {', '.join(spec.sites)})"
+    if site is None:
+        found, told = (None, "sites: " + ", ".join(spec.sites)) if resume else await _seen(config)
+        if found is not None:
+            print(told, file=sys.stderr)
+            return found
+        said = f"which site shall take over? ({told})"
+    raise UsageError(said, slug="no-such-site", hint="secondsite failover --to SITE")
+
+
+async def _seen(config: Path) -> tuple[str | None, str]:
+    import asyncio
+
+    from secondsite.cli.sight import begin
+    from secondsite.cli.taker import only_standby
+
+    return only_standby(await asyncio.to_thread(begin(config)))
 
 
 async def _with_consent(
