@@ -475,8 +475,16 @@ def test_a_former_primary_is_one_finding_with_the_way_back_and_nothing_that_only
 
 
 def test_what_has_nothing_to_do_with_a_former_primary_is_told_beside_it() -> None:
-    seen = former(agent_running=False)
-    assert {"former-primary", "agent"} <= {finding.check for finding in judged(seen).findings}
+    seen = former(disk_free_bytes=10**8)
+    assert {"former-primary", "disk"} <= {finding.check for finding in judged(seen).findings}
+
+
+def test_a_former_primary_that_boots_is_one_finding_though_its_agent_does_not_run_yet() -> None:
+    status = judged(former(agent_running=False))
+    assert [one.check for one in status.findings if one.severity is Severity.CRITICAL] == ["former-primary"]
+    assert "agent" in {finding.check for finding in status.following}
+    alone = judged(bergen(agent_running=False))
+    assert "agent" in {finding.check for finding in alone.findings}, "of a standby it is told"
 
 
 def test_a_site_that_follows_again_is_no_former_primary() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 FORMER_PRIMARY = "former-primary"
 ROOTS: Mapping[str, frozenset[str]] = {
-    # It has another history, is shut out and pulls nothing until it is taken back, which mends all of this at once.
+    # It has another history, is shut out and pulls nothing until it is taken back, which mends all of this at once. Its
+    # agent has no work before that: it comes a while after the database when the host boots, and an apply starts it.
     FORMER_PRIMARY: frozenset({
-        "reachable", "guard", "quarantine", "streaming", "replay-paused", "timeline", "slot", "slot-lost", "slot-room",
+        "reachable", "agent", "guard", "quarantine", "streaming", "replay-paused", "timeline", "slot", "slot-lost", "slot-room",
         "commit-mode", "files", "files-blocked", "rpo", "handshake",
     }),
 }  # fmt: skip
