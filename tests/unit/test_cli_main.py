@@ -109,6 +109,24 @@ def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not any(noise in text for noise in ("[default: False]", '[default: ""]', "[default: ()]", "``"))
 
 
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["help"], ["--help"]),
+        (["help", "failover"], ["failover", "--help"]),
+        (["help", "files", "allow-deletions"], ["files", "allow-deletions", "--help"]),
+        (["--json", "help", "verify"], ["verify", "--json", "--help"]),
+    ],
+)
+def test_help_without_dashes_is_the_same_help(
+    words: list[str], options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry.main(words) == 0
+    asked = capsys.readouterr().out
+    assert entry.main(options) == 0
+    assert asked == capsys.readouterr().out and "Usage: secondsite" in asked
+
+
 def test_a_default_that_says_something_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["gameday", "--help"]) == 0
     assert "[default: 60.0]" in capsys.readouterr().out

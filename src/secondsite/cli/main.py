@@ -115,7 +115,7 @@ def run(tokens: Sequence[str]) -> int:
     """Parse and run, async commands included. Raises UsageError on a command line that cannot be parsed."""
     from cyclopts import CycloptsError
 
-    app, tokens = build_app(), hoisted(tokens)
+    app, tokens = build_app(), asked_for_help(hoisted(tokens))
     if {"--help", "-h"} & set(_before_dashes(tokens)):
         from secondsite.cli.help import teach
 
@@ -168,6 +168,11 @@ def hoisted(tokens: Sequence[str]) -> list[str]:
         del rest[:count]
     end = len(_before_dashes(rest))
     return [*rest[:end], *moved, *rest[end:]]
+
+
+def asked_for_help(tokens: Sequence[str]) -> list[str]:
+    """``help COMMAND`` as ``COMMAND --help``, and ``help`` alone as ``--help``: many type it."""
+    return [*tokens[1:], "--help"] if tokens[:1] == ["help"] else list(tokens)
 
 
 def _before_dashes(tokens: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from secondsite.events import Emit, Result
     from secondsite.spec import Spec
 
+AGAIN = "secondsite verify"
+_OWN_CODES = ("bug", "interrupted")  # they say how it ended and nothing about the sites
 _ENDED_WITH_US = ("session-lost", "relay-lost", "agent-died", "agent-unheard")
 
 
@@ -37,7 +39,10 @@ async def run(
 
     Example: ``secondsite verify``, for a night: ``secondsite verify --full``, for a table: ``secondsite verify orders``
 
-    Exit code 0: all that was looked at is equal. 1: something is different, or could not be looked at. 3: not begun.
+    Exit code 0: what was looked at is equal; what is busy all the while does not count, as long as something was found
+    equal. 1: something is different, could not be looked at though it was asked for, or nothing was found equal. 2: the
+    file or the command line is wrong, or there is no such table. 3: not begun, or broken off, and nothing was changed.
+    Never 4: a verification only reads.
 
     See also: status, readiness, report.
 
@@ -55,7 +60,6 @@ async def run(
         How many ranges of keys the sample has.
     """
     from secondsite.cli.live import interruptible
-    from secondsite.cli.outcome import raise_error_of
     from secondsite.cli.render import Renderer, emit_json
     from secondsite.errors import UsageError
     from secondsite.spec.load import load
@@ -68,7 +72,6 @@ async def run(
     at = await _where(path, spec)
     with Renderer() as emit, interruptible():
         result = await _carried_out(spec, wanted, at, emit)
-    raise_error_of(result)
     if json:
         emit_json(result.document)
     else:
@@ -91,16 +94,24 @@ async def _where(path: Path, spec: Spec) -> str:
 
 
 async def _carried_out(spec: Spec, wanted: dict[str, Any], at: str, emit: Emit) -> Result:
-    """A line that breaks ends the verification with it, unlike a procedure: there is nothing to be taken up."""
+    """A line that breaks ends the verification with it, unlike a procedure: there is nothing to be taken up.
+
+    Nothing is ever half-way, whatever the errors on the way are called. Raises SecondsiteError."""
     from secondsite.cli.carry_out import carry_out
-    from secondsite.errors import HalfwayError, RetryableError
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.errors import Exit, RetryableError, SecondsiteError
 
     try:
-        return await carry_out(lambda: spec, "verify", wanted, at=at, emit=emit)
-    except HalfwayError as broken:
-        if broken.slug not in _ENDED_WITH_US:
+        result = await carry_out(lambda: spec, "verify", wanted, at=at, emit=emit)
+        raise_error_of(result)
+    except SecondsiteError as broken:
+        if broken.exit is not Exit.HALFWAY or broken.slug in _OWN_CODES:
             raise
-        raise RetryableError(
-            f"the line to {at} broke, and the verification ended with it: nothing was changed",
-            slug="verify-ended", host=at, step="verify", hint="secondsite verify",
-        ) from broken  # fmt: skip
+        slug, told = broken.slug, f"the verification was broken off, and nothing was changed: {broken.message}"
+        if slug in _ENDED_WITH_US:
+            slug, told = (
+                "verify-ended",
+                f"the line to {at} broke, and the verification ended with it: nothing was changed",
+            )
+        raise RetryableError(told, slug=slug, host=broken.host or at, step="verify", hint=AGAIN) from broken
+    return result

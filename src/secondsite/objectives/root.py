@@ -9,8 +9,8 @@ ROOTS: Mapping[str, frozenset[str]] = {
     # It has another history, is shut out and pulls nothing until it is taken back, which mends all of this at once. Its
     # agent has no work before that: it comes a while after the database when the host boots, and an apply starts it.
     FORMER_PRIMARY: frozenset({
-        "reachable", "agent", "guard", "quarantine", "streaming", "replay-paused", "timeline", "slot", "slot-lost", "slot-room",
-        "commit-mode", "files", "files-blocked", "rpo", "handshake",
+        "reachable", "agent", "guard", "quarantine", "streaming", "replay-paused", "timeline", "slot", "slot-lost",
+        "slot-room", "commit-mode", "files", "files-blocked", "rpo", "handshake",
     }),
 }  # fmt: skip
 
