@@ -58,6 +58,9 @@ def test_a_plan_leaves_nothing(untouched: Lab) -> None:
     assert sum(counted["sites"].values()) == counted["changes"] == len(document["changes"])
     assert {"site": "oslo", "what": "PostgreSQL"} in counted["restarts"]
     assert ran.err.rstrip().endswith("next: secondsite apply")
+    told = ran.err.splitlines()
+    assert len(told) < 40 and "oslo (primary): " in ran.err, "a person reads it in one look"
+    assert not [line for line in told if line.startswith("  other ")], "each kind of change has a name"
     assert any("restarts" in change["disrupts"] for change in document["disrupts"])
     assert "(the peer's public key, which apply learns)" in str(document["changes"])
 

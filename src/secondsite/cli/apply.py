@@ -16,6 +16,7 @@ from secondsite.events import ChangeDone, ChangePlanned, Emit, Event
 async def run(
     *,
     replace_standby: Annotated[str | None, Parameter(name="--replace-standby")] = None,
+    details: Annotated[bool, Parameter(negative="")] = False,
     config: Config = None,
     json: Json = False,
     yes: Yes = False,
@@ -39,6 +40,8 @@ async def run(
     replace_standby
         Give up this site's database, whatever it is. A former primary is rewound, after the rows that only it has are
         written down; where that cannot be done, its data is moved aside and copied anew from the other site.
+    details
+        Show every planned change with its diff, also where they are many.
     """
     from secondsite.cli.bootstrap import run as both
     from secondsite.cli.render import Renderer, emit_json
@@ -46,11 +49,11 @@ async def run(
     path = find_config(config)
     with Renderer() as emit:
         if dry_run:
-            document, code = await both.plan(path, replace_standby, emit), 0
+            document, code = await both.plan(path, replace_standby, emit, details=details), 0
         else:
-            shown = Counting(_short(emit) if yes else emit)
+            shown = Counting(_short(emit) if yes and not details else emit)
             try:
-                document, code = await both.apply(path, replace_standby, shown, yes=yes)
+                document, code = await both.apply(path, replace_standby, shown, yes=yes, details=details)
             except asyncio.CancelledError as pressed:
                 raise apply_left(shown.changes, replace_standby) from pressed
     if json:

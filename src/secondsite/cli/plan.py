@@ -12,6 +12,7 @@ from secondsite.cli.options import Config, Json, find_config
 async def run(
     *,
     replace_standby: Annotated[str | None, Parameter(name="--replace-standby")] = None,
+    details: Annotated[bool, Parameter(negative="")] = False,
     config: Config = None,
     json: Json = False,
 ) -> int:
@@ -19,6 +20,8 @@ async def run(
 
     To look, the program runs on the hosts. A host that lacks this version gets it lent: it is uploaded to a folder
     below /var/tmp, which is removed when the plan ends.
+
+    A few changes are shown each with its diff; many as a summary of each host. ``--json`` has them all, always.
 
     Values that only apply will know (a key that is not made yet) are shown as such.
 
@@ -32,12 +35,14 @@ async def run(
     ----------
     replace_standby
         Plan as if this site's database were given up, as apply does it.
+    details
+        Show every change with its diff, also where they are many.
     """
     from secondsite.cli.bootstrap import run as both
     from secondsite.cli.render import Renderer, emit_json
 
     with Renderer() as emit:
-        document = await both.plan(find_config(config), replace_standby, emit)
+        document = await both.plan(find_config(config), replace_standby, emit, details=details)
     if json:
         emit_json(document)
     return 0

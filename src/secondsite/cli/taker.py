@@ -28,7 +28,7 @@ def _follows(site: Mapping[str, Any]) -> bool:
 
 def _leaves_it_to_the_other(site: Mapping[str, Any]) -> bool:
     if site["reachable"]:
-        return site["role"] != "standby"
+        return bool(site["role"] != "standby")
     last = site.get("last_known")
     return bool(site["silent"]["set_up"]) and (last is None or last["role"] != "standby")
 

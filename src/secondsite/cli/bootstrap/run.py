@@ -11,6 +11,7 @@ from secondsite.cli.bootstrap.connected import connected
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.order import Order
 from secondsite.cli.bootstrap.protection import protection
+from secondsite.cli.bootstrap.summary import in_one_look, summary
 from secondsite.cli.bootstrap.total import closing, total
 from secondsite.cli.bootstrap.verify import Check
 from secondsite.cli.sight_ssh import Hosts
@@ -20,8 +21,13 @@ from secondsite.spec import Spec
 from secondsite.spec.load import Loaded, load
 
 
-async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only: bool = True) -> dict[str, Any]:
-    """The document of a plan; both hosts are looked at and nothing is changed. Raises SecondsiteError."""
+async def plan(
+    path: Path, replace_standby: str | None, emit: Emit, *, read_only: bool = True, details: bool = False
+) -> dict[str, Any]:
+    """The document of a plan; both hosts are looked at and nothing is changed. Raises SecondsiteError.
+
+    details: every change is told with its diff, however many they are.
+    """
     loaded = load(path)
     _known_site(loaded.spec, replace_standby)
     _tell_unkept(loaded, emit)
@@ -29,18 +35,22 @@ async def plan(path: Path, replace_standby: str | None, emit: Emit, *, read_only
         order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
         await order.observe()
         changes = await order.plan()
-        _show(changes, emit)
+        again = f" --replace-standby {replace_standby}" if replace_standby else ""
+        _show(order, emit, details=details, otherwise=f"secondsite plan --details{again}")
         told = document(order, "planned")
         if changes:
-            again = f" --replace-standby {replace_standby}" if replace_standby else ""
-            roles = {site: one["role"] for site, one in told["sites"].items()}
-            for line in closing(changes, roles, f"secondsite apply{again}"):
+            for line in closing(changes, _roles(order), f"secondsite apply{again}"):
                 emit(Note(line))
         return told
 
 
-async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: bool) -> tuple[dict[str, Any], int]:
-    """Plan, ask, make the changes, verify; the document and the exit code. Raises SecondsiteError."""
+async def apply(
+    path: Path, replace_standby: str | None, emit: Emit, *, yes: bool, details: bool = False
+) -> tuple[dict[str, Any], int]:
+    """Plan, ask, make the changes, verify; the document and the exit code. Raises SecondsiteError.
+
+    details: as in ``plan``. With ``yes`` the changes are told as they are planned: ``emit`` knows what to leave out.
+    """
     loaded = load(path)
     _known_site(loaded.spec, replace_standby)
     _tell_unkept(loaded, emit)
@@ -51,7 +61,7 @@ async def apply(path: Path, replace_standby: str | None, emit: Emit, *, yes: boo
         if not changes:
             emit(Note("nothing to change"))
         else:
-            _show(changes, emit)
+            _show(order, emit, details=details or yes, otherwise="secondsite plan --details")
             await _agree(changes, yes, emit)
             await order.apply(allowed=None if yes else [change.resource for change in changes if change.disrupts])
         checks = await order.verify()
@@ -75,7 +85,7 @@ def document(order: Order, outcome: str) -> dict[str, Any]:
         "outcome": outcome,
         "primary": order.primary,
         "standby": order.standby,
-        "sites": {site: {"role": "primary" if site == order.primary else "standby"} for site in order.spec.site_names},
+        "sites": {site: {"role": role} for site, role in _roles(order).items()},
         "changes": [asdict(change) for change in order.changes],
         "done": [asdict(change) for change in order.done],
         "disrupts": [asdict(change) for change in order.changes if change.disrupts],
@@ -95,11 +105,22 @@ def not_working(failed: Sequence[Check], order: Order) -> HalfwayError:
     )
 
 
-def _show(changes: Sequence[ChangePlanned], emit: Emit) -> None:
-    for change in changes:
-        emit(change)
+def _roles(order: Order) -> dict[str, str]:
+    return {site: "primary" if site == order.primary else "standby" for site in order.spec.site_names}
+
+
+def _show(order: Order, emit: Emit, *, details: bool, otherwise: str) -> None:
+    """Every change where they can be read, else what they come to. otherwise: the command that shows every change."""
+    changes = order.changes
     if not changes:
         emit(Note("nothing to change"))
+    elif details or in_one_look(changes):
+        for change in changes:
+            emit(change)
+    else:
+        for line in summary(changes, _roles(order)):
+            emit(Note(line))
+        emit(Note(f"every change with its diff: {otherwise}"))
 
 
 async def _agree(changes: Sequence[ChangePlanned], yes: bool, emit: Emit) -> None:
