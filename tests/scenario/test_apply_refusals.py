@@ -48,7 +48,7 @@ def new_key(path: Path) -> str:
     return path.with_suffix(".pub").read_text().strip()
 
 
-def test_a_plan_leaves_nothing(untouched: Lab) -> None:
+def test_a_plan_leaves_nothing_but_the_program_in_our_cache_which_the_next_one_finds(untouched: Lab) -> None:
     traces = "find /opt /etc /usr/local /var/lib/secondsite /var/tmp /run/secondsite -xdev 2>/dev/null | sort | md5sum"
     before = {site: untouched.on(site, traces) for site in ("oslo", "bergen")}
     ran = untouched.run("plan", "--json").expect(0)
@@ -63,6 +63,9 @@ def test_a_plan_leaves_nothing(untouched: Lab) -> None:
     assert not [line for line in told if line.startswith("  other ")], "each kind of change has a name"
     assert any("restarts" in change["disrupts"] for change in document["disrupts"])
     assert "(the peer's public key, which apply learns)" in str(document["changes"])
+    assert untouched.on("oslo", "ls /var/cache/secondsite").split() == ["libraries", "releases"]
+    again = untouched.run("plan").expect(0)
+    assert "/var/cache/secondsite" in ran.err and "cache" not in again.err and "upload" not in again.err
 
 
 @pytest.mark.parametrize("command", [("status",), ("gameday", "--yes")])

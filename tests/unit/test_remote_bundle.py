@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from secondsite.events import Event, Note
+from secondsite.process import Completed
 from secondsite.remote import archive, closure
 from secondsite.remote.bundle import Bundle, Part, Python, launcher
 from secondsite.remote.host import Host
 from secondsite.remote.survey import Survey
-from secondsite.remote.upload import Installed, borrow, unpack_script
+from secondsite.remote.upload import borrow, install, unpack_script
+from secondsite.spec import paths
 from tests.fakes.host import HereAsHost
 
 
@@ -115,18 +119,23 @@ def test_the_launcher_uses_one_release_and_nothing_of_the_host(tmp_path: Path) -
     assert told == f"{[str(release), str(tmp_path / 'libraries' / 'l')]}\n1 1\n"
 
 
-def test_a_borrowed_program_goes_away_with_its_session(tmp_path: Path) -> None:
-    program = tmp_path / "plan" / "releases" / "r" / "bin" / "secondsite"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\necho "$@"\n')
-    program.chmod(0o755)
-    line = Installed(str(tmp_path / "plan"), "r", temporary=True).session_command("--read-only")
-    told = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
-    assert told == "session --read-only\n"
-    assert not (tmp_path / "plan").exists()
+class Counting(HereAsHost):
+    """sent: how many archives went over the line."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def run(self, script: str, **how: Any) -> Completed:
+        self.sent += how.get("stdin") is not None
+        return await super().run(script, **how)
 
 
-async def test_a_plan_that_lends_the_program_says_so_and_one_that_finds_it_there_is_silent(tmp_path: Path) -> None:
+async def test_what_a_plan_has_brought_is_found_by_the_next_one_and_installed_by_an_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, program = tmp_path / "cache", tmp_path / "program"
+    monkeypatch.setattr(paths, "CACHE", cache)
+    monkeypatch.setattr(paths, "PROGRAM", program)
     packed = tmp_path / "x.tar.gz"
     archive.build(files(tmp_path), packed, home="/x")
     made = Bundle(
@@ -134,17 +143,55 @@ async def test_a_plan_that_lends_the_program_says_so_and_one_that_finds_it_there
         Part("libraries", "l", packed, True),
         Part("releases", "r", packed, True),
     )
+    bare = Survey("x86_64", True, True, "debian", "Debian", (("3.11", sys.executable),), (), (), None)
+    host, said = Counting(), list[Event]()
+    there = replace(bare, releases=("r",), libraries=("l",))
+    assert (await borrow(cast(Host, host), there, made, said.append)).root == str(program)
+    assert said == [] and host.sent == 0
+
+    first = await borrow(cast(Host, host), bare, made, said.append)
+    assert (Path(first.root) / "releases" / "r").is_dir() and host.sent == 2
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    (note,) = said
+    assert isinstance(note, Note) and str(cache) in note.text
+
+    cached = replace(bare, cached=("releases/r", "libraries/l"))
+    assert await borrow(cast(Host, host), cached, made, said.append) == first
+    assert host.sent == 2 and said == [note], "an equal plan sends nothing and says nothing"
+
+    installed = await install(cast(Host, host), cached, made, said.append)
+    assert installed.root == str(program) and host.sent == 2
+    assert (program / "releases" / "r" / "pkg" / "a.py").is_file() and (program / "libraries" / "l").is_dir()
+    assert not (cache / "releases" / "r").exists() and not (cache / "libraries" / "l").exists()
+
+    shutil.rmtree(program)
+    await install(cast(Host, host), cached, made, said.append)
+    assert host.sent == 4 and (program / "releases" / "r").is_dir(), "a cache that is gone meanwhile costs an upload"
+
+
+async def test_a_new_release_alone_is_sent_and_uses_the_installed_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, program = tmp_path / "cache", tmp_path / "program"
+    monkeypatch.setattr(paths, "CACHE", cache)
+    monkeypatch.setattr(paths, "PROGRAM", program)
+    (program / "libraries" / "l").mkdir(parents=True)
+    packed = tmp_path / "x.tar.gz"
+    archive.build(files(tmp_path), packed, home="/x")
+    made = Bundle(
+        Python("3.11", "x86_64", sys.executable),
+        Part("libraries", "l", packed, True),
+        Part("releases", "r2", packed, True),
+    )
     there = Survey("x86_64", True, True, "debian", "Debian", (("3.11", sys.executable),), ("r",), ("l",), None)
-    said: list[Event] = []
-    assert not (await borrow(cast(Host, HereAsHost()), there, made, said.append)).temporary
-    assert said == []
-    lent = await borrow(cast(Host, HereAsHost()), replace(there, releases=(), libraries=()), made, said.append)
-    try:
-        assert lent.temporary and (Path(lent.root) / "releases" / "r").is_dir()
-        (note,) = said
-        assert isinstance(note, Note) and lent.root in note.text and "removed at its end" in note.text
-    finally:
-        shutil.rmtree(lent.root)
+    host = Counting()
+    old = cache / "releases" / "forgotten"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    lent = await borrow(cast(Host, host), there, made, lambda _: None)
+    assert host.sent == 1 and (cache / "libraries" / "l").resolve() == program / "libraries" / "l"
+    assert lent.session_command("--read-only") == f"exec {cache}/releases/r2/bin/secondsite session --read-only"
+    assert not old.exists(), "what no plan has used for long is not kept"
 
 
 def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:

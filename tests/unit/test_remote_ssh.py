@@ -88,6 +88,8 @@ python=3.11 /usr/bin/python3
 python=3.11 /usr/bin/python3.11
 release=0.1.0-aaa
 library=bbb
+cached=libraries/abc
+cached=releases/0.1.0-bbb
 current=releases/0.1.0-aaa
 """
 
@@ -96,6 +98,7 @@ def test_a_host_as_its_shell_tells_it() -> None:
     found = survey.parse(SURVEY)
     assert found.python == ("3.11", "/usr/bin/python3.11")
     assert (found.releases, found.libraries, found.current) == (("0.1.0-aaa",), ("bbb",), "0.1.0-aaa")
+    assert found.cached == ("libraries/abc", "releases/0.1.0-bbb")
     survey.refuse_unsupported(found, "oslo")
 
 

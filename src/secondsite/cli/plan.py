@@ -18,8 +18,8 @@ async def run(
 ) -> int:
     """Show what apply would change on both hosts, and what of it users would notice. Changes nothing.
 
-    To look, the program runs on the hosts. A host that lacks this version gets it lent: it is uploaded to a folder
-    below /var/tmp, which is removed when the plan ends.
+    To look, the program runs on the hosts. To a host that lacks this version it is uploaded once, to a cache of
+    secondsite's own (/var/cache/secondsite), from which apply installs it.
 
     A few changes are shown each with its diff; many as a summary of each host. ``--json`` has them all, always.
 

@@ -23,6 +23,9 @@ for python in /usr/bin/python3 {" ".join(f"/usr/bin/python{version}" for version
 done
 for release in {paths.PROGRAM}/releases/*; do [ -d "$release" ] && echo "release=${{release##*/}}"; done
 for library in {paths.PROGRAM}/libraries/*; do [ -d "$library" ] && echo "library=${{library##*/}}"; done
+for part in {paths.CACHE}/releases/* {paths.CACHE}/libraries/*; do
+  [ -d "$part" ] && case "$part" in *.partial) ;; *) echo "cached=${{part#{paths.CACHE}/}}" ;; esac
+done
 echo "current=$(readlink {paths.PROGRAM}/current || true)"
 :
 """
@@ -30,7 +33,8 @@ echo "current=$(readlink {paths.PROGRAM}/current || true)"
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A host from outside. pythons: (version, path), the host's own default first."""
+    """A host from outside. pythons: (version, path), the host's own default first. cached: what a plan has brought, as
+    ``Part.place`` names it."""
 
     arch: str
     systemd: bool
@@ -41,6 +45,7 @@ class Survey:
     releases: tuple[str, ...]
     libraries: tuple[str, ...]
     current: str | None
+    cached: tuple[str, ...] = ()
 
     @property
     def python(self) -> tuple[str, str] | None:
@@ -70,6 +75,7 @@ def parse(text: str) -> Survey:
         releases=tuple(told.get("release", [])),
         libraries=tuple(told.get("library", [])),
         current=current.rsplit("/", 1)[-1] or None,
+        cached=tuple(told.get("cached", [])),
     )
 
 

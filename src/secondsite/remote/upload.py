@@ -15,71 +15,90 @@ from secondsite.spec import paths
 UPLOAD_SECONDS = 1800.0
 WORTH_TELLING_BYTES = 4_000_000
 STEP = "upload secondsite"
-# What a plan that was killed left behind goes with the next one, a day later.
-_TEMPORARY = """umask 077
-find /var/tmp -maxdepth 1 -name 'secondsite-plan.*' -mtime +0 -exec rm -rf {} +
-mktemp -d /var/tmp/secondsite-plan.XXXXXXXXXX"""
+FORGET_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Where the program stands on the host. temporary: it goes away with the session."""
+    """Where the program stands on the host."""
 
     root: str
     release: str
-    temporary: bool
 
     def session_command(self, *words: str) -> str:
         """The shell line that starts ``secondsite session`` of exactly this release."""
         program = shlex.quote(f"{self.root}/releases/{self.release}/{LAUNCHER}")
-        line = " ".join([program, "session", *map(shlex.quote, words)])
-        if not self.temporary:
-            return f"exec {line}"
-        remove = f"rm -rf -- {shlex.quote(self.root)}"
-        return f"trap {shlex.quote(remove)} EXIT; trap 'exit 129' HUP; trap 'exit 143' TERM; {line}"
+        return " ".join(["exec", program, "session", *map(shlex.quote, words)])
 
 
 async def install(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Installed:
-    """Put the bundle under ``paths.PROGRAM``; what is there already is not sent. Raises SecondsiteError."""
+    """Put the bundle under ``paths.PROGRAM``; what is there already is not sent, nor what a plan has brought.
+
+    Raises SecondsiteError.
+    """
     root = str(paths.PROGRAM)
-    if bundle.libraries.id not in survey.libraries:
-        await _send(host, bundle.libraries, root, bundle.python.path, emit)
-    if bundle.release.id not in survey.releases:
-        await _send(host, bundle.release, root, bundle.python.path, emit)
-    return Installed(root, bundle.release.id, temporary=False)
+    for part, there in ((bundle.libraries, survey.libraries), (bundle.release, survey.releases)):
+        if part.id in there or (part.place in survey.cached and await _taken(host, part, root)):
+            continue
+        await _send(host, part, root, bundle.python.path, emit)
+    return Installed(root, bundle.release.id)
 
 
 async def borrow(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Installed:
-    """As ``install``, but what the host lacks goes to a folder that is removed after the session (for a plan)."""
-    if bundle.libraries.id in survey.libraries and bundle.release.id in survey.releases:
-        return Installed(str(paths.PROGRAM), bundle.release.id, temporary=False)
-    made = await host.run(_TEMPORARY, timeout=60, step="make a temporary folder")
-    root = made.stdout.strip()
-    emit(Note(f"lends this version of secondsite room in {root} while the plan is made; removed at its end", host.site))
-    if bundle.libraries.id in survey.libraries:
-        link = (
-            f"mkdir {root}/libraries && ln -s {paths.PROGRAM}/{bundle.libraries.place} {root}/{bundle.libraries.place}"
+    """For a plan: as ``install``, but what the host lacks is kept in a cache of ours, where the next plan finds it."""
+    libraries, release = bundle.libraries, bundle.release
+    if libraries.id in survey.libraries and release.id in survey.releases:
+        return Installed(str(paths.PROGRAM), release.id)
+    root = str(paths.CACHE)
+    missing = [part for part in (libraries, release) if part.place not in survey.cached]
+    if missing:
+        emit(
+            Note(
+                f"keeps this version of secondsite in {root}, so that it is sent once; nothing else changes", host.site
+            )
         )
-        await host.run(link, timeout=30, step=STEP)
-    else:
-        await _send(host, bundle.libraries, root, bundle.python.path, emit)
-    await _send(host, bundle.release, root, bundle.python.path, emit)
-    return Installed(root, bundle.release.id, temporary=True)
+        await host.run(prepare_script(root, bundle), timeout=60, step=STEP)
+    for part in missing:
+        if part is libraries and part.id in survey.libraries:
+            link = f'ln -sfnT "{paths.PROGRAM}/{part.place}" "{root}/{part.place}"'
+            await host.run(link, timeout=30, step=STEP)
+        else:
+            await _send(host, part, root, bundle.python.path, emit)
+    return Installed(root, release.id)
+
+
+def prepare_script(root: str, bundle: Bundle) -> str:
+    """Make the cache, for root alone; what no plan has used for long goes, but for what this one needs."""
+    keep = f'! -name "{bundle.libraries.id}" ! -name "{bundle.release.id}"'
+    old = f"-mindepth 1 -maxdepth 1 -mtime +{FORGET_DAYS} {keep} -exec rm -rf {{}} +"
+    return (
+        f'set -eu\nmkdir -p -m 755 "{root}"\nchmod 700 "{root}"\nmkdir -p "{root}/releases" "{root}/libraries"\n'
+        f'find "{root}/releases" "{root}/libraries" {old}\n'
+    )
+
+
+async def _taken(host: Host, part: Part, root: str) -> bool:
+    """Move what a plan has brought to where it is installed; False where that did not work, and it is to be sent."""
+    cached = f"{paths.CACHE}/{part.place}"
+    script = _whole_or_not(root, part, f'cp -a "{cached}/." "$partial"\n') + f'rm -rf -- "{cached}"\n'
+    return (await host.run(script, timeout=UPLOAD_SECONDS, step=STEP, check=False)).ok
 
 
 def unpack_script(root: str, part: Part, python: str) -> str:
     """Unpack standard input beside the place, compile where needed, flush, then rename: complete or not there."""
-    place = f"{root}/{part.place}"
-    partial = f"{place}.$$.partial"
     compiled = (
         "" if part.compiled
         else f'{shlex.quote(python)} -IS -m compileall -q --invalidation-mode unchecked-hash "$partial" || :\n'
     )  # fmt: skip
+    return _whole_or_not(root, part, f'tar -xzf - -C "$partial" --no-same-owner\n{compiled}')
+
+
+def _whole_or_not(root: str, part: Part, fill: str) -> str:
+    place = f"{root}/{part.place}"
     return (
-        f'set -eu\npartial="{partial}"\ntrap \'rm -rf -- "$partial"\' EXIT\n'
+        f'set -eu\npartial="{place}.$$.partial"\ntrap \'rm -rf -- "$partial"\' EXIT\n'
         f'mkdir -p -m 755 "{root}/{part.folder}"\n'
-        f'rm -rf -- "{place}".*.partial\nmkdir -m 755 "$partial"\n'
-        f'tar -xzf - -C "$partial" --no-same-owner\n{compiled}'
+        f'rm -rf -- "{place}".*.partial\nmkdir -m 755 "$partial"\n{fill}'
         f'sync -f "$partial"\n[ -d "{place}" ] || mv -T "$partial" "{place}"\n'
     )
 

@@ -37,5 +37,6 @@ POOLER_PAUSED = (
 )  # present: we let PgBouncer's clients wait; gone with PgBouncer's own memory of it
 LOCK = RUN / "procedure.lock"
 
+CACHE = Path("/var/cache/secondsite")  # the program as a plan brought it, before an apply installs it
 PROGRAM = Path("/opt/secondsite")  # releases/<id>/ and current -> releases/<id>
 COMMAND = Path("/usr/local/bin/secondsite")

@@ -39,7 +39,7 @@ async def each(sites: Sequence[str], act: Callable[[str], Awaitable[T]]) -> dict
 
 @asynccontextmanager
 async def connected(spec: Spec, emit: Emit, *, read_only: bool) -> AsyncIterator[Mapping[str, Session]]:
-    """A session on each host. read_only: nothing is installed (a host lends a temporary folder) and nothing locked.
+    """A session on each host. read_only: nothing is installed (what a host lacks is cached there) and nothing locked.
 
     Raises SecondsiteError, or an ExceptionGroup of them where both hosts are in trouble.
     """
