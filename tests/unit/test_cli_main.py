@@ -79,6 +79,21 @@ def test_version_is_answered_without_loading_the_parser_or_the_file_model() -> N
     assert done.stdout.split("\n")[:2] == [__version__, "[]"]
 
 
+def test_a_session_on_a_host_loads_neither_the_parser_nor_ssh() -> None:
+    """Both hosts start one for every plan, and what they load is most of the time that a plan takes."""
+    code = (
+        "import sys, secondsite.cli.bootstrap.at_the_host\n"
+        "print([name for name in ('cyclopts', 'asyncssh', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "[]"
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "secondsite.cli.main", "session", "--read-only"],
+        capture_output=True, text=True, check=True, timeout=30, input="",
+    )  # fmt: skip
+    assert "secondsite.cli.bootstrap.serve" in told.stderr and "cyclopts" not in told.stderr
+
+
 def test_validate_loads_nothing_that_only_remote_or_database_work_needs() -> None:
     code = (
         "import sys; from secondsite.cli.main import main; main(['validate']);"

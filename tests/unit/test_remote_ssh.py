@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from secondsite.errors import Exit, FinalError, RetryableError, SecondsiteError, UsageError
-from secondsite.remote import session, survey
+from secondsite.remote import survey, wire
 from secondsite.remote.refusal import explain
 from secondsite.remote.ssh import known_hosts_files
 from secondsite.remote.target import Target, target_of
@@ -121,9 +121,9 @@ def test_hosts_that_cannot_work_are_refused(without: str, slug: str) -> None:
 @pytest.mark.parametrize("kind", [FinalError, RetryableError, UsageError, SecondsiteError])
 def test_an_error_crosses_the_wire_whole(kind: type[SecondsiteError]) -> None:
     error = kind("what", slug="some-slug", host="oslo", step="s", hint="h")
-    back = session.error_from(session.error_document(error), "bergen")
+    back = wire.error_from(wire.error_document(error), "bergen")
     assert type(back) is kind and back.as_json() == error.as_json()
 
 
 def test_an_error_without_a_host_gets_the_one_it_came_from() -> None:
-    assert session.error_from(session.error_document(FinalError("x")), "bergen").host == "bergen"
+    assert wire.error_from(wire.error_document(FinalError("x")), "bergen").host == "bergen"

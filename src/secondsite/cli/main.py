@@ -113,6 +113,12 @@ def show(asked: Asked) -> int:
 
 def run(tokens: Sequence[str]) -> int:
     """Parse and run, async commands included. Raises UsageError on a command line that cannot be parsed."""
+    if tokens in (["session"], ["session", "--read-only"]):  # each plan starts it on both hosts: nothing loaded in vain
+        import asyncio
+
+        from secondsite.cli.bootstrap.at_the_host import session
+
+        return asyncio.run(session(read_only="--read-only" in tokens))
     from cyclopts import CycloptsError
 
     app, tokens = build_app(), asked_for_help(hoisted(tokens))

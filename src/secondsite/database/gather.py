@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,16 +45,16 @@ async def gather(spec: Spec, site: str, *, node: Node | None = None) -> HostFact
     """The facts now, as ``site``. What cannot be seen (a stopped server's settings) is left at its default."""
     node = node or Node.of(spec)
     cluster = node.cluster
+    control, clusters, locales = await asyncio.gather(_control(cluster), _clusters(), _locales())
     state = observe(cluster)
-    control = await _control(cluster)
     facts: dict[str, Any] = {
         "site": site,
         "role": state.role.value,
-        "clusters": await _clusters(),
+        "clusters": clusters,
         "versions": _versions(),
         "config_files": config_files(cluster),
         "disk_free_bytes": shutil.disk_usage(existing(cluster.data)).free,
-        "locales": await _locales(),
+        "locales": locales,
         "libc": os.confstr("CS_GNU_LIBC_VERSION") or "",
         "extensions_available": _available(cluster.version),
         "passfile": node.passfile.exists(),

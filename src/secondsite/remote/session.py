@@ -12,23 +12,12 @@ from typing import Any
 
 import asyncssh
 
-from secondsite.errors import (
-    Exit,
-    FinalError,
-    HalfwayError,
-    RetryableError,
-    SecondsiteError,
-    UnknownOutcomeError,
-    UsageError,
-)
+from secondsite.errors import FinalError, UnknownOutcomeError
 from secondsite.events import Emit, Result, from_line
 from secondsite.remote.host import Host, lost
+from secondsite.remote.wire import error_from
 
 PING_SECONDS = 5.0
-_KINDS: Mapping[str, type[SecondsiteError]] = {
-    kind.__name__: kind
-    for kind in (SecondsiteError, UsageError, RetryableError, FinalError, UnknownOutcomeError, HalfwayError)
-}
 
 
 class Session:
@@ -87,30 +76,12 @@ class Session:
         raise lost(self.site, step)
 
 
-def error_from(document: Mapping[str, Any], site: str) -> SecondsiteError:
-    """The error that a host sent, as it was raised there."""
-    kind = _KINDS.get(str(document.get("kind")), SecondsiteError)
-    return kind(
-        str(document.get("message", "failed without a reason")),
-        slug=document.get("error"),
-        host=document.get("host") or site,
-        step=document.get("step"),
-        hint=document.get("hint"),
-        exit_code=Exit(int(document.get("exit_code") or Exit.UNCHANGED)),
-    )
-
-
-def error_document(error: SecondsiteError) -> dict[str, Any]:
-    """The inverse: what a host sends."""
-    kind = next((name for name, known in _KINDS.items() if type(error) is known), "SecondsiteError")
-    return error.as_json() | {"kind": kind}
-
-
 @asynccontextmanager
-async def session(host: Host, command: str) -> AsyncIterator[Session]:
+async def session(host: Host, command: str, *, to_its_end: bool = True) -> AsyncIterator[Session]:
     """``command`` (a shell line that starts ``secondsite session``) running on ``host``; ended at the end.
 
-    Whatever happens here, the host sees its standard input end, and stops.
+    Whatever happens here, the host sees its standard input end, and stops. to_its_end: that is waited for, because
+    what it holds (the lock of an apply) is free only then.
     """
     said: deque[str] = deque(maxlen=8)
     try:
@@ -124,7 +95,10 @@ async def session(host: Host, command: str) -> AsyncIterator[Session]:
         yield open_session
     finally:
         pinging.cancel()
-        await _end(child)
+        if to_its_end:
+            await _end(child)
+        else:
+            child.close()
         listening.cancel()
         await asyncio.gather(pinging, listening, return_exceptions=True)
 

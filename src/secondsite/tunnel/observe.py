@@ -18,10 +18,10 @@ async def dump(interface: str) -> Dump:
     return parse(done.stdout)
 
 
-async def observe(spec: Spec, site: str, *, probe: bool = True) -> TunnelState:
+async def observe(spec: Spec, site: str, *, probe: bool = True, samples: int = rtt.SAMPLES) -> TunnelState:
     """The tunnel at ``site``, this host; never raises for a tunnel that is down: that is the answer.
 
-    probe: also measure the round trip to the peer, about a second.
+    probe: also measure the round trip to the peer by so many ``samples``, about a second for as many as usual.
     """
     try:
         found = await dump(spec.tunnel.interface)
@@ -38,13 +38,13 @@ async def observe(spec: Spec, site: str, *, probe: bool = True) -> TunnelState:
         peer_endpoint=peer.endpoint,
         peer_allowed=peer.allowed,
         last_handshake_at=peer.last_handshake_at,
-        rtt_ms=await _round_trip(spec, site) if probe else None,
+        rtt_ms=await _round_trip(spec, site, samples) if probe else None,
         reason=None if peer.last_handshake_at else "no handshake with the peer yet",
     )
 
 
-async def _round_trip(spec: Spec, site: str) -> float | None:
+async def _round_trip(spec: Spec, site: str, samples: int) -> float | None:
     try:
-        return await rtt.minimum(spec.tunnel_address(spec.peer_of(site)))
+        return await rtt.minimum(spec.tunnel_address(spec.peer_of(site)), samples=samples)
     except SecondsiteError:
         return None

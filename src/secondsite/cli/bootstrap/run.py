@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from secondsite.cli.bootstrap.connected import connected
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.order import Order
-from secondsite.cli.bootstrap.protection import protection
+from secondsite.cli.bootstrap.protection import Protection, protection
 from secondsite.cli.bootstrap.summary import in_one_look, summary
 from secondsite.cli.bootstrap.total import closing, total
 from secondsite.cli.bootstrap.verify import Check
@@ -64,19 +65,26 @@ async def apply(
             _show(order, emit, details=details or yes, otherwise="secondsite plan --details")
             await _agree(changes, yes, emit)
             await order.apply(allowed=None if yes else [change.resource for change in changes if change.disrupts])
-        checks = await order.verify()
+        if changes:
+            checks, end = await order.verify(), None
+        else:  # what is as it was may be looked at from both sides at once
+            checks, end = await asyncio.gather(order.verify(), _protection(loaded.spec))
     failed = [check for check in checks if not check.ok]
     if failed:
         raise not_working(failed, order)
     for check in checks:
         emit(Note(f"{check.name}: {check.message}", check.site))
-    async with Hosts(loaded.spec) as hosts:
-        end = await protection(hosts.look)
+    end = end or await _protection(loaded.spec)
     emit(Note(end.told, level="info" if end.protects else "warning"))
     emit(Note(f"next: {end.next}"))
     outcome = "applied" if changes else "unchanged"
     told = {"checks": [check.as_json() for check in checks], "protection": end.as_json()}
     return document(order, outcome) | told, int(Exit.OK)
+
+
+async def _protection(spec: Spec) -> Protection:
+    async with Hosts(spec) as hosts:
+        return await protection(hosts.look)
 
 
 def document(order: Order, outcome: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,9 +23,9 @@ from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError, HalfwayError, SecondsiteError, UsageError
 from secondsite.events import ChangeDone, ChangePlanned, Emit, Event, Note, Result, to_line
-from secondsite.remote.session import error_document
+from secondsite.remote.wire import error_document
 from secondsite.spec import Spec, paths
-from secondsite.spec.load import loads
+from secondsite.spec.load import Loaded, loads
 
 SILENCE_SECONDS = 30.0  # the operator's side pings every 5 s; after this much silence it is gone
 
@@ -96,7 +97,7 @@ async def _work(work: asyncio.Queue[Request], emit: Emit, clock: Clock) -> None:
 
 async def answer(request: Request, emit: Emit, clock: Clock) -> dict[str, Any]:
     """The document of one request. Raises SecondsiteError."""
-    loaded = loads(request.config.encode(), paths.CONFIG)
+    loaded = _loaded(request.config)
     match request.request:
         case Kind.OBSERVE:
             return (await look.look(loaded.spec, request.site)).as_json()
@@ -107,6 +108,12 @@ async def answer(request: Request, emit: Emit, clock: Clock) -> dict[str, Any]:
             return await _converge(loaded.spec, request, emit, clock)
         case Kind.PING:
             return {}
+
+
+@lru_cache(maxsize=1)
+def _loaded(text: str) -> Loaded:
+    """The file of a request: the same in all requests of a session."""
+    return loads(text.encode(), paths.CONFIG)
 
 
 async def _converge(spec: Spec, request: Request, emit: Emit, clock: Clock) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from secondsite.spec import Spec
 from secondsite.tunnel.observe import observe as observe_tunnel
 
 AGENT_SECONDS = 3.0
+PINGS = 4  # whether it answers; how quickly, the agent measures with care
 HANDSHAKE_SECONDS = 180.0  # WireGuard renews its keys every 120 s while there is traffic
 
 
@@ -35,8 +36,12 @@ class Check:
 
 async def verify(spec: Spec, site: str, role: str, now: float) -> list[Check]:
     """The checks of this host. now: unix seconds."""
-    tunnel, agent = await asyncio.gather(_tunnel(spec, site, now), asyncio.to_thread(_agent, spec, site))
-    checks = [tunnel, _database(spec, site, role), agent]
+    tunnel, agent, database = await asyncio.gather(
+        _tunnel(spec, site, now),
+        asyncio.to_thread(_agent, spec, site),
+        asyncio.to_thread(_database, spec, site, role),
+    )
+    checks = [tunnel, database, agent]
     return [*checks, _commits(spec, site)] if role == "primary" else checks
 
 
@@ -48,7 +53,7 @@ def _commits(spec: Spec, site: str) -> Check:
 
 
 async def _tunnel(spec: Spec, site: str, now: float) -> Check:
-    state = await observe_tunnel(spec, site)
+    state = await observe_tunnel(spec, site, samples=PINGS)
     peer = spec.peer_of(site)
     hint = f"wg show {spec.tunnel.interface}; is UDP port {spec.tunnel.port} open between the sites?"
     if not state.up:
