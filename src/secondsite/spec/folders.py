@@ -25,7 +25,7 @@ _NEVER = tuple(
         "/etc/wireguard",
     )
 )  # fmt: skip
-_OURS = tuple(PurePosixPath(path) for path in (paths.ETC, paths.STATE, paths.RUN, paths.PROGRAM))
+_OURS = tuple(PurePosixPath(path) for path in (paths.ETC, paths.STATE, paths.RUN, paths.PROGRAM, paths.CACHE))
 
 
 def inside(path: PurePosixPath, folder: PurePosixPath) -> bool:
