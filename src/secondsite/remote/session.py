@@ -77,11 +77,10 @@ class Session:
 
 
 @asynccontextmanager
-async def session(host: Host, command: str, *, to_its_end: bool = True) -> AsyncIterator[Session]:
+async def session(host: Host, command: str) -> AsyncIterator[Session]:
     """``command`` (a shell line that starts ``secondsite session``) running on ``host``; ended at the end.
 
-    Whatever happens here, the host sees its standard input end, and stops. to_its_end: that is waited for, because
-    what it holds (the lock of an apply) is free only then.
+    Whatever happens here, the host sees its standard input end, and stops.
     """
     said: deque[str] = deque(maxlen=8)
     try:
@@ -95,10 +94,7 @@ async def session(host: Host, command: str, *, to_its_end: bool = True) -> Async
         yield open_session
     finally:
         pinging.cancel()
-        if to_its_end:
-            await _end(child)
-        else:
-            child.close()
+        await _end(child)
         listening.cancel()
         await asyncio.gather(pinging, listening, return_exceptions=True)
 

@@ -52,8 +52,7 @@ async def connected(spec: Spec, emit: Emit, *, read_only: bool) -> AsyncIterator
             place = borrow if read_only else install
             installed = await place(hosts[site], surveys[site], bundles[site], emit)
             words = ["--read-only"] if read_only else []
-            command = installed.session_command(*words)
-            return await stack.enter_async_context(session(hosts[site], command, to_its_end=not read_only))
+            return await stack.enter_async_context(session(hosts[site], installed.session_command(*words)))
 
         yield await each(spec.site_names, start)
 
