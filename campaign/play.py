@@ -6,7 +6,8 @@ import json
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ REPLAY_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How a round went. outage: the longest time in which the client had no row acknowledged."""
+    """How a round went. outage: the longest time in which the client had no row acknowledged. spent: seconds by part."""
 
     plan: Plan
     evidence: Evidence | None
@@ -36,6 +37,7 @@ class Round:
     outage: float
     seconds: float
     deeds: tuple[str, ...]
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As one entry of build/campaign/SEED.json."""
@@ -61,6 +63,7 @@ class Round:
             else None,
             "outage_seconds": round(self.outage, 2),
             "seconds": round(self.seconds, 1),
+            "spent": {part: round(seconds, 1) for part, seconds in self.spent.items()},
             "verdict": "failed" if self.wrong else "held",
             "wrong": list(self.wrong),
         }
@@ -68,21 +71,27 @@ class Round:
 
 def play(lab: AppliedLab, states: States, plan: Plan, folder: Path) -> Round:
     """One round. A lab that does not even come to its start is a failed round like any other."""
-    began = time.monotonic()
+    marks = {"": time.monotonic()}
     config = states.enter(plan.mode, plan.primary)
+    marks["state"] = time.monotonic()
     person, breaker = Operator(lab, config, plan), Breaker(lab)
     with Load(lab, folder) as load:
         loaded = wait_for_load(load, plan.primary)
+        marks["load"] = time.monotonic()
         _live_through(plan, loaded, breaker, person)
+        marks["faults"] = time.monotonic()
         status = person.come_back()
+        marks["way back"] = time.monotonic()
         time.sleep(0.5)
     seen = gather(lab, plan, person, breaker, load, status, config)
+    marks["proof"] = time.monotonic()
+    spent = {part: marks[part] - before for before, part in zip(marks.values(), list(marks)[1:], strict=False)}
     wrong = violations(seen)
     deeds = (*person.deeds, *breaker.troubles)
     outage = longest_gap([ack.acknowledged for ack in seen.acks if ack.path == "service"])
     (folder / "deeds.json").write_text(json.dumps([*deeds, *wrong], indent=2))
     (folder / "procedures.json").write_text(json.dumps([dict(one.document) for one in person.done], indent=2))
-    return Round(plan, seen, tuple(wrong), outage, time.monotonic() - began, deeds)
+    return Round(plan, seen, tuple(wrong), outage, sum(spent.values()), deeds, spent)
 
 
 def _live_through(plan: Plan, loaded: float, breaker: Breaker, person: Operator) -> None:
