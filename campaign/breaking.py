@@ -6,6 +6,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
+from campaign.both import at_both
 from campaign.plan import OTHER, Fault, Kind
 from secondsite_lab.applied import AppliedLab
 
@@ -65,8 +66,7 @@ class Breaker:
             self._try("power-on", host)
         self.off.clear()
         self._try("link", "heal")
-        for host in OTHER:
-            self._try("fault", "heal", host)
+        at_both(lambda host: self._try("fault", "heal", host))
 
     def _try(self, *words: str) -> None:
         try:

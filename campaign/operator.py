@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from campaign.both import at_both
 from campaign.checks import Procedure
 from campaign.plan import OTHER, Act, Plan, WayBack
 from secondsite_lab import inside
@@ -101,7 +102,7 @@ class Operator:
         """Until both sites are READY again, or patience is over; the last look at both."""
         began, last, tried = time.monotonic(), time.monotonic(), set[str]()
         while True:
-            seen = {site: self.status(site) for site in OTHER}
+            seen = at_both(self.status)
             if all(_sound(one) for one in seen.values()) or time.monotonic() - last > CONVERGE_SECONDS:
                 return seen
             before = len(self.deeds)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from campaign.both import at_both
 from campaign.breaking import Breaker
 from campaign.checks import Evidence, failovers, late_writes, lost, violations
 from campaign.journals import completed
@@ -29,7 +30,7 @@ REPLAY_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How a round went. outage: the longest time in which the client had no row acknowledged. spent: seconds by part."""
+    """How a round went. outage: the longest time in which the client had no row acknowledged. spent: seconds a part."""
 
     plan: Plan
     evidence: Evidence | None
@@ -116,26 +117,30 @@ def gather(
     status: dict[str, dict[str, Any]], config: Path,
 ) -> Evidence:  # fmt: skip
     """Ask the lab all that the checker wants to know, after the load has ended."""
-    there = {site: _keys(person, site) for site in OTHER}
+    there = at_both(lambda site: _keys(person, site))
     deadline = time.monotonic() + REPLAY_SECONDS
     while there["oslo"] != there["bergen"] and time.monotonic() < deadline:
         time.sleep(0.5)
-        there = {site: _keys(person, site) for site in OTHER}
+        there = at_both(lambda site: _keys(person, site))
+    acks, left = load.acknowledged(), at_both(lambda site: _left(person, site))
+    missing = any(ack.key not in keys for keys in there.values() for ack in acks)
     return Evidence(
         mode=plan.mode,
         primary=plan.primary,
-        acks=load.acknowledged(),
+        acks=acks,
         faults=tuple(breaker.happened),
         procedures=completed(person.done, person.run),
         there=there,
-        written_down=_written_down(lab, config),
+        written_down=_written_down(lab, config) if missing else None,
         status=status,
-        slots={site: json.loads(_sql(person, site, SLOTS) or "[]") for site in OTHER},
-        left_over=(
-            *(f"{path} is left at {site}" for site in OTHER for path in person.run(site, ["sh", "-c", LEFT]).split()),
-            *(f"a journal at {site} is not whole" for site in OTHER if not person.journals_whole(site)),
-        ),
+        slots=at_both(lambda site: json.loads(_sql(person, site, SLOTS) or "[]")),
+        left_over=(*left["oslo"], *left["bergen"]),
     )
+
+
+def _left(person: Operator, site: str) -> list[str]:
+    found = [f"{path} is left at {site}" for path in person.run(site, ["sh", "-c", LEFT]).split()]
+    return found if person.journals_whole(site) else [*found, f"a journal at {site} is not whole"]
 
 
 def _sql(person: Operator, site: str, query: str) -> str:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from campaign.both import at_both
 from campaign.load import pgbench
 from campaign.plan import OTHER, Mode
 from secondsite_lab.applied import BIN, SAVED, AppliedLab
@@ -86,7 +87,7 @@ class States:
     def _settled(self, mode: Mode) -> None:
         """Both sites READY, and commits wait where they shall."""
         deadline = time.monotonic() + SECONDS
-        while not all(self._sound(site, mode) for site in OTHER):
+        while not all(at_both(lambda site: self._sound(site, mode)).values()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the lab does not come to {mode}")
             time.sleep(0.3)
