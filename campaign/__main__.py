@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from campaign.plan import draw
 from campaign.play import Round, keep_logs, play
 from campaign.states import States
-from campaign.table import line, table
+from campaign.table import into, line, table
 from secondsite import __version__
 from secondsite_lab.applied import BIN, AppliedLab, applied
 
@@ -33,9 +34,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="number of the first round")
     parser.add_argument("--name", default="campaign", help="of the lab")
     parser.add_argument("--keep", action="store_true", help="use the lab that is there, and leave it")
+    parser.add_argument("--page", type=Path, help="only write the rounds of that seed that were played into this page")
     parser.add_argument("--plans", action="store_true", help="only print what would happen")
     options = parser.parse_args()
     numbers = options.round or list(range(options.first, options.first + options.rounds))
+    if options.page:
+        options.page.write_text(into(options.page.read_text(), list(played(options.seed).values())))
+        return
     if options.plans:
         for number in numbers:
             plan = draw(options.seed, number)
@@ -55,7 +60,7 @@ def run(seed: int, numbers: list[int], name: str, *, keep: bool = False) -> list
             for number in numbers[len(rounds) :]:
                 rounds.append(one_round(lab, states, seed, number))
                 print(line(rounds[-1].document()), flush=True)
-                write(seed, rounds)
+                write(seed, rounds[-1])
                 if rounds[-1].evidence is None:
                     break
     print(f"\n{table([one.document() for one in rounds])}")
@@ -88,14 +93,27 @@ def one_round(lab: AppliedLab, states: States, seed: int, number: int) -> Round:
     return played
 
 
-def write(seed: int, rounds: list[Round]) -> Path:
+def played(seed: int) -> dict[int, dict[str, Any]]:
+    """The rounds of a seed that were played so far, by number and in their order."""
+    path = BUILD / f"{seed}.json"
+    return {one["round"]: one for one in json.loads(path.read_text())["rounds"]} if path.exists() else {}
+
+
+def earlier(before: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """How a round has ended each time that it was played, the oldest first."""
+    if before is None:
+        return []
+    return [*before.get("earlier", ()), {key: before[key] for key in ("verdict", "wrong")}]
+
+
+def write(seed: int, one: Round) -> Path:
     """build/campaign/SEED.json, after every round, so that an interrupted campaign has told what it knows.
 
-    Rounds of that seed that were not played now stay in it: one played again takes its own place only.
+    Rounds of that seed that were played before stay in it. One played again takes its own place only, and keeps how it
+    has ended before.
     """
-    path = BUILD / f"{seed}.json"
-    before = json.loads(path.read_text())["rounds"] if path.exists() else []
-    known = {one["round"]: one for one in before} | {one.plan.number: one.document() for one in rounds}
+    path, known = BUILD / f"{seed}.json", played(seed)
+    known[one.plan.number] = {**one.document(), "earlier": earlier(known.get(one.plan.number))}
     document = {
         "seed": seed,
         "secondsite": __version__,

@@ -12,15 +12,21 @@ from pathlib import Path
 from campaign.both import at_both
 from campaign.load import pgbench
 from campaign.plan import OTHER, Mode
+from secondsite_lab import inside
 from secondsite_lab.applied import BIN, SAVED, AppliedLab
+from secondsite_lab.errors import LabError
+from secondsite_lab.lab import lab_named
+from secondsite_lab.topology import host_named
 
 KEYS = {
     Mode.ASYNC: 'mode = "async"',
     Mode.BLOCK: 'mode = "sync"\nwhen_standby_lost = "block"',
     Mode.DEGRADE: 'mode = "sync"\nwhen_standby_lost = "degrade"\ndegrade_after = "3s"',
 }
+STATUS = ("secondsite", "status", "--json")
 OBJECTIVES = 'rpo = "2m"\nrto = "10m"'  # what is proven here is no speed, and a busy machine shall not fail a round
 SECONDS = 300
+LOOK_SECONDS = 1.0  # a look is a program's start at each host, and hosts that boot need the processor themselves
 
 
 @dataclass
@@ -90,13 +96,15 @@ class States:
         while not all(at_both(lambda site: self._sound(site, mode)).values()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the lab does not come to {mode}")
-            time.sleep(0.3)
+            time.sleep(LOOK_SECONDS)
 
     def _sound(self, site: str, mode: Mode) -> bool:
         try:
-            status = json.loads(self.lab.said(site, "secondsite status --json", timeout=30).stdout or "{}")
-        except subprocess.TimeoutExpired:
-            return False
+            argv = inside.argv(lab_named(self.lab.name), host_named(site), STATUS)
+            done = subprocess.run(argv, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+            status = json.loads(done.stdout)
+        except (LabError, subprocess.TimeoutExpired, ValueError):
+            return False  # it still boots
         database = [one for one in status.get("replicas", ()) if one["name"] == "database"]
         waits = bool(database and database[0]["synchronous"])
         return bool(status.get("ready")) and waits == (mode is not Mode.ASYNC)
