@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from campaign.__main__ import earlier
 from campaign.plan import draw
 from campaign.play import Round
-from campaign.__main__ import earlier
 from campaign.table import HEAD, into, line, reported, table, verdict
 
 ROUND: dict[str, Any] = Round(draw(2026, 7), None, ("something is left",), 1.234, 40.0, ()).document()
