@@ -68,9 +68,13 @@ class Evidence:
 
 def violations(seen: Evidence) -> list[str]:
     """Every promise that was broken, in words; empty where all held."""
+    primary = primary_of(seen)
+    if primary and not readable(seen):  # that it is down is told below; what it has is there when it runs again
+        unknown = [f"the rows of {primary} cannot be read, so nothing is known of what is lost"]
+    else:
+        unknown = []
     return [
-        *_lost_rows(seen),
-        *_reported(seen),
+        *(unknown or (*_lost_rows(seen), *_reported(seen))),
         *_two_primaries(seen),
         *_generations(seen),
         *_converged(seen),
@@ -81,6 +85,11 @@ def lost(seen: Evidence) -> tuple[Ack, ...]:
     """Rows that were acknowledged and that the primary of the end does not have."""
     there = seen.there.get(primary_of(seen), frozenset())
     return tuple(ack for ack in seen.acks if ack.key not in there)
+
+
+def readable(seen: Evidence) -> bool:
+    """Could the rows of the primary be read at the end? Its table is never empty: no round begins before a row."""
+    return bool(seen.there.get(primary_of(seen)))
 
 
 def primary_of(seen: Evidence) -> str:

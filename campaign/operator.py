@@ -184,10 +184,15 @@ class Operator:
             return {}
 
     def _database_down(self, site: str) -> bool:
-        return self.run(site, ["pg_lsclusters", "-h"]).split()[3:4] == ["down"]
+        return stopped(self.run(site, ["pg_lsclusters", "-h"]))
 
     def _busy(self, site: str) -> bool:
         return self.run(site, ["systemctl", "is-active", AGENT]).strip() != "active"
+
+
+def stopped(listed: str) -> bool:
+    """Pure: does ``pg_lsclusters -h`` say that the cluster does not run? One of a standby is ``down,recovery``."""
+    return [status.split(",")[0] for status in listed.split()[3:4]] == ["down"]
 
 
 def unfinished_at(status: dict[str, Any], site: str, act: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from campaign.both import at_both
 from campaign.breaking import Breaker
-from campaign.checks import Evidence, failovers, late_writes, lost, violations
+from campaign.checks import Evidence, failovers, late_writes, lost, readable, violations
 from campaign.journals import completed
 from campaign.load import Load, wait_for_load
 from campaign.operator import Operator
@@ -54,7 +54,7 @@ class Round:
             "way_back": self.plan.way_back,
             "deeds": list(self.deeds),
             "acknowledged": len(seen.acks) if seen else None,
-            "lost": len(lost(seen)) if seen else None,
+            "lost": len(lost(seen)) if seen and readable(seen) else None,
             "beside": len(late_writes(seen.acks)) if seen else None,  # accepted by the old primary beside the new one
             "reported": {
                 "fence": over[0].document.get("fence") if over else None,

@@ -8,7 +8,7 @@ from typing import Any
 from campaign.breaking import Happened
 from campaign.checks import Ack, Evidence, Procedure, late_writes, lost, violations
 from campaign.journals import document
-from campaign.operator import unfinished_at
+from campaign.operator import stopped, unfinished_at
 from campaign.plan import Fault, Kind, Mode
 from campaign.play import longest_gap
 
@@ -152,3 +152,17 @@ def test_an_unfinished_procedure_is_taken_up_at_the_site_that_carries_it() -> No
     assert unfinished_at({"findings": [finding]}, "bergen", "failover")
     assert not unfinished_at({"findings": [finding]}, "oslo", "failover")
     assert not unfinished_at({"findings": [finding]}, "bergen", "switchover")
+
+
+def test_a_database_is_down_whether_it_was_a_primary_or_a_standby() -> None:
+    row = "15  main    5432 {} postgres /var/lib/postgresql/15/main /var/log/postgresql/postgresql-15-main.log\n"
+    for status, right in (("down", True), ("down,recovery", True), ("online", False), ("online,recovery", False)):
+        assert stopped(row.format(status)) is right, status
+    assert not stopped("")
+
+
+def test_rows_of_a_primary_that_is_down_are_unknown_and_not_lost() -> None:
+    seen = evidence(*FROM_OSLO, *AT_BERGEN, procedures=(failover(15, at_most_seconds=0.0),))
+    told = violations(replace(seen, there={"oslo": seen.there["oslo"], "bergen": frozenset()}))
+    assert told[0] == "the rows of bergen cannot be read, so nothing is known of what is lost"
+    assert not any("acknowledged rows are lost" in words or "work of the last" in words for words in told)
