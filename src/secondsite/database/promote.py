@@ -161,11 +161,13 @@ async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
                 raise FinalError("pg_promote() said no", slug="promotion-refused", step="promote")
             await _ended(connection, cluster, deadline, timeout_seconds)
         except psycopg.OperationalError as broken:
+            told = str(broken).strip().partition("\n")[0]
             raise UnknownOutcomeError(
-                f"{cluster} went away during promotion: {str(broken).strip()}",
+                f"{cluster} went away during promotion: {told}",
                 slug="promotion-unseen",
                 step="promote",
-                hint="look at the database's log, then give the same command with --resume",
+                hint="look at the database's log (a full disk?); where it does not run, "
+                f"systemctl start {cluster.unit}; then give the same command with --resume",
             ) from broken
         return _promoted(connection)
 
