@@ -187,6 +187,38 @@ def test_without_an_agent_nobody_goes_on() -> None:
     assert left.hint is not None and left.hint.endswith("secondsite switchover --resume --to bergen")
 
 
+def test_what_goes_on_at_another_host_without_an_agent_is_not_said_to_stop() -> None:
+    left = procedure_left("switchover", "bergen", agent=False, here=False)
+    assert "goes on at bergen" in left.message and "agent" not in left.message
+
+
+CARRIED_OUT = """
+import sys
+from secondsite.cli.carry_out import Outliving
+from secondsite.events import Note
+say = Outliving()
+say(Note("begun"))
+sys.stdin.readline()
+for _ in range(3):
+    say(Note("on"))
+print("went on", file=sys.stderr)
+"""
+
+
+def test_what_is_carried_out_goes_on_when_nobody_is_at_the_other_end() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CARRIED_OUT],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    assert "begun" in child.stdout.readline()
+    child.stdout.close()
+    child.stdin.write("\n")
+    child.stdin.close()
+    assert (child.stderr.read(), child.wait(timeout=20)) == ("went on\n", 0)
+    child.stderr.close()
+
+
 @pytest.mark.parametrize(("changes", "words"), [(0, "no change"), (1, "1 change was made"), (7, "7 changes were made")])
 def test_an_interrupted_apply_counts_what_it_did_and_names_the_command_that_finishes_it(
     changes: int, words: str

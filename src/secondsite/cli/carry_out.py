@@ -7,6 +7,7 @@ events as JSON lines on standard output.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,18 +34,47 @@ async def run(kind: str, /, *, config: Config = None) -> int:
 
     site = site_here() or this_host(find_config(config))[1]
     arguments = json.loads(sys.stdin.readline() or "{}")
+    say = print_line if ends_with_caller(kind) else Outliving()
     try:
         result = await carry_out(
             lambda: this_host(find_config(config))[0],
             kind,
             arguments,
             at=site,
-            emit=lambda event: print(to_line(event), flush=True),
+            emit=say,
         )
     except SecondsiteError as error:
         result = Result(error.as_json(), int(error.exit))
-    print(to_line(result), flush=True)
+    say(result)
     return result.exit_code
+
+
+def print_line(event: Event) -> None:
+    """Tell whoever is at the other end."""
+    print(to_line(event), flush=True)
+
+
+class Outliving:
+    """Tells whoever is listens, until the line breaks: what is carried out goes on then, and nobody hears of it."""
+
+    def __init__(self) -> None:
+        self._broken = False
+
+    def __call__(self, event: Event) -> None:
+        if self._broken:
+            return
+        try:
+            print_line(event)
+        except OSError:
+            self._broken = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered must not fail again at the end
+            os.close(nowhere)
+
+
+def ends_with_caller(kind: str) -> bool:
+    """Does it only look, so that nobody needs it once whoever asked is gone?"""
+    return kind == "verify" or kind.startswith("preview-")
 
 
 async def carry_out(
@@ -71,10 +101,11 @@ async def carry_out(
         watched(Note(NO_AGENT, at, "warning"))
         return await Procedures(spec(), at, SystemClock(), samples=_left_samples).run(kind, arguments, watched)
     except (KeyboardInterrupt, asyncio.CancelledError) as pressed:
-        if kind == "verify" or kind.startswith("preview-"):
-            raise  # it only looks, and ends with whoever asked
-        heard = watched.heard or site_here() == at  # from elsewhere the connection alone takes a second or two
-        raise procedure_left(kind, at, agent=watched.agent, heard=heard) from pressed
+        if ends_with_caller(kind):
+            raise
+        here = site_here() == at
+        heard = watched.heard or here  # from elsewhere the connection alone takes a second or two
+        raise procedure_left(kind, at, agent=watched.agent, heard=heard, here=here) from pressed
 
 
 class Watched:

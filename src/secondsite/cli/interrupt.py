@@ -11,10 +11,10 @@ class Interrupted(SecondsiteError):
     default_slug = "interrupted"
 
 
-def procedure_left(kind: str, site: str, *, agent: bool, heard: bool = True) -> Interrupted:
+def procedure_left(kind: str, site: str, *, agent: bool, heard: bool = True, here: bool = True) -> Interrupted:
     """What was asked of ``site`` and watched from here. agent: the one there carries it out and does not hear of the
     interrupt, so that by now it may have come to its end. heard: it has said something; where not, it may not even
-    have been reached."""
+    have been reached. here: this is its host; from elsewhere it goes on without an agent as well."""
     look, go_on = "secondsite status", way_on(kind, site)
     hint = look if go_on == look else f"{look}, and if it is unfinished: {go_on}"
     if not heard:
@@ -25,6 +25,8 @@ def procedure_left(kind: str, site: str, *, agent: bool, heard: bool = True) -> 
     if agent:
         told = f"interrupted here; the agent at {site} goes on with the {kind}, or has ended it by now"
         return Interrupted(told, hint=f"{hint} (secondsite journal shows how it ended)")
+    if not here:
+        return Interrupted(f"interrupted here; the {kind} goes on at {site}, or has ended by now", hint=hint)
     return Interrupted(
         f"interrupted; no agent at {site} goes on with the {kind}, so it stops where it stood", hint=hint
     )

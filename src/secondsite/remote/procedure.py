@@ -21,7 +21,7 @@ async def carry_out_there(spec: Spec, kind: str, arguments: Mapping[str, Any], *
     """Carry out ``kind`` on the host of site ``at``; its events pass through, its result comes back.
 
     Raises the SSH errors of ``remote``, FinalError (``not-applied``) where secondsite is not on the host, and
-    HalfwayError (``session-lost``) where the connection breaks: the host's agent goes on by itself.
+    HalfwayError (``session-lost``) where the connection breaks: the host goes on by itself.
     """
     async with reach(target_of(spec, at)) as host:
         return await _run(host, kind, arguments, emit)
@@ -67,7 +67,7 @@ async def _run(host: Host, kind: str, arguments: Mapping[str, Any], emit: Emit) 
 def _lost(host: Host, kind: str) -> HalfwayError:
     look, go_on = "secondsite status", way_on(kind, host.site)
     return HalfwayError(
-        f"the connection to {host.target.host} broke; the agent there goes on with the {kind} by itself",
+        f"the connection to {host.target.host} broke; the {kind} goes on there by itself",
         slug="session-lost",
         host=host.site,
         step=kind,
