@@ -76,7 +76,8 @@ unit docs contract integration scenario: $(READY)
 .PHONY: crash-matrix
 crash-matrix: $(READY) .tools/tests ## every procedure killed at every step; make test runs a sample (needs root)
 	$(call as_root,SECONDSITE_CRASH_MATRIX=all $(BIN)/python -m pytest -v tests/scenario/test_failover_killed.py \
-		tests/scenario/test_switchover_killed.py tests/scenario/test_zombies.py --junit-xml=$(JUNIT)/crash-matrix.xml)
+		tests/scenario/test_switchover_killed.py tests/scenario/test_zombies.py tests/scenario/test_kills.py \
+		--junit-xml=$(JUNIT)/crash-matrix.xml)
 
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
 # bench-database runs these, and puts what they find into one document.

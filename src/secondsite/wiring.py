@@ -20,6 +20,7 @@ from secondsite.recovery.failover.sight import Kept
 from secondsite.spec import Spec
 
 TRIPWIRE = "SECONDSITE_DIE_AT"  # STEP:PHASE, for rehearsals of the death of a procedure
+HALT = "SECONDSITE_HALT_AT"  # the same, for rehearsals of the death of something else: stopped (SIGSTOP) until SIGCONT
 
 
 class Procedures:
@@ -111,13 +112,17 @@ class Procedures:
 
 
 def tripwire() -> Tripwire | None:
-    """Die like a process that loses its power, where ``SECONDSITE_DIE_AT`` says so; None without it."""
-    wanted = os.environ.get(TRIPWIRE)
-    if not wanted:
+    """Die like a process that loses its power, where ``SECONDSITE_DIE_AT`` says so; halt, once in the life of this
+    process, where ``SECONDSITE_HALT_AT`` does. None without them."""
+    if not (os.environ.get(TRIPWIRE) or os.environ.get(HALT)):
         return None
 
     def trip(step: str, phase: str) -> None:
-        if f"{step}:{phase}" == wanted:
+        here = f"{step}:{phase}"
+        if here == os.environ.get(TRIPWIRE):
             os.kill(os.getpid(), signal.SIGKILL)
+        if here == os.environ.get(HALT):
+            del os.environ[HALT]
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     return trip

@@ -1,0 +1,114 @@
+"""Whatever is killed at whatever step: the procedure ends by itself, or is taken up, or is as it was; one primary.
+
+Every kind of kill at every step of failover, switchover and failback (``kills.cases``): a sample runs with every test,
+all of it with ``make crash-matrix``. One lab goes to and fro: a failover leaves it where a failback begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from secondsite_lab.applied import AppliedLab
+from tests.scenario.ground import Ground, accepts_writes, until_buys, where_dns_points
+from tests.scenario.kills import (
+    ALONE,
+    OTHER,
+    Case,
+    Killed,
+    cases,
+    missing,
+    never_two,
+    operate,
+    reported,
+    writing_at_both,
+)
+from tests.scenario.matrix import some
+from tests.scenario.test_switchover import at_home, until_ready, wait_for_agent
+
+ALL = {str(case): case for case in cases()}
+ALWAYS = [
+    "failover, postmaster killed at promote:intent",
+    "failback, session killed at rejoin",
+    "switchover, other agent killed at stop:intent",
+]
+
+
+@dataclass
+class Stage:
+    """Where the lab stands between two cases. primary: None where nobody knows. away: it was failed over to, and the
+    other site is not yet taken back."""
+
+    primary: str | None = None
+    away: bool = False
+
+    def ready(self, ground: Ground) -> tuple[AppliedLab, str]:
+        """A lab with a primary and a standby."""
+        if self.primary is None:
+            ground.fresh()
+            self.primary = "oslo"
+        if self.away:
+            operate(ground.lab, "failback")
+            self.primary, self.away = OTHER[self.primary], False
+        until_ready(ground.lab, self.primary)
+        return ground.lab, self.primary
+
+    def failed_over(self, ground: Ground) -> tuple[AppliedLab, str]:
+        """A lab whose old primary was left in a failover and has power again."""
+        if self.primary is None or not self.away:
+            _, old = self.ready(ground)
+            self.primary, self.away = OTHER[old], True
+            operate(ground.lab, "failover", "--to", self.primary)
+            wait_for_agent(ground.lab, old)
+        return ground.lab, self.primary
+
+
+STAGE = Stage()
+
+
+@pytest.mark.parametrize("name", some(list(ALL), 3, always=ALWAYS))
+def test_whatever_is_killed_there_is_one_primary_and_nothing_is_lost_untold(ground: Ground, name: str) -> None:
+    play(ground, ALL[name])
+
+
+def play(ground: Ground, case: Case) -> None:
+    """One case from its beginning to the proof of its end."""
+    lab, old = STAGE.failed_over(ground) if case.procedure == "failback" else STAGE.ready(ground)
+    STAGE.primary = None  # whoever fails leaves a lab that nobody knows
+    new = OTHER[old]
+    killed = Killed(lab, case, old)
+    killed.arm()
+    if case.procedure != "failback" and case.kind not in ALONE:
+        until_ready(lab, old)
+    with writing_at_both(lab) as kept:
+        if case.procedure == "failover":
+            lab.lab("power-off", old)
+        course = killed.run()
+        until_buys(lab)
+    if case.procedure == "failover":
+        lab.lab("power-on", old)
+    if case.failing_over:
+        wait_for_agent(lab, old)
+        assert where_dns_points(lab) == lab.info["hosts"][new]["address"]
+        assert accepts_writes(lab, new) and not accepts_writes(lab, old)
+    else:
+        until_ready(lab, new)
+        at_home(lab, new)
+    never_two(kept, old)
+    lost = missing(lab, kept, new)
+    if case.failing_over:
+        reported(lost, course.end)
+    else:
+        assert not lost, f"{len(lost)} rows are lost"
+    over(lab, new)
+    STAGE.primary, STAGE.away = new, case.failing_over
+
+
+def over(lab: AppliedLab, new: str) -> None:
+    """Nothing is unfinished, and the journals prove themselves."""
+    for host in OTHER:
+        status = lab.json(host, "secondsite status --json")
+        assert not [one for one in status["findings"] if one["check"] in ("unfinished", "two-primaries")], status
+        assert lab.said(host, "secondsite journal --verify").returncode == 0
+    assert lab.said(new, "test -e /var/lib/secondsite/fenced").returncode == 1
