@@ -295,10 +295,16 @@ class Killed:
         return self.lab.said(self.new, "runuser -u postgres -- psql -XAtqc 'SELECT 1'").returncode != 0
 
     def _described(self, last: Mapping[str, Any]) -> bool:
-        """The last document or status says so, with a hint."""
-        status = self.lab.json(self.new, "secondsite status --json")
-        down = [one for one in status["findings"] if one["check"] == "database" and one["hint"]]
-        return bool(down) or self.lab.cluster.unit in json.dumps(last)
+        """The command's document names the unit, or status shows a database that does not run."""
+        deadline = time.monotonic() + 15
+        while self.lab.cluster.unit not in json.dumps(last):
+            status = self.lab.json(self.new, "secondsite status --json")
+            if status["sites"][self.new]["role"] == "stopped":
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+        return True
 
     def _ended_by_itself(self) -> bool:
         """Its agent has brought it to its end, and status says so."""

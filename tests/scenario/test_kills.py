@@ -25,8 +25,10 @@ from tests.scenario.kills import (
     writing_at_both,
 )
 from tests.scenario.matrix import some
-from tests.scenario.test_switchover import at_home, until_ready, wait_for_agent
+from tests.scenario.test_failover_disaster import wait_for_role
+from tests.scenario.test_switchover import at_home, until_ready
 
+SEEN = ("standby", "primary", "stopped")  # roles of a host that is up
 ALL = {str(case): case for case in cases()}
 ALWAYS = [
     "failover, postmaster killed at promote:intent",
@@ -60,7 +62,7 @@ class Stage:
             _, old = self.ready(ground)
             self.primary, self.away = OTHER[old], True
             operate(ground.lab, "failover", "--to", self.primary)
-            wait_for_agent(ground.lab, old)
+            wait_for_role(ground.lab, old, SEEN)
         return ground.lab, self.primary
 
 
@@ -89,7 +91,7 @@ def play(ground: Ground, case: Case) -> None:
     if case.procedure == "failover":
         lab.lab("power-on", old)
     if case.failing_over:
-        wait_for_agent(lab, old)
+        wait_for_role(lab, old, SEEN)
         assert where_dns_points(lab) == lab.info["hosts"][new]["address"]
         assert accepts_writes(lab, new) and not accepts_writes(lab, old)
     else:

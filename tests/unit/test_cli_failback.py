@@ -8,7 +8,7 @@ from pathlib import Path
 from secondsite.cli.bootstrap.back import Back
 from secondsite.cli.failback import nothing_to_do, planned_move
 from secondsite.cli.given_up import counted, lines
-from secondsite.cli.journals import Kept, came_home
+from secondsite.cli.journals import Kept, came_home, halfway
 from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import switchover_lines
 from secondsite.recovery.history import entries
@@ -17,21 +17,37 @@ from tests.fakes.clock import SetClock
 from tests.unit.objectives_worlds import SPEC
 
 
-def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_path: Path) -> None:
-    def kept(name: str, procedure: str, at: str, outcome: str | None) -> Kept:
-        folder = tmp_path / name
-        journal = Journal.create(folder, name, SetClock(datetime.fromisoformat(at)))
-        journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": "oslo"}, "steps": []})
-        if outcome:
-            journal.append(Kind.CLOSED, {"outcome": outcome})
-        journal.close()
-        (entry,) = entries(folder)
-        return Kept(entry, "oslo")
+def kept(folder: Path, name: str, procedure: str, at: str, outcome: str | None) -> Kept:
+    """A journal of a procedure to oslo that ended so, or has not ended."""
+    journal = Journal.create(folder / name, name, SetClock(datetime.fromisoformat(at)))
+    journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": "oslo"}, "steps": []})
+    if outcome:
+        journal.append(Kind.CLOSED, {"outcome": outcome})
+    journal.close()
+    (entry,) = entries(folder / name)
+    return Kept(entry, "oslo")
 
-    burned = kept("20261122T031200Z-failover-aaaa", "failover", "2026-11-22T03:12:00+00:00", "completed")
-    refused = kept("20261122T041200Z-switchover-bbbb", "switchover", "2026-11-22T04:12:00+00:00", "rolled_back")
-    died = kept("20261122T051200Z-switchover-cccc", "switchover", "2026-11-22T05:12:00+00:00", None)
-    home = kept("20261122T061200Z-switchover-dddd", "switchover", "2026-11-22T06:12:00+00:00", "completed")
+
+def test_a_way_home_that_was_begun_last_is_taken_up_and_no_other(tmp_path: Path) -> None:
+    burned = kept(tmp_path, "20261122T031200Z-failover-aaaa", "failover", "2026-11-22T03:12:00+00:00", "completed")
+    died = kept(tmp_path, "20261122T051200Z-switchover-cccc", "switchover", "2026-11-22T05:12:00+00:00", None)
+    stopped = kept(tmp_path, "20261122T061200Z-switchover-dddd", "switchover", "2026-11-22T06:12:00+00:00", "blocked")
+    back = kept(tmp_path, "20261122T071200Z-switchover-eeee", "switchover", "2026-11-22T07:12:00+00:00", "rolled_back")
+    again = kept(tmp_path, "20261122T081200Z-failover-ffff", "failover", "2026-11-22T08:12:00+00:00", "blocked")
+    assert halfway([]) is None and halfway([burned]) is None
+    assert halfway([died, burned]) == died.entry
+    assert halfway([burned, died, stopped]) == stopped.entry
+    assert halfway([burned, died, stopped, back]) is None
+    assert halfway([burned, died, stopped, again]) is None
+
+
+def test_after_a_completed_switchover_there_is_nothing_to_come_home_from(tmp_path: Path) -> None:
+    burned = kept(tmp_path, "20261122T031200Z-failover-aaaa", "failover", "2026-11-22T03:12:00+00:00", "completed")
+    refused = kept(
+        tmp_path, "20261122T041200Z-switchover-bbbb", "switchover", "2026-11-22T04:12:00+00:00", "rolled_back"
+    )
+    died = kept(tmp_path, "20261122T051200Z-switchover-cccc", "switchover", "2026-11-22T05:12:00+00:00", None)
+    home = kept(tmp_path, "20261122T061200Z-switchover-dddd", "switchover", "2026-11-22T06:12:00+00:00", "completed")
     assert came_home([]) is None
     assert came_home([burned]) is None
     assert came_home([burned, refused]) is None

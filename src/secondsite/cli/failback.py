@@ -45,7 +45,7 @@ async def run(
     """
     from secondsite.cli.bootstrap.back import back
     from secondsite.cli.given_up import given_up, last_failover
-    from secondsite.cli.journals import came_home, of_sites
+    from secondsite.cli.journals import came_home, halfway, of_sites
     from secondsite.cli.outcome import tell
     from secondsite.cli.render import Renderer, emit_json
     from secondsite.clock import SystemClock
@@ -54,6 +54,12 @@ async def run(
 
     loaded, clock = load(find_config(config)), SystemClock()
     with Renderer() as emit:
+        going = None if dry_run else halfway((await of_sites(loaded.spec)).kept)
+        if going is not None:  # neither site may accept writes now: an apply would find no primary
+            emit(Note(f"{going.id} is not at its end: it is taken up"))
+            result = await _take_up(lambda: loaded.spec, going, emit)
+            document = dict(result.document)
+            return tell(replace(result, document=document | _named(document)), as_json=json)
         came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
         kept = (await of_sites(loaded.spec)).kept
         home = None if came.changes else came_home(kept)
@@ -74,7 +80,7 @@ async def run(
     document = dict(result.document)
     if "steps" in document:
         document |= {
-            "procedure": "failback",
+            **_named(document),
             "steps": [came.step, *document["steps"]],
             "rejoin": came.document,
             "lost": found,
@@ -131,6 +137,20 @@ def nothing_to_do(home: Entry, came: Back, spec: Spec) -> dict[str, Any]:
         "journal": str(home.path),
         "rejoin": came.document,
     }
+
+
+def _named(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a switchover's document says instead where it is the way home; nothing of an error."""
+    return {"procedure": "failback"} if "steps" in document else {}
+
+
+async def _take_up(spec: Callable[[], Spec], going: Entry, emit: Emit) -> Result:
+    """The way home that was begun and has not come to its end."""
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.this_host import site_here
+
+    arguments = {**going.opened["arguments"], "resume": True}
+    return await carry_out(spec, "switchover", arguments, at=site_here() or str(arguments["to"]), emit=emit)
 
 
 async def _move(spec: Callable[[], Spec], home: str, reason: str, emit: Emit, *, asked: bool) -> Result:

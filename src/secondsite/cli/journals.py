@@ -65,6 +65,14 @@ def came_home(kept: Sequence[Kept]) -> Entry | None:
     return newest
 
 
+def halfway(kept: Sequence[Kept]) -> Entry | None:
+    """Pure: the switchover that was begun last and is not at its end; None where something else was begun since."""
+    newest = max((one.entry for one in kept if one.entry.opened), key=lambda entry: entry.records[0].at, default=None)
+    if newest is None or not newest.unfinished or newest.opened.get("procedure") != "switchover":
+        return None
+    return newest
+
+
 def of_file(path: Path) -> Kept:
     """One journal, from a file that somebody has named."""
     recovered = read(path)
