@@ -311,10 +311,16 @@ class Killed:
         status = self.lab.json(self.new, "secondsite status --json")
         last = status.get("last_procedure") or {}
         if last.get("outcome") == "completed" and status["primary"] == self.new:
-            journal = self.lab.json(self.new, "secondsite journal --json")
-            self.course.documents.append({"command": "by itself", **last, "journal": journal})
+            self.course.documents.append({"command": "by itself", **last, "rpo": self._journalled_loss()})
             return True
         return False
+
+    def _journalled_loss(self) -> dict[str, Any]:
+        """What a procedure whose document nobody heard has estimated, from its journal."""
+        newest = self.lab.on(self.new, "cat $(ls -t /var/lib/secondsite/journal/*.jsonl | head -1)")
+        results = [row["body"] for row in map(json.loads, newest.splitlines()) if row["kind"] == "result"]
+        assessed = next(body for body in reversed(results) if body["step"] == "assess")
+        return dict(assessed["details"].get("rpo", {}))
 
     def _rolled_back(self) -> None:
         """Everything is as it was: status names the old primary, and that this was taken back."""

@@ -28,8 +28,8 @@ async def run(
     The old primary is rewound to where the timelines parted, or copied anew where that cannot be done. Transactions
     that only it has are counted before, and written down with their rows before anything is overwritten; files are set
     aside, and those that never reached the other site are listed. The move home loses nothing, and that is proven. Run
-    it where you run apply: it reaches both hosts by SSH. Interrupted, it is simply run again; after a completed
-    switchover it moves nothing.
+    it where you run apply: it reaches both hosts by SSH. Interrupted, it is simply run again, and takes up a move that
+    was begun; after a completed switchover, and where nothing has ever failed over, it moves nothing.
 
     Example: ``secondsite failback --reason "oslo has power again"``, and first with ``--dry-run``.
 
