@@ -14,6 +14,9 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     ground: Ground, tmp_path: Path
 ) -> None:
     lab = ground.fresh()
+    early = subprocess.run(lab.operator("failback", "--yes", "--json"), capture_output=True, text=True, timeout=120)
+    assert early.returncode == 3 and json.loads(early.stdout)["error"] == "nothing-failed-over", early.stdout
+    assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"], "nobody is sent away from home"
     lab.lab("link", "cut", "oslo", "bergen")
     with shopping(lab, tmp_path / "unlucky.jsonl"):
         time.sleep(2)

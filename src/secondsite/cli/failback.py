@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
+from secondsite.errors import FinalError
 
 if TYPE_CHECKING:
     from secondsite.cli.bootstrap.back import Back
@@ -63,6 +64,9 @@ async def run(
         came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
         kept = (await of_sites(loaded.spec)).kept
         home = None if came.changes else came_home(kept)
+        lost = last_failover(kept)
+        if home is None and lost is None and not came.changes:
+            raise nothing_failed_over(loaded.spec.peer_of(came.home), came.home)
         if home is not None:  # to repeat the command must not send the users away from home
             emit(
                 Note(f"nothing to come home from: the last procedure was {home.id}, and both sites are as it left them")
@@ -75,7 +79,6 @@ async def run(
                 emit_json(nothing_to_do(home, came, loaded.spec))
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
-        lost = last_failover(kept)
         found = await given_up(loaded.spec, lost.entry.records[0].at if lost else None, emit)
     document = dict(result.document)
     if "steps" in document:
@@ -122,6 +125,15 @@ def planned_move(preview: Mapping[str, Any], past: Sequence[float], *, after_cha
 
     move = {**preview, "outage": {"expected_seconds": expected(past), "earlier": len(past)}}
     return {**move, "would_be_refused": None, "faults": [], "checks": []} if after_changes else move
+
+
+def nothing_failed_over(primary: str, other: str) -> FinalError:
+    """Where the service is at home already: a move would take it away."""
+    return FinalError(
+        f"no failover has taken the service away: {primary} is where it belongs, and nothing was changed",
+        slug="nothing-failed-over",
+        hint=f"to move it on purpose: secondsite switchover --to {other}",
+    )
 
 
 def nothing_to_do(home: Entry, came: Back, spec: Spec) -> dict[str, Any]:
