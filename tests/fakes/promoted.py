@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ class FakeDatabase:
         self.opened = False
 
         async def control(_: Any) -> Any:
-            return self
+            return SimpleNamespace(generation=self.timeline)
 
         async def release(*_: Any) -> None:
             self.opened = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ async def test_a_script_is_judged_as_the_kernel_would(
     program = script(tmp_path, name, text, mode)
     assert fence_commands.why_not(program) == problem
     assert await starts(program) is (problem is None)
+
+
+@pytest.mark.parametrize("first", [b"#!/opt/\xff/sh\n", b"#!/opt/\0/sh\n"])
+def test_a_first_line_that_is_no_text_is_told_in_text(tmp_path: Path, first: bytes) -> None:
+    """The other site reads it as JSON."""
+    program = tmp_path / "odd"
+    program.write_bytes(first)
+    program.chmod(0o755)
+    told = fence_commands.why_not(str(program))
+    assert told is not None and told.encode()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o755)
+    assert fence_commands.why_not(str(tmp_path / "pipe")) == "is no file"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -332,6 +333,30 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert Path(record["kept_in"][0], "new", "photo").read_text() == "never arrived"
     assert (await uploads.pull()).complete
     assert len(list(parting.records(uploads.store))) == 1, "they are listed once"
+
+
+async def test_what_goes_while_the_files_are_noted_is_passed_over(uploads: Mirror) -> None:
+    """An application that still works there makes and removes temporary files."""
+    uploads.target.mkdir(parents=True)
+    (uploads.target / "here").write_text("x")
+    busy = True
+
+    def flicker() -> None:
+        while busy:
+            folder = uploads.target / "temporary"
+            folder.mkdir()
+            (folder / "file").write_text("x")
+            (folder / "file").unlink()
+            folder.rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        works = pool.submit(flicker)
+        try:
+            for _ in range(300):
+                await parting.note(uploads.fileset, None, uploads.store)
+        finally:
+            busy = False
+        works.result(timeout=10)
 
 
 async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_way(uploads: Mirror) -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from secondsite.cli.bootstrap.back import Back
 from secondsite.cli.failback import nothing_to_do, planned_move
 from secondsite.cli.given_up import counted, lines
-from secondsite.cli.journals import Kept, came_home, halfway
+from secondsite.cli.journals import Kept, at_home, came_home, halfway, way_home
 from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import switchover_lines
+from secondsite.errors import FinalError
 from secondsite.recovery.history import entries
 from secondsite.recovery.journal import Journal, Kind
 from tests.fakes.clock import SetClock
 from tests.unit.objectives_worlds import SPEC
 
 
-def kept(folder: Path, name: str, procedure: str, at: str, outcome: str | None) -> Kept:
-    """A journal of a procedure to oslo that ended so, or has not ended."""
+def kept(folder: Path, name: str, procedure: str, at: str, outcome: str | None, to: str = "oslo") -> Kept:
+    """A journal of a procedure that ended so, or has not ended."""
     journal = Journal.create(folder / name, name, SetClock(datetime.fromisoformat(at)))
-    journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": "oslo"}, "steps": []})
+    journal.append(Kind.OPENED, {"procedure": procedure, "arguments": {"to": to}, "steps": []})
     if outcome:
         journal.append(Kind.CLOSED, {"outcome": outcome})
     journal.close()
@@ -79,8 +82,43 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert "secondsite report --lost-rows" in text
     assert "3 files of uploads (1.2 kB) lost, kept at oslo: secondsite report --lost-files" in text
     assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
-    nothing = counted([], [FILES | {"count": 0}], None)
+    nothing = counted([ROWS | {"commits": 0, "rows": 0}], [FILES | {"count": 0}], None)
     assert nothing["files"] == [] and "nothing lost that could be found" in lines(nothing)[0]
+    unread = counted([], [], None)
+    assert unread["rows"] is None and "was not read" in lines(unread)[0], "nobody has looked is not nothing"
+
+
+def test_only_a_move_back_to_the_site_that_the_failover_left_is_a_way_home(tmp_path: Path) -> None:
+    away = kept(tmp_path, "20261122T021200Z-switchover-aaaa", "switchover", "2026-11-22T02:12:00+00:00", None, "bergen")
+    with pytest.raises(FinalError) as refused:
+        way_home([away], SPEC)
+    assert refused.value.slug == "other-way" and "--resume --to bergen" in (refused.value.hint or "")
+    burned = kept(
+        tmp_path, "20261122T031200Z-failover-bbbb", "failover", "2026-11-22T03:12:00+00:00", "completed", "bergen"
+    )
+    assert way_home([burned], SPEC) is None
+    back = kept(tmp_path, "20261122T041200Z-switchover-cccc", "switchover", "2026-11-22T04:12:00+00:00", None, "oslo")
+    assert way_home([burned, back], SPEC) == back.entry
+    other = kept(
+        tmp_path, "20261122T051200Z-switchover-dddd", "switchover", "2026-11-22T05:12:00+00:00", None, "bergen"
+    )
+    with pytest.raises(FinalError):
+        way_home([burned, other], SPEC)
+
+
+def test_the_service_is_at_home_unless_a_failover_has_taken_it_away(tmp_path: Path) -> None:
+    assert at_home([], SPEC, "bergen"), "nothing has ever failed over"
+    burned = kept(
+        tmp_path, "20261122T031200Z-failover-bbbb", "failover", "2026-11-22T03:12:00+00:00", "completed", "bergen"
+    )
+    assert not at_home([burned], SPEC, "oslo"), "oslo has become the standby: the move is what is missing"
+    assert at_home([burned], SPEC, "bergen"), "it is where the failover had taken it from"
+    torn = kept(tmp_path, "20261122T041200Z-failover-cccc", "failover", "2026-11-22T04:12:00+00:00", None, "bergen")
+    assert not at_home([torn], SPEC, "oslo"), "a full disk may have kept the end of the journal from being written"
+    home = kept(
+        tmp_path, "20261122T051200Z-switchover-dddd", "switchover", "2026-11-22T05:12:00+00:00", "completed", "oslo"
+    )
+    assert at_home([burned, home], SPEC, "bergen")
 
 
 def test_the_plan_of_a_failback_shows_the_move_home_and_its_outage() -> None:

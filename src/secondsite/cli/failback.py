@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from secondsite.cli.options import Config, DryRun, Json, Yes, find_config
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, RetryableError
 
 if TYPE_CHECKING:
     from secondsite.cli.bootstrap.back import Back
@@ -46,7 +46,7 @@ async def run(
     """
     from secondsite.cli.bootstrap.back import back
     from secondsite.cli.given_up import given_up, last_failover
-    from secondsite.cli.journals import came_home, halfway, of_sites
+    from secondsite.cli.journals import at_home, came_home, way_home
     from secondsite.cli.outcome import tell
     from secondsite.cli.render import Renderer, emit_json
     from secondsite.clock import SystemClock
@@ -55,17 +55,22 @@ async def run(
 
     loaded, clock = load(find_config(config)), SystemClock()
     with Renderer() as emit:
-        going = None if dry_run else halfway((await of_sites(loaded.spec)).kept)
+        kept = await _journals(loaded.spec)
+        lost = last_failover(kept)
+        since = lost.entry.records[0].at if lost else None
+        going = None if dry_run else way_home(kept, loaded.spec)
         if going is not None:  # neither site may accept writes now: an apply would find no primary
             emit(Note(f"{going.id} is not at its end: it is taken up"))
             result = await _take_up(lambda: loaded.spec, going, emit)
             document = dict(result.document)
-            return tell(replace(result, document=document | _named(document)), as_json=json)
-        came = await back(loaded, emit, clock, yes=yes, dry_run=dry_run)
-        kept = (await of_sites(loaded.spec)).kept
-        home = None if came.changes else came_home(kept)
-        lost = last_failover(kept)
-        if home is None and lost is None and not came.changes:
+            if "steps" in document:
+                document |= {**_named(document), "lost": await given_up(loaded.spec, since, emit)}
+            return tell(replace(result, document=document), as_json=json)
+        came = await back(
+            loaded, emit, clock, yes=yes, dry_run=dry_run, stays=lambda standby: at_home(kept, loaded.spec, standby)
+        )
+        home = None if came.gave_up else came_home(kept)
+        if home is None and not came.gave_up and at_home(kept, loaded.spec, came.home):
             raise nothing_failed_over(loaded.spec.peer_of(came.home), came.home)
         if home is not None:  # to repeat the command must not send the users away from home
             emit(
@@ -79,7 +84,7 @@ async def run(
                 emit_json(nothing_to_do(home, came, loaded.spec))
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
-        found = await given_up(loaded.spec, lost.entry.records[0].at if lost else None, emit)
+        found = await given_up(loaded.spec, since, emit)
     document = dict(result.document)
     if "steps" in document:
         document |= {
@@ -127,10 +132,25 @@ def planned_move(preview: Mapping[str, Any], past: Sequence[float], *, after_cha
     return {**move, "would_be_refused": None, "faults": [], "checks": []} if after_changes else move
 
 
+async def _journals(spec: Spec) -> Sequence[Kept]:
+    """Those of both sites: with half of them the other way would look like the way home. Raises RetryableError."""
+    from secondsite.cli.journals import of_sites
+
+    found = await of_sites(spec)
+    for site, why in found.silent.items():
+        raise RetryableError(
+            f"the journals of {site} cannot be read: {why}",
+            slug="journals-silent",
+            host=site,
+            hint="failback needs both hosts; when it answers, give the same command again",
+        )
+    return found.kept
+
+
 def nothing_failed_over(primary: str, other: str) -> FinalError:
     """Where the service is at home already: a move would take it away."""
     return FinalError(
-        f"no failover has taken the service away: {primary} is where it belongs, and nothing was changed",
+        f"no failover has taken the service away from {primary}: it is at home, and nothing was changed",
         slug="nothing-failed-over",
         hint=f"to move it on purpose: secondsite switchover --to {other}",
     )

@@ -21,13 +21,16 @@ def last_failover(kept: Sequence[Kept]) -> Kept | None:
 
 
 def _took_over(kept: Kept) -> bool:
+    """Also where the journal breaks off before it: a full disk may have kept the rest from being written."""
+    outcome = kept.entry.position.outcome
     begun = any(record.body.get("step") == "promote" for record in kept.entry.records)
-    return begun and kept.entry.position.outcome is not Outcome.ROLLED_BACK
+    return outcome is not Outcome.ROLLED_BACK and (begun or outcome in (None, Outcome.COMPLETED))
 
 
 async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
     """{transactions, rows, files[{site, set, count, bytes, kept_in}]} of everything that was found since the moment
-    ``since`` (RFC 3339); None where a site cannot be asked, which is told."""
+    ``since`` (RFC 3339); None where a site cannot be asked, which is told. transactions and rows are None where the old
+    database was not read: it was copied anew."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -45,9 +48,10 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
         return [one for one in records if since is None or from_text(one["written_at"]) >= from_text(since)]
 
     keys = ("site", "set", "count", "bytes", "kept_in")
+    read = of_now(rows)
     return {
-        "transactions": sum(int(one["commits"]) for one in of_now(rows)),
-        "rows": sum(int(one["rows"]) for one in of_now(rows)),
+        "transactions": sum(int(one["commits"]) for one in read) if read else None,
+        "rows": sum(int(one["rows"]) for one in read) if read else None,
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
 
@@ -55,7 +59,10 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Pure: the end of a failback, what was lost and the command that shows it."""
     out = []
-    if found["rows"]:
+    if found["rows"] is None:
+        out.append("  in the failover rows may be lost: the old database was not read; where it was copied anew, its")
+        out.append("  data was moved aside beside the data folder")
+    elif found["rows"]:
         rows = "1 row" if found["rows"] == 1 else f"{found['rows']} rows"
         out.append(f"  in the failover {rows} lost, written down: secondsite report {lost.FLAG}")
     for one in found["files"]:

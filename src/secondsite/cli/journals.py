@@ -11,7 +11,7 @@ from pathlib import Path
 
 from secondsite.cli.options import find_config
 from secondsite.cli.this_host import site_here
-from secondsite.errors import SecondsiteError, UsageError
+from secondsite.errors import FinalError, SecondsiteError, UsageError
 from secondsite.recovery.engine import Outcome, position
 from secondsite.recovery.history import Entry, entries
 from secondsite.recovery.journal import read
@@ -71,6 +71,37 @@ def halfway(kept: Sequence[Kept]) -> Entry | None:
     if newest is None or not newest.unfinished or newest.opened.get("procedure") != "switchover":
         return None
     return newest
+
+
+def way_home(kept: Sequence[Kept], spec: Spec) -> Entry | None:
+    """Pure: the move home that was begun and is not at its end. Raises FinalError (``other-way``) where what is not at
+    its end leads elsewhere: that is no way home."""
+    from secondsite.cli.given_up import last_failover
+
+    going, failover = halfway(kept), last_failover(kept)
+    if going is None:
+        return None
+    to = str(going.opened["arguments"]["to"])
+    if failover is not None and failover.entry.records[0].at < going.records[0].at and to == _left(failover, spec):
+        return going
+    raise FinalError(
+        f"{going.id} is not at its end, and it moves the service to {to}: that is not the way home from a failover",
+        slug="other-way",
+        hint=f"secondsite switchover --resume --to {to} finishes it; then move the service where it belongs",
+    )
+
+
+def at_home(kept: Sequence[Kept], spec: Spec, standby: str) -> bool:
+    """Pure: is the service where it belongs, while ``standby`` is the standby? Only a failover takes it away, and
+    home is the site that the last one has left."""
+    from secondsite.cli.given_up import last_failover
+
+    failover = last_failover(kept)
+    return failover is None or _left(failover, spec) != standby or came_home(kept) is not None
+
+
+def _left(failover: Kept, spec: Spec) -> str:
+    return spec.peer_of(str(failover.entry.opened["arguments"]["to"]))
 
 
 def of_file(path: Path) -> Kept:

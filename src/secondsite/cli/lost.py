@@ -43,6 +43,7 @@ def kept_here(folder: Path, site: str) -> Iterator[dict[str, Any]]:
 def lines(records: Sequence[Mapping[str, Any]], files: str | None = None) -> list[str]:
     """Pure: what a person has to know to enter the work again. files: what is known of lost files, in a line."""
     more = [f"files were lost, too: {files}"] if files else []
+    records = [one for one in records if one["commits"]]
     if not records:
         return ["no lost rows are known: none were lost, or no former primary has been taken back yet", *more]
     out = []

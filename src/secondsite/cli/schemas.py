@@ -230,8 +230,8 @@ class GivenUpFilesDocument(TypedDict):
 class GivenUpDocument(TypedDict):
     """What was found at an old primary and nowhere else; `report --lost-rows` and `--lost-files` have all of it."""
 
-    transactions: int
-    rows: int
+    transactions: Annotated[int | None, Field(description="null where the old database was not read")]
+    rows: int | None
     files: list[GivenUpFilesDocument]
 
 

@@ -162,15 +162,16 @@ class Standby:
         lost = await commits(cluster, control.timeline, fork)
         if lost:
             await self._read_only(now)
-            kept = await asyncio.to_thread(
-                write,
-                cluster,
-                lost,
-                self.node.state / "lost",
-                self.clock,
-                generation=control.timeline,
-                secret=self.node.passfile,
-            )
+        kept = await asyncio.to_thread(  # also where nothing was lost: then it is known
+            write,
+            cluster,
+            lost,
+            self.node.state / "lost",
+            self.clock,
+            generation=control.timeline,
+            secret=self.node.passfile,
+        )
+        if lost:
             emit(
                 Note(
                     f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"

@@ -19,7 +19,8 @@ from secondsite.spec.scope import scope
 CLAIMS = (
     "No customer was measured. The time without service is counted from the old primary's last sign of life to the "
     "moment at which DNS and application were observed at their new site. It may have been away before, or worked on.",
-    "The work lost is an upper bound, reckoned when the decision was made.",
+    "The work lost was reckoned when the decision was made: the most that can be missing if the old primary died when "
+    "it fell silent, and the most if it worked on out of sight until then. Nobody who was not there can tell which.",
     "DNS: the record was seen changed at every authoritative server. A client that caches the old answer may need up "
     "to its TTL more.",
     "Operator and country of each site are declared in the file, not verified.",
@@ -92,8 +93,17 @@ def _rpo(spec: Spec, procedure: Mapping[str, Any], found: Mapping[str, Any]) -> 
         "at_most_seconds": told.get("at_most_seconds"),
         "rows_lost": found.get("rows"),
         "files_lost": None if files is None else sum(int(one["count"]) for one in files),
-        "met": told.get("met"),
+        "met": _proven(procedure),
     }
+
+
+def _proven(procedure: Mapping[str, Any]) -> bool | None:
+    """Whether the RPO is met; None where it only is if the old primary died at once, and nobody confirmed that."""
+    told = procedure["rpo"]
+    met, most = told.get("met"), told.get("at_most_seconds")
+    if met and procedure.get("fence") != "confirmed" and (most is None or most > told["objective_seconds"]):
+        return None
+    return None if met is None else bool(met)
 
 
 def _nobody(part: Any) -> dict[str, None]:

@@ -61,10 +61,23 @@ def _bounded(report: Report) -> str:
     rpo = report["rpo"]
     seconds, rows, files = rpo["estimated_seconds"], rpo.get("rows_lost"), rpo["files_lost"]
     bound = "how much work is lost is not known" if seconds is None else f"at most {span(seconds)} of work is lost"
+    if seconds is not None and (more := if_it_worked_on(report)) is not None:
+        most = f"at most {span(more)}" if more else "nobody knows how much"
+        bound += f" if {report['scenario']['site']} died when it fell silent, {most} if it worked on"
     if rows is None and files is None:
         return bound
     found = listed([count(number, noun) for number, noun in ((rows, "row"), (files, "file")) if number is not None])
     return f"{bound}: {found} were found that had never arrived"
+
+
+def if_it_worked_on(report: Report) -> float | None:
+    """The other bound (seconds; 0 where there is none) where nobody confirmed that the old primary had stopped; None
+    where one bound is enough."""
+    rpo = report["rpo"]
+    least, most = rpo["estimated_seconds"], rpo["at_most_seconds"]
+    if report["procedure"].get("fence") == "confirmed" or least is None:
+        return None
+    return 0.0 if most is None else most if most > least + 1 else None
 
 
 def outage(report: Report) -> str:
@@ -109,12 +122,14 @@ def _of_failover(report: Report) -> list[Figure]:
     rto, rpo = report["rto"], report["rpo"]
     away, most = rto.get("outage_seconds"), rpo["estimated_seconds"]
     bound = NOT_MEASURED if most is None else f"≤ {span(most)}"
+    beside = _goal("RPO", rpo["objective_seconds"])
+    if more := if_it_worked_on(report):
+        beside += f"; ≤ {span(more)} if it worked on"
     found = (("Rows lost", rpo.get("rows_lost")), ("Files lost", rpo["files_lost"]))
     return [
         Figure("Without service", span(away), _goal("RTO", rto["objective_seconds"]), _state(rto["met"]),
                _share(away, rto["objective_seconds"])),
-        Figure("Work lost", bound, _goal("RPO", rpo["objective_seconds"]), _state(rpo["met"]),
-               _share(most, rpo["objective_seconds"])),
+        Figure("Work lost", bound, beside, _state(rpo["met"]), _share(most, rpo["objective_seconds"])),
         *(Figure(title, NOT_MEASURED if number is None else str(number), "found at the old primary",
                  "unknown" if number is None else "good" if number == 0 else _state(rpo["met"]))
           for title, number in found),

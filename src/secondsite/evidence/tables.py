@@ -82,8 +82,8 @@ def _of_failover(report: Report) -> dict[str, list[Row]]:
         "Work": [
             Row("RPO", objective(rpo["objective_seconds"]), f"fixed beforehand; {met(rpo['met'])}"),
             Row("Lost, at most", exact(rpo["estimated_seconds"]),
-                "from the newest moment at the standby until the primary fell silent"),
-            Row("Lost, at most", exact(rpo["at_most_seconds"]), "if the old primary had worked on out of sight"),
+                "if the old primary died when it fell silent: from the newest moment at the standby until then"),
+            Row("Lost, at most", exact(rpo["at_most_seconds"]), "if it worked on out of sight until the decision"),
             Row("Database log known to be missing", NOT_MEASURED if known is None else f"{known:,} bytes",
                 "of the write-ahead log, by the primary's last known position"),
             Row("Rows", _of(rpo.get("rows_lost"), None), "found at the old primary: secondsite report --lost-rows"),

@@ -3,7 +3,8 @@
 A file belongs to them where it was written or changed here since the successor's last complete pull began, and where
 the first pull afterwards has set it aside, because the successor has another one or none. When a file was changed is
 its ctime (inode(7)): a program may set an mtime, and what is moved or unpacked brings an old one along. Clocks of two
-hosts differ, so a few seconds are added: such a file is listed although it may have arrived, never the other way round.
+hosts differ, so ten minutes are added: a file of that time is listed although it may have arrived. Only a clock that
+was further behind, which readiness warns of, could hide one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from secondsite.files.store import STORE
 from secondsite.spec import FileSet, paths
 
 LOST = "lost"  # folder beside the records, one file a set and parting
-CLOCKS_SECONDS = 5.0
+CLOCKS_SECONDS = 600.0  # little is listed too much: only what the first pull sets aside is listed at all
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -66,7 +67,10 @@ def _changed(folder: Path, since: float | None) -> Iterator[dict[str, Any]]:
     """Raises OSError where the folder is there and cannot be read: what is not seen would not be listed."""
     edge = None if since is None else since - CLOCKS_SECONDS
     for entry in _entries(folder):
-        seen = entry.stat(follow_symlinks=False)
+        try:
+            seen = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # removed meanwhile by whoever uses the folder
         if edge is None or max(seen.st_ctime, seen.st_mtime) >= edge:
             path = os.path.relpath(entry.path, folder)
             yield {"path": path, "bytes": seen.st_size, "modified_at": seen.st_mtime, "changed_at": seen.st_ctime}
@@ -76,7 +80,11 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Every file and link below ``folder``; nothing where it is not there."""
     folders = [os.fspath(folder)] if folder.is_dir() else []
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        try:
+            entries = os.scandir(folders.pop())
+        except FileNotFoundError:
+            continue  # removed since it was seen
+        with entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     yield entry

@@ -105,7 +105,8 @@ def unseen(situation: Situation) -> float:
     standby = situation.present(situation.standby)
     if standby is None or standby.last_primary is None:
         return 0.0
-    heard = heard_at(standby.last_primary, standby.database.primary_told_at, standby.taken_at)
+    database = standby.database
+    heard = heard_at(standby.last_primary, database.primary_told_at, standby.taken_at, beat_here=database.heartbeat_at)
     return 0.0 if heard is None else standby.taken_at - heard
 
 

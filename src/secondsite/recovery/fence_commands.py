@@ -42,6 +42,8 @@ def why_not(program: str) -> str | None:
             return "is a folder"
         if not os.access(path, os.X_OK):
             return "is not executable"
+        if not path.is_file():
+            return "is no file"  # a pipe would be waited for
         return _why_no_interpreter(path)
     except OSError as unseen:
         return f"cannot be looked at ({unseen.strerror})"
@@ -51,10 +53,10 @@ def _why_no_interpreter(path: Path) -> str | None:
     """A script whose interpreter is missing fails as if it were not there itself."""
     with path.open("rb") as file:
         first = file.read(_LINE_BYTES).partition(b"\n")[0]
-    words = [os.fsdecode(word) for word in first.removeprefix(b"#!").split()]
+    words = [word.decode("utf-8", "backslashreplace") for word in first.removeprefix(b"#!").split()]
     if not first.startswith(b"#!") or not words:
         return None if b"\0" in first else "is text without a first line that names its interpreter (#!)"
-    if not os.access(words[0], os.X_OK):
+    if "\0" in words[0] or not os.access(words[0], os.X_OK):
         return f"is a script for {words[0]}, which is not there"
     if Path(words[0]).name == "env" and len(words) == 2 and shutil.which(words[1]) is None:
         return f"is a script for {words[1]}, which is not installed"

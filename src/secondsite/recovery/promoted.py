@@ -41,7 +41,7 @@ async def held_by_guard(cluster: Cluster, timeline: int) -> bool:
     if admit.fenced() is not None:
         return False
     try:
-        return marked_by_us(cluster) and (await read_control(cluster)).timeline == timeline
+        return marked_by_us(cluster) and (await read_control(cluster)).generation == timeline
     except SecondsiteError:
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,24 +21,33 @@ GIVEN_UP = "foreign-data-directory"  # what a plain plan says of a former primar
 @dataclass(frozen=True, slots=True)
 class Back:
     """home: the site that is the standby now. step: as in a procedure's document. changes: what was, or would be,
-    changed to get there; empty where it streamed already."""
+    changed to get there; empty where it streamed already. gave_up: a former primary was there to be taken back."""
 
     home: str
     step: dict[str, Any]
     document: dict[str, Any]
     changes: Sequence[ChangePlanned]
+    gave_up: bool = False
 
 
-async def back(loaded: Loaded, emit: Emit, clock: Clock, *, yes: bool, dry_run: bool) -> Back:
+async def back(
+    loaded: Loaded, emit: Emit, clock: Clock, *, yes: bool, dry_run: bool, stays: Callable[[str], bool]
+) -> Back:
     """Both sites as the file says, the former primary as the standby. Asks before anything is changed.
 
-    Raises what plan and apply raise, and FinalError ``declined``.
+    stays: whether the service is at home already, where the named site is the standby; nothing is changed then, unless
+    a former primary is there. Raises what plan and apply raise, and FinalError ``declined``.
     """
     began, started_at = clock.monotonic(), to_text(clock.now())
     async with connected(loaded.spec, emit, read_only=dry_run) as sessions:
         order = Order(loaded.spec, loaded.text, sessions, emit)
         await order.observe()
         changes = await _plan(order)
+        gave_up = order.replace_standby is not None
+        if not gave_up and stays(order.standby):
+            if changes:
+                emit(Note(f"{len(changes)} changes of the file wait for secondsite apply"))
+            changes = ()
         for change in changes:
             emit(change)
         if not changes:
@@ -54,6 +63,7 @@ async def back(loaded: Loaded, emit: Emit, clock: Clock, *, yes: bool, dry_run: 
         _step(order.standby, order.done, started_at, clock, began, changed=bool(changes)),
         document(order, "planned" if dry_run else "applied" if changes else "unchanged"),
         changes,
+        gave_up,
     )
 
 

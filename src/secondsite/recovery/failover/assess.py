@@ -115,7 +115,7 @@ def estimate(
     the agent has kept it. Where it is not known, moments that cannot be true together are unknown; no loss of 0.
     """
     offset = last.clock_offset if last else None
-    sign = heard_at(last, state.primary_told_at, now)
+    sign = heard_at(last, state.primary_told_at, now, beat_here=state.heartbeat_at)
     beat = by_our_clock(last.heartbeat_at if last else None, offset, now)
     copies = {name: by_our_clock(moment, 0.0, now) for name, moment in files.items()}
     newest = {"database": by_our_clock(state.heartbeat_at, offset, now), **copies}
