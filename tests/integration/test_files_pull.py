@@ -312,8 +312,9 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     await engine.promote(uploads.fileset, uploads.store)
     odd = os.fsdecode(b"odd-\xff")
     old = uploads.target / "file-3"
-    await asyncio.sleep(0.02)
-    parted = time.time() + parting.CLOCKS_SECONDS
+    await asyncio.sleep(0.2)
+    # The edge lies in the middle of that sleep: a ctime is the clock of the last tick, up to 10 ms behind (time(7)).
+    parted = time.time() - 0.1 + parting.CLOCKS_SECONDS
     (uploads.target / "new").mkdir()
     (uploads.target / "new" / "photo").write_text("never arrived")
     (uploads.target / odd).write_text("odd")

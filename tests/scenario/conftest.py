@@ -29,6 +29,7 @@ from tests.scenario.ground import Ground
 
 ROOT = Path(__file__).parents[2]
 APPLY_SECONDS = 300
+REST_SECONDS = 180  # of an apply that shows no marker it is interrupted at: it has ended by then, or runs to its end
 PROGRAM = str(Path(sys.executable).with_name("secondsite"))
 LAB = str(Path(sys.executable).with_name("secondsite-lab"))
 
@@ -127,7 +128,7 @@ class Lab:
                 if any(marker in line for marker in markers):
                     child.send_signal(number)
                     break
-            child.communicate(timeout=60)
+            child.communicate(timeout=REST_SECONDS)
         finally:
             child.kill()
         return child.returncode

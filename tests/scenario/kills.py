@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,13 +29,17 @@ AGENT = "secondsite-agent.service"
 HALTED_SECONDS = 90
 ENDED_SECONDS = 240
 GO_ON_SECONDS = 150
+# The longest that a case waits before it says itself what is wrong: what is said last may begin just before its end.
+CASE_SECONDS = HALTED_SECONDS + ENDED_SECONDS + GO_ON_SECONDS + ENDED_SECONDS
+WRITTEN_SECONDS = 30
+WRITTEN_ROWS = 10
 REJOIN = "rejoin"  # of a failback: an apply, which has no journal; killed when its first change is told
 
 LIVING = "failover from a living primary"
 STEPS = {"failover": FAILOVER, LIVING: FAILOVER, "switchover": SWITCHOVER, "failback": SWITCHOVER}
 
-# Steps that are never begun here: this lab has no PgBouncer (with one, test_pooler kills at these), its commits wait
-# for nobody, and a fence that is confirmed is not asked for again.
+# Steps that are never begun here: this lab has no PgBouncer, its commits wait for nobody, and a fence that is confirmed
+# is not asked for again. docs/explanation/crash-matrix.md says what of them is killed elsewhere.
 IDLE = {
     "failover": (SendClientsHere,),
     LIVING: (SendClientsHere, FenceAgain),
@@ -203,17 +208,22 @@ class Killed:
         if done.returncode != 0:
             self._disarm()
             giving.kill()
-            out, err = giving.communicate()
+            out, err = giving.communicate(timeout=30)
             raise AssertionError(f"{self.case.moment} was never reached: {done.stderr}{out}{err[-3000:]}")
 
     def _until_changing(self, giving: subprocess.Popen[str]) -> None:
         assert giving.stderr is not None
         said = []
-        for line in giving.stderr:
-            said.append(line)
-            if ": changed " in line:
-                return
-        raise AssertionError(f"no change was told: {''.join(said)}")
+        limit = threading.Timer(HALTED_SECONDS, giving.kill)  # then nothing more is told
+        limit.start()
+        try:
+            for line in giving.stderr:
+                said.append(line)
+                if ": changed " in line:
+                    return
+        finally:
+            limit.cancel()
+        raise AssertionError(f"no change was told within {HALTED_SECONDS} s: {''.join(said)[-3000:]}")
 
     def _kill(self, giving: subprocess.Popen[str]) -> None:
         match self.case.kind:
@@ -224,14 +234,19 @@ class Killed:
             case "postmaster":
                 self._kill_postmaster()
             case "session" | "session without agent":
-                end = END_OF_APPLY if self.case.moment == REJOIN else END_OF_SESSION
-                self.lab.on(self.new, f"kill -KILL $(ps -o ppid= -p {end})")
+                self._kill_session()
             case "process without agent":
                 self.lab.on(self.new, f"kill -KILL {self._process}")
             case "command":
                 giving.kill()
             case other:
                 raise ValueError(other)
+
+    def _kill_session(self) -> None:
+        """In a failback's apply the other host may have told the change: then as soon as there is one here."""
+        end = END_OF_APPLY if self.case.moment == REJOIN else END_OF_SESSION
+        one = f"p={end} && s=$(ps -o ppid= -p $p) && kill -KILL $s"
+        self.lab.on(self.new, f"for i in $(seq 1500); do if {one}; then exit 0; fi; sleep 0.02; done; exit 1")
 
     def _kill_postmaster(self) -> None:
         """In a failback's apply it may just be away: then as soon as it comes."""
@@ -336,25 +351,40 @@ class Killed:
 
 
 @contextmanager
-def writing_at_both(lab: AppliedLab) -> Iterator[list[dict[str, Any]]]:
-    """Rows are written at both sites as long as the block lasts; then the list has all that were acknowledged."""
+def writing_at_both(lab: AppliedLab, old: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows are written at both sites as long as the block lasts; then the list has all that were acknowledged.
+
+    old: the primary at the beginning. At the end it is the other site.
+    """
     dsn = lab.info["app"]["dsn"]
     name = dsn.rsplit("@", 1)[1].split(":")[0]
     hosts = [f"{host}={dsn.replace('@' + name, '@' + lab.info['hosts'][host]['address'])}" for host in OTHER]
     argv = lab.world(str(BIN / "python"), "-m", "secondsite_lab.writers", *hosts)
+    began = time.time() - 0.001  # a row's id begins with milliseconds
     writing = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert writing.stdout is not None
     kept: list[dict[str, Any]] = []
     try:
         assert writing.stdout.readline() == "writing\n"
-        time.sleep(0.5)
+        _until_written(lab, old, began)
         yield kept
+        _until_written(lab, OTHER[old], began)
         writing.terminate()
         told, _ = writing.communicate(timeout=30)
         kept += json.loads(told)
     finally:
         writing.kill()
         writing.wait(timeout=10)
+
+
+def _until_written(lab: AppliedLab, host: str, began: float) -> None:
+    """Wait until a site has taken rows of its own since ``began`` (unix seconds)."""
+    own = f"id LIKE $$%-{host}-%$$ AND split_part(id, $$-$$, 1)::float8 >= {began}"
+    ask = f"runuser -u postgres -- psql -XqAtd shop -c 'SELECT count(*) FROM written_at_every_site WHERE {own}'"
+    deadline = time.monotonic() + WRITTEN_SECONDS
+    while int((told := lab.said(host, ask)).stdout.strip() or 0) < WRITTEN_ROWS:
+        assert time.monotonic() < deadline, f"nobody can write at {host}: {told.stdout}{told.stderr}"
+        time.sleep(0.1)
 
 
 def never_two(kept: list[dict[str, Any]], old: str) -> None:
@@ -374,9 +404,10 @@ def missing(lab: AppliedLab, kept: list[dict[str, Any]], at: str) -> list[dict[s
 
 
 def reported(lost: list[dict[str, Any]], document: Mapping[str, Any]) -> None:
-    """What a failover has lost is within what it reported: seconds of work, or that nobody knows."""
+    """What a failover has lost is within what it reported: seconds of work, or (None) that nobody knows."""
+    assert "estimated_seconds" in document.get("rpo", {}), f"it says nothing of what is lost: {json.dumps(document)}"
     if not lost:
         return
-    told = (document.get("rpo") or {}).get("estimated_seconds")
+    told = document["rpo"]["estimated_seconds"]
     span = max(row["ended"] for row in lost) - min(row["began"] for row in lost)
     assert told is None or told >= span, f"{len(lost)} rows of {span:.2f} s are lost, and {told} s were reported"

@@ -15,6 +15,8 @@ from secondsite_lab.applied import AppliedLab
 from tests.scenario.ground import Ground, accepts_writes, until_buys, where_dns_points
 from tests.scenario.kills import (
     ALONE,
+    CASE_SECONDS,
+    ENDED_SECONDS,
     OTHER,
     Case,
     Killed,
@@ -60,7 +62,7 @@ class Stage:
         """A lab with a primary and a standby."""
         if self.primary is None:
             ground.fresh()
-            self.primary = "oslo"
+            self.primary, self.away = "oslo", False
         if self.away:
             operate(ground.lab, "failback")
             self.primary, self.away = OTHER[self.primary], False
@@ -78,8 +80,11 @@ class Stage:
 
 
 STAGE = Stage()
+# So that whatever waits too long says itself what it waited for: a lab put back or made, the case, and all around it.
+LIMIT_SECONDS = 400 + 2 * ENDED_SECONDS + CASE_SECONDS + 200
 
 
+@pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize("name", some(list(ALL), 3, always=ALWAYS))
 def test_whatever_is_killed_there_is_one_primary_and_nothing_is_lost_untold(ground: Ground, name: str) -> None:
     play(ground, ALL[name])
@@ -94,7 +99,7 @@ def play(ground: Ground, case: Case) -> None:
     killed.arm()
     if case.procedure != "failback" and case.kind not in ALONE:
         until_ready(lab, old)
-    with writing_at_both(lab) as kept:
+    with writing_at_both(lab, old) as kept:
         if case.procedure == "failover":
             lab.lab("power-off", old)
         course = killed.run()
