@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from secondsite.events import Event, Note
+from secondsite.events import Event, Note, ignore
 from secondsite.process import Completed
 from secondsite.remote import archive, closure
 from secondsite.remote.bundle import Bundle, Part, Python, launcher
 from secondsite.remote.host import Host
+from secondsite.remote.place import unpack_script
 from secondsite.remote.survey import Survey
-from secondsite.remote.upload import borrow, install, unpack_script
+from secondsite.remote.upload import Installed, borrow, install
 from secondsite.spec import paths
 from tests.fakes.host import HereAsHost
 
@@ -162,9 +166,10 @@ async def test_what_a_plan_has_brought_is_found_by_the_next_one_and_installed_by
     installed = await install(cast(Host, host), cached, made, said.append)
     assert installed.root == str(program) and host.sent == 2
     assert (program / "releases" / "r" / "pkg" / "a.py").is_file() and (program / "libraries" / "l").is_dir()
-    assert not (cache / "releases" / "r").exists() and not (cache / "libraries" / "l").exists()
+    assert (cache / "releases" / "r" / "pkg" / "a.py").is_file(), "another person's plan may still run from it"
 
     shutil.rmtree(program)
+    shutil.rmtree(cache)
     await install(cast(Host, host), cached, made, said.append)
     assert host.sent == 4 and (program / "releases" / "r").is_dir(), "a cache that is gone meanwhile costs an upload"
 
@@ -192,6 +197,80 @@ async def test_a_new_release_alone_is_sent_and_uses_the_installed_libraries(
     assert host.sent == 1 and (cache / "libraries" / "l").resolve() == program / "libraries" / "l"
     assert lent.session_command("--read-only") == f"exec {cache}/releases/r2/bin/secondsite session --read-only"
     assert not old.exists(), "what no plan has used for long is not kept"
+
+
+@dataclass
+class Place:
+    """A host's two folders, and a bundle for it whose parts are ``releases/r`` and ``libraries/l``."""
+
+    cache: Path
+    program: Path
+    made: Bundle
+    bare: Survey
+    cached: Survey
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "PROGRAM", tmp_path / "program")
+    packed = tmp_path / "x.tar.gz"
+    archive.build(files(tmp_path), packed, home="/x")
+    parts = Part("libraries", "l", packed, True), Part("releases", "r", packed, True)
+    bare = Survey("x86_64", True, True, "debian", "Debian", (("3.11", sys.executable),), (), (), None)
+    cached = replace(bare, cached=("releases/r", "libraries/l"))
+    made = Bundle(Python("3.11", "x86_64", sys.executable), *parts)
+    return Place(tmp_path / "cache", tmp_path / "program", made, bare, cached)
+
+
+def deleted(part: Path) -> None:
+    (part / "pkg" / "a.py").unlink()
+
+
+def emptied(part: Path) -> None:
+    (part / "pkg" / "a.py").write_text("")
+
+
+@pytest.mark.parametrize("damage", [deleted, emptied])
+@pytest.mark.parametrize("act", [borrow, install])
+async def test_a_cache_that_somebody_has_cleaned_up_is_not_run_or_installed_but_sent_anew(
+    act: Callable[..., Awaitable[Installed]], damage: Callable[[Path], None], place: Place
+) -> None:
+    host = Counting()
+    await borrow(cast(Host, host), place.bare, place.made, ignore)
+    damage(place.cache / "releases" / "r")
+    there = await act(cast(Host, host), place.cached, place.made, ignore)
+    assert host.sent == 3, "the damaged part, and not the other one"
+    assert (Path(there.root) / "releases" / "r" / "pkg" / "a.py").read_text() == "x = 1\n"
+    assert (Path(there.root) / "libraries" / "l" / "pkg" / "a.py").is_file()
+    in_cache = place.cache / "releases" / "r"
+    assert not in_cache.exists() or (in_cache / "pkg" / "a.py").read_text() == "x = 1\n", "no damage is left"
+
+
+async def test_an_upload_leaves_another_ones_partial_folder_alone_until_it_is_old(place: Place) -> None:
+    young, old = (place.cache / "releases" / f"r.{name}.partial" for name in ("young", "old"))
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    await borrow(cast(Host, HereAsHost()), place.bare, place.made, ignore)
+    assert sorted(path.name for path in young.parent.iterdir()) == ["r", young.name]
+
+
+async def test_plans_that_send_the_same_at_once_all_succeed(place: Place) -> None:
+    hosts = [Counting() for _ in range(4)]
+    lent = await asyncio.gather(*(borrow(cast(Host, host), place.bare, place.made, ignore) for host in hosts))
+    assert {one.root for one in lent} == {str(place.cache)}
+    assert [path.name for path in (place.cache / "releases").iterdir()] == ["r"]
+    assert (place.cache / "releases" / "r" / "pkg" / "a.py").is_file()
+
+
+async def test_a_link_whose_libraries_are_gone_is_replaced_by_what_is_sent(place: Place) -> None:
+    (place.cache / "libraries").mkdir(parents=True)
+    (place.cache / "libraries" / "l").symlink_to(place.program / "libraries" / "l")
+    host = Counting()
+    await borrow(cast(Host, host), place.bare, place.made, ignore)
+    libraries = place.cache / "libraries" / "l"
+    assert host.sent == 2 and not libraries.is_symlink() and (libraries / "pkg" / "a.py").is_file()
 
 
 def test_a_host_like_this_machine_takes_what_is_installed_here() -> None:

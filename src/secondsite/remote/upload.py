@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondsite.events import Emit, Note, Progress
 from secondsite.remote.bundle import LAUNCHER, Bundle, Part
 from secondsite.remote.host import Host
+from secondsite.remote.place import check_script, copy_script, prepare_script, unpack_script
 from secondsite.remote.survey import Survey
 from secondsite.spec import paths
 
 UPLOAD_SECONDS = 1800.0
 WORTH_TELLING_BYTES = 4_000_000
 STEP = "upload secondsite"
-FORGET_DAYS = 30
+CHECK_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ async def borrow(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Inst
     if libraries.id in survey.libraries and release.id in survey.releases:
         return Installed(str(paths.PROGRAM), release.id)
     root = str(paths.CACHE)
-    missing = [part for part in (libraries, release) if part.place not in survey.cached]
+    here = await _intact(host, [part for part in (libraries, release) if part.place in survey.cached])
+    missing = [part for part in (libraries, release) if part.place not in here]
     if missing:
         emit(
             Note(
@@ -67,40 +70,24 @@ async def borrow(host: Host, survey: Survey, bundle: Bundle, emit: Emit) -> Inst
     return Installed(root, release.id)
 
 
-def prepare_script(root: str, bundle: Bundle) -> str:
-    """Make the cache, for root alone; what no plan has used for long goes, but for what this one needs."""
-    keep = f'! -name "{bundle.libraries.id}" ! -name "{bundle.release.id}"'
-    old = f"-mindepth 1 -maxdepth 1 -mtime +{FORGET_DAYS} {keep} -exec rm -rf {{}} +"
-    return (
-        f'set -eu\nmkdir -p -m 755 "{root}"\nchmod 700 "{root}"\nmkdir -p "{root}/releases" "{root}/libraries"\n'
-        f'find "{root}/releases" "{root}/libraries" {old}\n'
-    )
+async def _intact(host: Host, parts: Sequence[Part]) -> Sequence[str]:
+    """The places of those in the cache that are as they were brought; a damaged one goes, to be replaced."""
+    if not parts:
+        return ()
+    script = check_script(str(paths.CACHE), parts)
+    return (await host.run(script, timeout=CHECK_SECONDS, step=STEP)).stdout.split()
 
 
 async def _taken(host: Host, part: Part, root: str) -> bool:
-    """Move what a plan has brought to where it is installed; False where that did not work, and it is to be sent."""
-    cached = f"{paths.CACHE}/{part.place}"
-    script = _whole_or_not(root, part, f'cp -a "{cached}/." "$partial"\n') + f'rm -rf -- "{cached}"\n'
-    return (await host.run(script, timeout=UPLOAD_SECONDS, step=STEP, check=False)).ok
+    """Copy what a plan has brought to where it is installed; False where it is damaged or gone, and is to be sent.
 
-
-def unpack_script(root: str, part: Part, python: str) -> str:
-    """Unpack standard input beside the place, compile where needed, flush, then rename: complete or not there."""
-    compiled = (
-        "" if part.compiled
-        else f'{shlex.quote(python)} -IS -m compileall -q --invalidation-mode unchecked-hash "$partial" || :\n'
-    )  # fmt: skip
-    return _whole_or_not(root, part, f'tar -xzf - -C "$partial" --no-same-owner\n{compiled}')
-
-
-def _whole_or_not(root: str, part: Part, fill: str) -> str:
-    place = f"{root}/{part.place}"
-    return (
-        f'set -eu\npartial="{place}.$$.partial"\ntrap \'rm -rf -- "$partial"\' EXIT\n'
-        f'mkdir -p -m 755 "{root}/{part.folder}"\n'
-        f'rm -rf -- "{place}".*.partial\nmkdir -m 755 "$partial"\n{fill}'
-        f'sync -f "$partial"\n[ -d "{place}" ] || mv -T "$partial" "{place}"\n'
-    )
+    It stays in the cache: another person's plan may run from it.
+    """
+    script = copy_script(str(paths.CACHE), root, part)
+    if (await host.run(script, timeout=UPLOAD_SECONDS, step=STEP, check=False)).ok:
+        return True
+    await _intact(host, [part])
+    return False
 
 
 async def _send(host: Host, part: Part, root: str, python: str, emit: Emit) -> None:

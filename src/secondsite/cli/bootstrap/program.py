@@ -77,16 +77,21 @@ def _point(path: Path, target: str) -> None:
 
 
 def _prune(root: Path, current: str) -> None:
-    releases = sorted((root / "releases").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    whole = [path for path in releases if path.suffix != ".partial" and path.name != current]
-    kept = {current, *(path.name for path in whole[: KEPT - 1])}
+    releases = sorted(_whole(root / "releases"), key=lambda path: path.stat().st_mtime, reverse=True)
+    before = [path for path in releases if path.name != current]
+    kept = {current, *(path.name for path in before[: KEPT - 1])}
     for path in releases:
         if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
     needed = {_libraries_of(root / "releases" / name) for name in kept}
-    for path in (root / "libraries").glob("*"):
+    for path in _whole(root / "libraries"):
         if path.name not in needed:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _whole(folder: Path) -> list[Path]:
+    """Without what an upload is filling just now; the next upload removes what one has left behind."""
+    return [path for path in folder.glob("*") if path.suffix != ".partial"]
 
 
 def _libraries_of(release: Path) -> str | None:
