@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from secondsite.errors import Exit, FinalError, RetryableError, SecondsiteError, UsageError
-from secondsite.remote import survey, wire
+from secondsite.remote import ssh, survey, wire
 from secondsite.remote.refusal import explain
 from secondsite.remote.ssh import known_hosts_files
 from secondsite.remote.target import Target, target_of
@@ -127,3 +127,18 @@ def test_an_error_crosses_the_wire_whole(kind: type[SecondsiteError]) -> None:
 
 def test_an_error_without_a_host_gets_the_one_it_came_from() -> None:
     assert wire.error_from(wire.error_document(FinalError("x")), "bergen").host == "bergen"
+
+
+@pytest.mark.parametrize(
+    ("way", "told"), [("", 0), ("ProxyJump none", 0), ("ProxyJump localhost:9", 1), ("ProxyCommand false", 1)]
+)
+async def test_a_host_behind_another_one_counts_as_answering_because_nobody_can_know_yet(
+    way: str, told: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "ATTEMPTS", 1)
+    config = tmp_path / "config"
+    config.write_text(f"Host 127.0.0.1\n  {way}\n")
+    answers: list[None] = []
+    with pytest.raises(SecondsiteError):
+        await ssh.connect(Target("oslo", "127.0.0.1", port=9, config=config), answered=lambda: answers.append(None))
+    assert len(answers) >= told and bool(answers) is bool(told)

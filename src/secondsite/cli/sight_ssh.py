@@ -61,7 +61,7 @@ class Hosts:
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
-        self._connected: set[str] = set()  # who has taken a new connection in this look
+        self._connected: set[str] = set()  # who has taken a connection in this look, or keeps an earlier one
         self._hosts: dict[str, tuple[Host, AsyncExitStack]] = {}
 
     async def __aenter__(self) -> Hosts:
@@ -177,7 +177,9 @@ class Hosts:
         return document | {"told_at": monotonic()}
 
     async def _reach(self, site: str) -> Host:
-        if site not in self._hosts:
+        if site in self._hosts:
+            self._connected.add(site)  # a busy host is waited for like one called for the first time
+        else:
             target = target_of(self._spec, site)
             target = replace(target, connect_timeout=min(CONNECT_SECONDS, target.connect_timeout))
             async with AsyncExitStack() as stack:

@@ -102,7 +102,8 @@ def lost(site: str, step: str) -> UnknownOutcomeError:
 
 @asynccontextmanager
 async def reach(target: Target, *, answered: Callable[[], None] | None = None) -> AsyncIterator[Host]:
-    """A connected host, closed at the end. answered: told as soon as the host takes the connection, before the login.
+    """A connected host, closed at the end. answered: told as soon as the host takes the connection, before the login;
+    where it is reached through another host or a command, at the beginning.
 
     Raises SecondsiteError (``sudo-needs-password`` and those of connect).
     """

@@ -60,6 +60,8 @@ async def _once(target: Target, answered: Callable[[], None] | None) -> asyncssh
         more = _arguments(target)
         options = await asyncssh.SSHClientConnectionOptions.construct(host=target.host, **more)
         known = known_hosts_files(options.known_hosts)
+        if answered is not None and (options.tunnel or options.proxy_command):
+            answered()  # another host stands between: how long that one takes says nothing about this one
         async with asyncio.timeout(target.connect_timeout + LOGIN_SECONDS):
             return await asyncssh.connect(
                 target.host, **more, known_hosts=known or b"", client_factory=lambda: _Client(answered)
