@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ async def plan(
         order = Order(loaded.spec, loaded.text, sessions, emit, replace_standby)
         await order.observe()
         changes = await order.plan()
-        again = f" --replace-standby {replace_standby}" if replace_standby else ""
+        again = _given_up(replace_standby)
         _show(order, emit, details=details, otherwise=f"secondsite plan --details{again}")
         told = document(order, "planned")
         if changes:
@@ -62,13 +62,14 @@ async def apply(
         if not changes:
             emit(Note("nothing to change"))
         else:
-            _show(order, emit, details=details or yes, otherwise="secondsite plan --details")
+            otherwise = f"secondsite plan --details{_given_up(replace_standby)}"
+            _show(order, emit, details=details or yes, otherwise=otherwise)
             await _agree(changes, yes, emit)
             await order.apply(allowed=None if yes else [change.resource for change in changes if change.disrupts])
         if changes:
             checks, end = await order.verify(), None
         else:  # what is as it was may be looked at from both sides at once
-            checks, end = await asyncio.gather(order.verify(), _protection(loaded.spec))
+            checks, end = await at_once(order.verify(), _protection(loaded.spec))
     failed = [check for check in checks if not check.ok]
     if failed:
         raise not_working(failed, order)
@@ -80,6 +81,24 @@ async def apply(
     outcome = "applied" if changes else "unchanged"
     told = {"checks": [check.as_json() for check in checks], "protection": end.as_json()}
     return document(order, outcome) | told, int(Exit.OK)
+
+
+async def at_once(
+    verify: Coroutine[Any, Any, list[Check]], protection: Coroutine[Any, Any, Protection]
+) -> tuple[list[Check], Protection | None]:
+    """Both, side by side. Where a check has failed the protection is not waited for, and is None: it cannot come."""
+    looking = asyncio.create_task(protection)
+    try:
+        checks = await verify
+        return checks, await looking if all(check.ok for check in checks) else None
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
+
+
+def _given_up(site: str | None) -> str:
+    """The option as it was given: without it a plan of a former primary is refused."""
+    return f" --replace-standby {site}" if site else ""
 
 
 async def _protection(spec: Spec) -> Protection:
