@@ -55,9 +55,10 @@ class ThrowawayCluster(Cluster):
 
 @dataclass(frozen=True, slots=True)
 class PgCtl:
-    """Start and stop through pg_ctl, where no systemd runs."""
+    """Start and stop through pg_ctl, where no systemd runs. log: its name in the cluster's base."""
 
     cluster: ThrowawayCluster
+    log: str = "log"
 
     async def start(self) -> None:
         done = await self._order("status", check=False)
@@ -72,7 +73,7 @@ class PgCtl:
                     ("unix_socket_directories", self.cluster.socket_directory),
                 )
             )
-            await self._order("start", "-w", "-l", str(self.cluster.base / "log"), "-o", options, check=False)
+            await self._order("start", "-w", "-l", str(self.cluster.base / self.log), "-o", options, check=False)
 
     async def stop(self) -> None:
         if (self.cluster.data / "postmaster.pid").exists():

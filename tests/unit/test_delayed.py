@@ -13,14 +13,17 @@ from secondsite.cli.views.status import shown
 from secondsite.database.cluster import Cluster
 from secondsite.database.conffile import effective, parse
 from secondsite.database.delayed.observe import DelayedState
+from secondsite.database.delayed.parted import cannot_start, no_way_on
 from secondsite.database.delayed.place import SLOT, files, local_lines, node
 from secondsite.database.hba import body
 from secondsite.database.slot import PREFIX
+from secondsite.database.state import SlotState
 from secondsite.objectives.document import document
 from secondsite.objectives.finding import Word
-from secondsite.objectives.snapshot import Silence, SiteView
+from secondsite.objectives.snapshot import Silence, SiteView, from_json, to_json
 from secondsite.objectives.status import Status, assess
-from tests.unit.objectives_worlds import NOW, site, spec, standby, well
+from secondsite.spec import Spec
+from tests.unit.objectives_worlds import NOW, primary, site, spec, standby, well
 
 SPEC = spec(delayed={"site": "bergen", "cluster": "15/delayed", "delay": "1h"})
 DELAYED = SPEC.database.delayed
@@ -78,6 +81,13 @@ def test_one_that_follows_is_found_well() -> None:
         (replace(GOOD, paused=True), "paused", "paused"),
         (replace(GOOD, shows=NOW - 3600 - 900), "streaming", "900 s later than it should be"),
         (replace(GOOD, receiving=False, waiting_bytes=0), "receiver-down", "receives nothing"),
+        (replace(GOOD, receiving=False, waiting_bytes=None), "receiver-down", "receives nothing"),
+        (
+            replace(GOOD, receiving=False, waiting_bytes=None, started_at=NOW - 3601),
+            "receiver-down",
+            "receives nothing",
+        ),
+        (replace(GOOD, receiving=False, waiting_bytes=24, stuck="forked off"), "receiver-down", "any more: forked off"),
     ],
 )
 def test_one_that_will_not_help_is_a_warning(found: DelayedState, state: str, told: str) -> None:
@@ -91,6 +101,98 @@ def test_one_that_will_not_help_is_a_warning(found: DelayedState, state: str, to
 def test_one_that_holds_wal_back_and_has_no_receiver_just_waits() -> None:
     assert word(judged(replace(GOOD, receiving=False))) is Word.YES
     assert document(judged(replace(GOOD, receiving=False)))["delayed"]["state"] == "waiting"
+
+
+def test_after_a_start_nobody_knows_what_it_has_received_and_for_one_delay_that_is_waiting() -> None:
+    started = replace(GOOD, receiving=False, waiting_bytes=None, started_at=NOW - 3599)
+    assert word(judged(started)) is Word.YES
+    assert document(judged(started))["delayed"]["state"] == "waiting"
+
+
+def test_a_state_of_an_older_version_is_still_read() -> None:
+    older = to_json(site("bergen", standby(), delayed=GOOD))
+    del older["delayed"]["started_at"], older["delayed"]["stuck"]
+    assert from_json(older).delayed == GOOD
+
+
+def test_a_pause_is_ended_in_the_way_that_fits_what_has_made_it() -> None:
+    (finding,) = (one for one in judged(replace(GOOD, paused=True)).findings if one.check == "delayed-standby")
+    assert finding.hint.startswith("after pg_wal_replay_pause(): SELECT pg_wal_replay_resume()")
+    assert "after a rescue file" in finding.hint and "systemctl stop postgresql@15-delayed.service" in finding.hint
+
+
+def of_slot(seen: dict[str, SiteView], the_file: Spec = SPEC) -> list[tuple[str | None, str, str]]:
+    status = assess(the_file, seen, (), datetime.fromtimestamp(NOW, UTC))
+    return [(one.site, one.message, one.hint) for one in status.findings if one.check == "delayed-slot"]
+
+
+def test_a_slot_that_was_given_up_is_told_and_one_in_use_is_not() -> None:
+    kept = SlotState(SLOT, False, "reserved", 10**9)
+    here: dict[str, SiteView] = {"bergen": site("bergen", standby(slots=(kept,)), delayed=GOOD)}
+    assert of_slot(well() | here) == []
+    gone: dict[str, SiteView] = {
+        "bergen": site("bergen", standby(slots=(replace(kept, wal_status="lost"),)), delayed=GOOD)
+    }
+    ((where, message, hint),) = of_slot(well() | gone)
+    assert where == "bergen" and "given up" in message and "copies it again" in hint
+
+
+@pytest.mark.parametrize(("the_file", "where"), [(SPEC, "oslo"), (spec(), "oslo"), (spec(), "bergen")])
+def test_a_slot_that_is_left_where_none_is_kept_is_told_with_what_removes_it(the_file: Spec, where: str) -> None:
+    left = SlotState(SLOT, False, "reserved", 10**9)
+    database = primary(slots=(*primary().slots, left)) if where == "oslo" else standby(slots=(left,))
+    ((told, message, hint),) = of_slot(well() | {where: site(where, database)}, the_file)
+    assert told == where and "keeps WAL" in message
+    assert hint == "SELECT pg_drop_replication_slot('delayed_secondsite') in 15/main"
+
+
+START = "2026-11-22 14:00:00.000 GMT [7] LOG:  starting PostgreSQL 15.14 (Debian 15.14-0+deb12u1) on x86_64"
+STREAMS = "2026-11-22 14:00:01.000 GMT [9] LOG:  started streaming WAL from primary at 0/3000000 on timeline 1"
+REMOVED = (
+    "2026-11-22 14:00:02.000 GMT [9] FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment"
+    " 000000010000000000000003 has already been removed"
+)
+FORKED = (
+    "2026-11-22 14:00:02.000 GMT [8] LOG:  new timeline 2 forked off current database system timeline 1 before current"
+    " recovery point 0/30000A0"
+)
+NOT_HERE = (
+    "2026-11-22 14:00:02.000 GMT [9] FATAL:  could not start WAL streaming: ERROR:  requested starting point 0/5000000"
+    " on timeline 1 is not in this server's history"
+)
+ENDED = "2026-11-22 14:00:03.000 GMT [9] FATAL:  terminating walreceiver process due to administrator command"
+UNREACHED = "2026-11-22 14:00:04.000 GMT [9] FATAL:  could not connect to the primary server: connection refused"
+ASKED = "2026-11-22 14:00:04.000 GMT [11] ERROR:  requested WAL segment 00 has already been removed"
+NO_CHILD = "2026-11-22 14:00:04.000 GMT [8] FATAL:  requested timeline 2 is not a child of this server's history"
+
+
+@pytest.mark.parametrize("last", [REMOVED, FORKED, NOT_HERE])
+def test_the_last_word_of_its_receiver_proves_that_no_way_leads_on(last: str) -> None:
+    told = no_way_on([START, STREAMS, last, "\tDETAIL:  of it", ENDED])
+    assert told is not None and last.endswith(told)
+    assert no_way_on([STREAMS, last]) == told, "the log was rotated since the start"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [START, STREAMS],
+        [START, REMOVED, UNREACHED],
+        [START, REMOVED, STREAMS],
+        [START, REMOVED, START],
+        [START, STREAMS, ENDED],
+        [START, STREAMS, ASKED],
+    ],
+)
+def test_anything_else_proves_nothing(rows: list[str]) -> None:
+    assert no_way_on(rows) is None and cannot_start(rows) is None
+
+
+def test_one_that_cannot_start_on_the_new_timeline_is_known_by_its_last_word() -> None:
+    assert cannot_start([START, NO_CHILD, "LOG:  aborting startup due to startup process failure"]) is not None
+    assert cannot_start([START, NO_CHILD, START, STREAMS]) is None
+    assert cannot_start([START, FORKED]) is None, "it may start, and tell again"
 
 
 def test_nobody_has_looked_is_no_yes() -> None:

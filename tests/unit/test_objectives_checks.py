@@ -318,7 +318,7 @@ def test_a_silent_standby_leaves_a_marked_slot_unknown() -> None:
 
 
 def test_every_check_is_tried_here() -> None:
-    elsewhere = {"rto", "delayed-standby"}  # test_delayed: the file has to name one
+    elsewhere = {"rto", "delayed-standby", "delayed-slot"}  # test_delayed: the file has to name one
     assert {check.name for check in CHECKS} - {case[0] for case in CASES} == elsewhere
 
 
@@ -525,7 +525,15 @@ def test_where_nobody_could_look_no_question_is_answered_with_yes() -> None:
     status = judged(NOBODY)
     answers = {check.name: answer for check, answer in status.asked}
     assert {name for name, answer in answers.items() if answer.word is Word.NO} == {"reachable"}
-    unnamed = {"reachable", "delayed-standby", "fence-commands", "pooler", "pooler-target", "pooler-waits"}
+    unnamed = {
+        "reachable",
+        "delayed-standby",
+        "delayed-slot",
+        "fence-commands",
+        "pooler",
+        "pooler-target",
+        "pooler-waits",
+    }
     assert all(answer.word is Word.NOT_SEEN for name, answer in answers.items() if name not in unnamed)
     assert all(answers[name].word is Word.NOTHING for name in unnamed - {"reachable"})
     assert answers["agent"].why == "oslo is not set up; bergen does not answer"
@@ -573,7 +581,14 @@ def test_what_the_file_does_not_name_is_neither_right_nor_wrong() -> None:
     status = assess(lean, bare, (), datetime.fromtimestamp(NOW, UTC))
     answers = {check.name: answer for check, answer in status.asked}
     nothing = {name for name, answer in answers.items() if answer.word is Word.NOTHING}
-    named_in_no_file_here = {"delayed-standby", "fence-commands", "pooler", "pooler-target", "pooler-waits"}
+    named_in_no_file_here = {
+        "delayed-standby",
+        "delayed-slot",
+        "fence-commands",
+        "pooler",
+        "pooler-target",
+        "pooler-waits",
+    }
     assert (
         nothing == {"files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"} | named_in_no_file_here
     )

@@ -89,13 +89,13 @@ def log_file(cluster: Cluster) -> Path:
 
 def last_words(cluster: Cluster) -> str:
     """The last line of trouble in the server's log; empty where there is none."""
-    bad = [row for row in _tail(cluster) if any(mark in row for mark in ("FATAL:", "ERROR:", "PANIC:"))]
+    bad = [row for row in tail(log_file(cluster)) if any(mark in row for mark in ("FATAL:", "ERROR:", "PANIC:"))]
     return bad[-1].strip() if bad else ""
 
 
 def cause_of_death(cluster: Cluster) -> str:
     """Why a server that runs no more has ended by itself; empty where somebody stopped it, or its log tells nothing."""
-    return died_of(_tail(cluster))
+    return died_of(tail(log_file(cluster)))
 
 
 def died_of(rows: Sequence[str]) -> str:
@@ -107,9 +107,10 @@ def died_of(rows: Sequence[str]) -> str:
     return next((why for why in reversed(reasons) if not why.startswith("terminating")), "")
 
 
-def _tail(cluster: Cluster) -> list[str]:
+def tail(path: Path) -> list[str]:
+    """The last lines of a log; none where it cannot be read."""
     try:
-        with log_file(cluster).open("rb") as log:
+        with path.open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - 16384))
             return log.read().decode("utf-8", "replace").splitlines()
     except OSError:

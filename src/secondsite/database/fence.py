@@ -7,6 +7,7 @@ import pwd
 from pathlib import Path
 
 from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.delayed.release import release
 from secondsite.errors import FinalError, RetryableError
 from secondsite.process import run
 
@@ -66,6 +67,8 @@ async def stop(cluster: Cluster) -> None:
 
     Raises FinalError (``database-still-runs``) where one survives both.
     """
+    if postmaster_runs(cluster):
+        await release(cluster)
     try:
         await run(["systemctl", "stop", cluster.unit], timeout=STOP_SECONDS, check=False, step="stop database")
     except RetryableError:

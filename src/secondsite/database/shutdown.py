@@ -10,6 +10,7 @@ import signal
 from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import ControlData
 from secondsite.database.controldata import read as read_control
+from secondsite.database.delayed.release import release
 from secondsite.database.fence import postmaster_runs
 from secondsite.errors import FinalError, RetryableError
 from secondsite.process import run
@@ -27,6 +28,7 @@ async def fast(cluster: Cluster, *, seconds: float) -> ControlData:
     where it does not end in time, FinalError (``not-shut-down``) where it ended otherwise.
     """
     if postmaster_runs(cluster):
+        await release(cluster)
         # The unit is told first, or systemd would take the end for a crash; the signal spares the wait for its tools.
         await run(["systemctl", "stop", "--no-block", cluster.unit], timeout=ORDER_SECONDS, step="stop database")
         _signal(cluster)

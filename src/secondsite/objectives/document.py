@@ -99,7 +99,7 @@ def _delayed(situation: Situation) -> dict[str, Any] | None:
         "site": delayed.site,
         "cluster": delayed.cluster,
         "delay_seconds": delayed.delay,
-        "state": _delayed_state(found),
+        "state": _delayed_state(found, delayed.delay, state.taken_at) if found and state else "unknown",
         "shows": _moment(found.shows) if found else None,
         "shows_seconds_ago": _rounded(state.taken_at - found.shows) if state and found and found.shows else None,
         "waiting_bytes": found.waiting_bytes if found else None,
@@ -107,9 +107,7 @@ def _delayed(situation: Situation) -> dict[str, Any] | None:
     }
 
 
-def _delayed_state(found: DelayedState | None) -> str:
-    if found is None:
-        return "unknown"
+def _delayed_state(found: DelayedState, delay: float, now: float) -> str:
     if found.reason is not None:
         return "stopped"
     if not found.in_recovery:
@@ -118,7 +116,9 @@ def _delayed_state(found: DelayedState | None) -> str:
         return "paused"
     if found.receiving:
         return "streaming"
-    return "waiting" if found.waiting_bytes else "receiver-down"  # it asks for more when that is replayed
+    if found.stuck is not None:
+        return "receiver-down"
+    return "waiting" if found.waits(delay, now) else "receiver-down"  # it asks for more when that is replayed
 
 
 def _site(situation: Situation, site: str) -> dict[str, Any]:

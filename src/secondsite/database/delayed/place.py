@@ -33,6 +33,7 @@ def source(upstream: Cluster) -> Source:
         "user": OWNER,
         "application_name": SLOT,
         "connect_timeout": 5,
+        "options": "-clc_messages=C",  # what it answers is read in the log, see ``parted``
     }
     return Source(" ".join(f"{key}={value}" for key, value in parts.items()), SLOT, f"{upstream}", remote=False)
 
@@ -54,6 +55,7 @@ def settings(delayed: Delayed, cluster: Cluster, upstream: Cluster, its_settings
         "primary_slot_name": SLOT,
         "wal_retrieve_retry_interval": "1s",
         "archive_mode": "off",
+        "lc_messages": "C",
         **minimums,
     }
 

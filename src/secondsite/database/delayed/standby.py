@@ -15,6 +15,8 @@ from secondsite.converge.write import atomically, ids
 from secondsite.database.cluster import OWNER
 from secondsite.database.connect import local
 from secondsite.database.control import answering
+from secondsite.database.controldata import read
+from secondsite.database.delayed.observe import look
 from secondsite.database.delayed.place import SLOT, files, source
 from secondsite.database.facts import Facts, HostFacts
 from secondsite.database.follow import move
@@ -32,7 +34,8 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note
 from secondsite.spec import Delayed, Spec
 
-AGAIN = "copy it again: the WAL that it needs is gone"
+AGAIN = "copy it again"
+LOST = "the WAL that it needs is gone"
 WAITS = Change("create it as soon as this site's own cluster runs")
 RESTARTS = "the delayed standby restarts; nothing else does"
 
@@ -58,7 +61,8 @@ class _Late(Standby):
 
 @dataclass(frozen=True, slots=True)
 class DelayedStandby:
-    """node: the delayed cluster. upstream: the cluster that ``site`` has of the service, whatever its role."""
+    """node: the delayed cluster. upstream: the cluster that ``site`` has of the service, whatever its role.
+    log: where the delayed cluster writes its log; where Debian has it, unless told."""
 
     node: Node
     upstream: Node
@@ -67,17 +71,25 @@ class DelayedStandby:
     delayed: Delayed
     clock: Clock = field(default_factory=SystemClock)
     name: str = "delayed standby"
+    log: Path | None = None
 
     async def plan(self) -> Change | None:
-        """What differs. Raises FinalError: ``delayed-tablespaces``, ``delayed-not-ours``, ``delayed-promoted``, and as
-        ``Standby``."""
+        """What differs; nothing while its replay is paused: somebody takes out of it what was lost elsewhere.
+
+        Raises FinalError: ``delayed-tablespaces``, ``delayed-not-ours``, ``delayed-other-database``,
+        ``delayed-promoted``, and as ``Standby``.
+        """
         its = await self._its()
         if its is None:
             return WAITS
         self._refuse(its)
+        if self._paused():
+            return None
+        await self._refuse_other(its)
         diff = "\n".join(unified(_text(path), text, str(path)) for path, text in self._written(its))
-        if self._wal_is_gone():
-            return Change(AGAIN, diff)
+        why = self._why_again()
+        if why is not None:
+            return Change(f"{AGAIN}: {why}", diff)
         change = await self._standby(its).plan()
         if change is not None:
             return Change(change.summary, f"{diff}\n{change.diff}".strip())
@@ -88,7 +100,7 @@ class DelayedStandby:
         return None
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        """Configure, copy where nothing is there, and see it run."""
+        """Configure, copy where nothing is there or no way leads on, and see it run."""
         its = await self._its()
         if its is None:
             raise FinalError(
@@ -97,8 +109,12 @@ class DelayedStandby:
                 step=self.name,
                 hint=f"systemctl status {self.upstream.cluster.unit}",
             )
+        if self._paused():
+            emit(Note(f"the replay of {self.node.cluster} is paused, so it is left as it is", self.site))
+            return
+        again = self._why_again()  # before the restart that a new configuration needs: its log tells since the start
         await self._configure(its)
-        if self._wal_is_gone():
+        if again is not None:
             await self._set_aside(emit)
         with local(self.upstream.cluster, step=self.name) as connection:
             ensure(connection, SLOT)
@@ -107,13 +123,39 @@ class DelayedStandby:
             await answering(self.node.cluster, seconds=START_SECONDS)
         await self._standby(its).apply(change, emit)
 
-    def _wal_is_gone(self) -> bool:
-        """Whether the slot was given up, because it held more WAL than ``max_slot_wal``: nothing leads on from here."""
+    def _paused(self) -> bool:
+        """A restart would forget a pause, and replay would pass what somebody is looking for."""
+        return observe(self.node.cluster).replay_paused
+
+    def _why_again(self) -> str | None:
+        """Why no way leads on from what it has; None where one does.
+
+        Its slot was given up, because it held more WAL than ``max_slot_wal``; or history went another way before the
+        point that it has replayed, and its own log says so.
+        """
         if not (self.node.cluster.data / "PG_VERSION").exists():
-            return False
+            return None
         with local(self.upstream.cluster, step=self.name) as connection:
             row = connection.execute("SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", (SLOT,))
-            return row.fetchone() == ("lost",)
+            lost = row.fetchone() == ("lost",)
+        return LOST if lost else look(self.node, self.log).stuck
+
+    async def _refuse_other(self, its: HostFacts) -> None:
+        """Another system identifier: nothing of this database is in it, and perhaps all that is left of the former."""
+        if not (self.node.cluster.data / "PG_VERSION").exists():
+            return
+        control = await read(self.node.cluster)
+        if its.system_identifier in (None, control.system_identifier):
+            return
+        raise FinalError(
+            f"{self.node.cluster} is a copy of another database (system identifier {control.system_identifier}) than"
+            f" {self.upstream.cluster} ({its.system_identifier})",
+            slug="delayed-other-database",
+            host=self.site,
+            step=self.name,
+            hint="was this site's cluster made anew on purpose? Stop the delayed one, move its data folder aside, then:"
+            " secondsite apply",
+        )
 
     async def _set_aside(self, emit: Emit) -> None:
         await self.node.control.stop()
