@@ -317,6 +317,9 @@ async def test_one_that_does_not_keep_up_holds_up_no_stop(hosts: Pair, late: Del
     with local(late.node.cluster) as connection:
         row = connection.execute("SELECT pid FROM pg_stat_wal_receiver").fetchone()
     assert row is not None
+    with local(bergen.cluster) as connection:  # as one that answers now and then: it is never given up
+        connection.execute("ALTER SYSTEM SET wal_sender_timeout = 0")
+        connection.execute("SELECT pg_reload_conf()")
     os.kill(row[0], signal.SIGSTOP)  # it takes nothing any more
     try:
         written(bergen, "CREATE TABLE latest (id int)")
