@@ -242,8 +242,9 @@ async def test_where_the_wal_before_its_new_slot_is_gone_it_is_copied_again_with
     assert aside(late) and look(late.node, late.log).stuck is None
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["as it runs", "as it starts no more"])
 async def test_where_history_went_another_way_it_is_copied_again_and_what_it_had_is_kept(
-    hosts: Pair, late: DelayedStandby
+    hosts: Pair, late: DelayedStandby, restarted: bool
 ) -> None:
     """It has replayed what the new primary never had."""
     oslo, bergen = hosts.nodes["oslo"], hosts.nodes["bergen"]
@@ -267,9 +268,13 @@ async def test_where_history_went_another_way_it_is_copied_again_and_what_it_had
     written(bergen, "CREATE TABLE only_new (id int)")
     keep_slot(bergen)
     await until(lambda: look(late.node, late.log).stuck is not None)
+    if restarted:
+        await late.node.control.restart()
+        assert observe(late.node.cluster).role is Role.STOPPED
     (change,) = await made(hosts, prompt)
     assert change.summary.startswith("copy it again: ")
-    assert "forked off" in change.summary or "this server's history" in change.summary
+    told = ["requested timeline 2"] if restarted else ["forked off", "this server's history"]
+    assert any(words in change.summary for words in told)
     assert aside(late)
     await until(lambda: has(late.node, "only_new"))
     assert not has(late.node, "only_old")

@@ -165,6 +165,11 @@ UNREACHED = "2026-11-22 14:00:04.000 GMT [9] FATAL:  could not connect to the pr
 ASKED = "2026-11-22 14:00:04.000 GMT [11] ERROR:  requested WAL segment 00 has already been removed"
 NO_CHILD = "2026-11-22 14:00:04.000 GMT [8] FATAL:  requested timeline 2 is not a child of this server's history"
 
+NOT_HELD = (
+    "2026-11-22 14:00:04.000 GMT [8] FATAL:  requested timeline 2 does not contain minimum recovery point 0/301CE08 on"
+    " timeline 1"
+)
+
 
 @pytest.mark.parametrize("last", [REMOVED, FORKED, NOT_HERE])
 def test_the_last_word_of_its_receiver_proves_that_no_way_leads_on(last: str) -> None:
@@ -191,6 +196,7 @@ def test_anything_else_proves_nothing(rows: list[str]) -> None:
 
 def test_one_that_cannot_start_on_the_new_timeline_is_known_by_its_last_word() -> None:
     assert cannot_start([START, NO_CHILD, "LOG:  aborting startup due to startup process failure"]) is not None
+    assert cannot_start([START, NOT_HELD]) == NOT_HELD.partition("FATAL:  ")[2]
     assert cannot_start([START, NO_CHILD, START, STREAMS]) is None
     assert cannot_start([START, FORKED]) is None, "it may start, and tell again"
 

@@ -19,7 +19,9 @@ _GONE = re.compile(
     r"(?:has already been removed|is not in this server's history)"
     r"|new timeline \d+ forked off .* before current recovery point"
 )
-_CHILD = re.compile(r"requested timeline \d+ is not a child of this server's history")
+_CHILD = re.compile(
+    r"requested timeline \d+ (?:is not a child of this server's history|does not contain minimum recovery)"
+)
 
 
 def no_way_on(rows: Sequence[str]) -> str | None:
