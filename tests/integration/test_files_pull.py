@@ -360,6 +360,14 @@ async def test_what_goes_while_the_files_are_noted_is_passed_over(uploads: Mirro
         works.result(timeout=10)
 
 
+def test_folders_of_one_second_are_told_in_the_order_in_which_they_were_made(tmp_path: Path) -> None:
+    made = []
+    for _ in range(12):
+        made.append(parting.aside_folder("uploads", tmp_path / "files"))
+        made[-1].mkdir(parents=True)
+    assert parting._asides("uploads", tmp_path / "files") == made
+
+
 async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_way(uploads: Mirror) -> None:
     fill(uploads.source, 2)
     uploads.target.mkdir(parents=True)

@@ -35,9 +35,10 @@ def aside_folder(name: str, store: Path = STORE) -> Path:
     aside must not be written over what another did."""
     stamp = datetime.now(UTC).strftime(_STAMP)
     first = store.parent / paths.ASIDE.name / f"files-{name}-{stamp}"
-    count, folder = 1, first
+    count, folder = 0, first
     while folder.exists():
-        count, folder = count + 1, first.with_name(f"{first.name}-{count}")
+        count += 1
+        folder = first.with_name(f"{first.name}-{count}")
     return folder
 
 
@@ -148,7 +149,7 @@ def _asides(name: str, store: Path) -> list[Path]:
     found = [
         (hit, path) for path in (store.parent / paths.ASIDE.name).glob("files-*") if (hit := ours.fullmatch(path.name))
     ]
-    return [path for hit, path in sorted(found, key=lambda one: (one[0][1], int(one[0][2] or 1)))]
+    return [path for hit, path in sorted(found, key=lambda one: (one[0][1], int(one[0][2] or 0)))]
 
 
 def _place(name: str, store: Path) -> Path:
