@@ -53,7 +53,7 @@ ACTING = [step.name for step in STEPS if step is not SendClientsHere]  # there i
 CASES = [f"{name}:applied tunnel {tunnel}" for name in ACTING for tunnel in ("up", "down")]
 
 
-@pytest.mark.parametrize("case", some(CASES, 3, always=["fence:applied tunnel up", "promote:applied tunnel down"]))
+@pytest.mark.parametrize("case", some(CASES, 2, always=["fence:applied tunnel up", "promote:applied tunnel down"]))
 def test_what_an_old_primary_accepts_that_returns_in_the_middle_of_a_failover_is_kept_or_told(
     ground: Ground, case: str
 ) -> None:
