@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from secondsite.database import promote
 from secondsite.database.connect import local
 from secondsite.database.fence import mark_standby
+from secondsite.database.lost import commits
 from secondsite.database.observe import observe
 from secondsite.database.state import Role, Streaming
 from secondsite.events import Note
@@ -108,6 +110,27 @@ async def test_it_follows_again_and_what_was_lost_is_written_down(hosts: Pair, f
     await hosts.primary("bergen")
     assert not sql(hosts, "bergen", "SELECT 1 FROM pg_roles WHERE rolname = 'secondsite_rewind'")
     assert await hosts.standby("oslo") == ()
+
+
+async def test_what_was_lost_is_read_although_a_full_disk_has_left_segments_allocated_and_empty(hosts: Pair) -> None:
+    """Whatever order the folder is read in: they lie before and behind the others."""
+    await parted(hosts)
+    wal = hosts.nodes["oslo"].cluster.data / "pg_wal"
+    real = [path for path in wal.iterdir() if path.is_file()]
+    for path in real:
+        path.rename(wal.parent / path.name)
+    for number in range(0x40, 0x60):
+        if number == 0x50:
+            for path in real:
+                shutil.copy2(wal.parent / path.name, path)
+                shutil.chown(path, "postgres")
+        empty = wal / f"{1:08X}{0:08X}{number:08X}"
+        empty.touch()
+        os.truncate(empty, 2**24)
+        shutil.chown(empty, "postgres")
+    primary = (await hosts.facts("oslo")).primary
+    assert primary is not None
+    assert len(await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])) == 4
 
 
 async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slot_of_its_time_as_primary(

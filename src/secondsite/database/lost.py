@@ -23,6 +23,7 @@ from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically, sync_directory
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.connect import asked, local
+from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.node import PASSFILE
 from secondsite.database.reader import reader
@@ -75,10 +76,13 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
     Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL.
     """
     wal = cluster.data / "pg_wal"
+    # Without a first file it learns the size of a segment from whichever comes first in the folder (pg_waldump.c,
+    # search_directory), and that may be one that a full disk has left allocated and empty.
+    first = segment(timeline, since, (await read_control(cluster)).wal_segment_bytes)
     done = await process.run(
         [
             cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
-            "--rmgr=Transaction",
+            "--rmgr=Transaction", *([first] if (wal / first).exists() else []),
         ],
         timeout=READ_SECONDS,
         env={"TZ": "UTC"},
@@ -91,6 +95,12 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
             f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
         )
     return found
+
+
+def segment(timeline: int, position: int, segment_bytes: int) -> str:
+    """Pure: the name of the WAL file that holds ``position`` (manual 30.6)."""
+    number, each = position // segment_bytes, 2**32 // segment_bytes
+    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
 
 
 def parse(text: str) -> tuple[Commit, ...]:
