@@ -61,8 +61,9 @@ def _parent(pid: str) -> int:
         return -1
 
 
-async def parted(hosts: Pair) -> None:
-    """Bergen has taken over while oslo, cut off, went on accepting orders until it crashed."""
+async def parted(hosts: Pair, *, segments: int = 1) -> None:
+    """Bergen has taken over while oslo, cut off, went on accepting orders until it crashed; the same ones in so many
+    WAL files."""
     await hosts.primary()
     sql(
         hosts,
@@ -74,9 +75,12 @@ async def parted(hosts: Pair) -> None:
     bergen = hosts.nodes["bergen"].cluster
     promote.detach(bergen)
     await promote.drain(bergen, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
-    for what in LOST:
-        sql(hosts, "oslo", f"INSERT INTO orders (what) VALUES ('{what}')")
-    sql(hosts, "oslo", "BEGIN", "SAVEPOINT s", "UPDATE orders SET what = 'changed' WHERE what = 'early'", "COMMIT")
+    for number in range(segments):
+        if number:
+            sql(hosts, "oslo", "SELECT pg_switch_wal()")
+        for what in LOST:
+            sql(hosts, "oslo", f"INSERT INTO orders (what) VALUES ('{what}')")
+        sql(hosts, "oslo", "BEGIN", "SAVEPOINT s", "UPDATE orders SET what = 'changed' WHERE id = 1", "COMMIT")
     await promote.promote(bergen, timeout_seconds=30)
     sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('late')")
     crash(hosts, "oslo")
@@ -131,6 +135,16 @@ async def test_what_was_lost_is_read_although_a_full_disk_has_left_segments_allo
     primary = (await hosts.facts("oslo")).primary
     assert primary is not None
     assert len(await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])) == 4
+
+
+async def test_what_was_lost_is_read_in_every_segment_behind_the_switch(hosts: Pair) -> None:
+    """A first file that is named is not the last one."""
+    await parted(hosts, segments=3)
+    primary = (await hosts.facts("oslo")).primary
+    assert primary is not None
+    found = await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])
+    assert len(found) == 12
+    assert len({one.lsn.split("/")[1].zfill(8)[:2] for one in found}) == 3, "they lie in three files of 16 MB"
 
 
 async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slot_of_its_time_as_primary(

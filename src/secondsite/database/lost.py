@@ -82,7 +82,7 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
     done = await process.run(
         [
             cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
-            "--rmgr=Transaction", *([first] if (wal / first).exists() else []),
+            "--rmgr=Transaction", *_between(wal, first),
         ],
         timeout=READ_SECONDS,
         env={"TZ": "UTC"},
@@ -95,6 +95,14 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
             f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
         )
     return found
+
+
+def _between(wal: Path, first: str) -> tuple[str, ...]:
+    """The first file and the last of its timeline, as pg_waldump wants them: a first one alone is the last one too. What
+    lies behind the end of the WAL (allocated, or recycled) ends it with its first record. None where it is not there."""
+    timeline = re.compile(rf"{first[:8]}[0-9A-F]{{16}}")
+    names = [path.name for path in wal.iterdir() if timeline.fullmatch(path.name)]
+    return (first, max(names)) if first in names else ()
 
 
 def segment(timeline: int, position: int, segment_bytes: int) -> str:
