@@ -262,6 +262,8 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
             quarantine=folder / "quarantine",
             fenced=folder / "fenced",
             uncovered=folder / "uncovered",
+            journal=folder / "journal",
+            lock=folder / "lock",
             verified=folder / "verified.json",
             disk=folder,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import stat
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -15,8 +16,12 @@ import pytest
 from secondsite.agent.client import event_lines, get
 from secondsite.agent.seen import views_from
 from secondsite.cli.schemas import conforms
+from secondsite.clock import SystemClock
 from secondsite.errors import FinalError, HalfwayError, RetryableError
 from secondsite.events import Note, Result, from_line, to_line
+from secondsite.recovery.journal import Kind
+from secondsite.recovery.lock import hold
+from secondsite.recovery.opening import begin
 from secondsite.recovery.peer import Peer
 from secondsite.recovery.relay import relay
 from secondsite.verification.side import There
@@ -254,3 +259,21 @@ def _status_only(method: str, path: str) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+async def test_a_procedure_that_a_command_ends_beside_the_agent_is_not_told_as_unfinished_for_long(
+    both: Clusters,
+) -> None:
+    """One that took up what the agent died of, while it started again."""
+    journals = both.base / "agent-oslo" / "journal"
+    journal = begin(journals, "failover", {"to": "oslo"}, ["assess"], SystemClock())
+    await journal.sync()
+    async with agent(both, "oslo") as running:
+        await until(lambda: running.board.unfinished is not None)
+        with hold(both.base / "agent-oslo" / "lock", "failover to oslo", "now"):
+            journal.append(Kind.CLOSED, {"outcome": "completed"})
+            await journal.sync()
+        journal.close()
+        await until(lambda: running.board.unfinished is None, 5)
+        assert running.board.last_procedure is not None and running.board.last_procedure.id == journal.path.stem
+    shutil.rmtree(journals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ def unfinished_here(journals: Path, lock: Path) -> Unfinished | None:
     if old is None:
         return None
     return Unfinished(str(old.opened["procedure"]), old.id, from_text(old.records[0].at).timestamp())
+
+
+def written(journals: Path) -> frozenset[tuple[str, int, int]]:
+    """What is there to be read: name, size and time of each journal; equal as long as nobody writes."""
+    if not journals.is_dir():
+        return frozenset()
+    with os.scandir(journals) as found:
+        seen = ((one.name, one.stat()) for one in found if one.name.endswith(".jsonl"))
+        return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in seen)
 
 
 def promoting(journals: Path) -> bool:

@@ -13,7 +13,7 @@ from secondsite import __version__
 from secondsite.agent.api import Api
 from secondsite.agent.board import Board
 from secondsite.agent.duties import Duty, Troubles, keep
-from secondsite.agent.history import last_ended, promoting, unfinished_here
+from secondsite.agent.history import last_ended, promoting, unfinished_here, written
 from secondsite.agent.knowledge import BoardKnowledge
 from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch
@@ -26,6 +26,7 @@ from secondsite.agent.watch import Watch
 from secondsite.clock import Clock
 from secondsite.database.state import Role
 from secondsite.objectives.snapshot import Silence
+from secondsite.recovery.lock import holder
 from secondsite.spec import Spec
 from secondsite.verification import record
 
@@ -49,6 +50,7 @@ class Agent:
         self._records = Records(spec, self.board, ports.dns, clock)
         self._notifier = Notifier()
         self._enough = asyncio.Event()
+        self._read_until: frozenset[tuple[str, int, int]] | None = None  # of the journals
 
     def stop(self) -> None:
         """End soon, and in order."""
@@ -97,6 +99,7 @@ class Agent:
             Duty("guard", 10.0, ports.ask_guard_again),
             Duty("dns", 1.0, self._records.when_due),
             Duty("history", 30.0, self._history),
+            Duty("journals", 1.0, self._journals),
             Duty("tunnel", 60.0, self._tunnel),
             Duty("condition", 60.0, self._condition),
             Duty("listen", 5.0, listening.keep),
@@ -141,11 +144,19 @@ class Agent:
         return answer
 
     async def _history(self) -> None:
-        self.board.history = self._ports.history()
         places = self._ports.places
+        self._read_until = written(places.journal)
+        self.board.history = self._ports.history()
         self.board.unfinished = unfinished_here(places.journal, places.lock)
         self.board.last_procedure = last_ended(places.journal)
         self.board.verified = record.verified(record.load(places.verified))
+
+    async def _journals(self) -> None:
+        """A command may have carried a procedure out while no agent answered, or gone on with one: once it is over,
+        nobody must hear for half a minute that it is unfinished."""
+        places = self._ports.places
+        if written(places.journal) != self._read_until and holder(places.lock) is None:
+            await self._history()
 
     async def _tunnel(self) -> None:
         self.board.tunnel = await self._ports.tunnel(True)

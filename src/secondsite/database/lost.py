@@ -98,8 +98,8 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
 
 
 def _between(wal: Path, first: str) -> tuple[str, ...]:
-    """The first file and the last of its timeline, as pg_waldump wants them: a first one alone is the last one too. What
-    lies behind the end of the WAL (allocated, or recycled) ends it with its first record. None where it is not there."""
+    """The first file and the last of its timeline, as pg_waldump wants them: a first one alone is the last one too.
+    What lies behind the end of the WAL (allocated, or recycled) ends it. None where the first is not there."""
     timeline = re.compile(rf"{first[:8]}[0-9A-F]{{16}}")
     names = [path.name for path in wal.iterdir() if timeline.fullmatch(path.name)]
     return (first, max(names)) if first in names else ()
