@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from secondsite.cli import urgent
 from secondsite.clock import from_text
+from secondsite.events import Event, Result, StepEnded, StepStarted, to_line
 
 HEAVY = ("typing", "json", "socket", "pathlib", "re", "enum", "datetime", "contextlib")
 
@@ -68,3 +70,34 @@ def test_a_plain_line_is_understood() -> None:
 def test_what_may_have_to_ask_at_a_terminal_is_left_to_who_can_ask(line: str, asks: bool) -> None:
     assert (urgent.plain(line.split(), terminal=True) is None) is asks
     assert urgent.plain(line.split()) is not None
+
+
+def told(*events: Event, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\n\r\n".encode() + b"".join(f"{to_line(event)}\n".encode() for event in events)
+
+
+def test_what_shows_the_failover_waits_until_users_are_served() -> None:
+    began = StepStarted("application", "bergen", "Start the application", "now")
+    promoted = StepEnded("promote", "bergen", "done", "now", 0.1)
+    assert not urgent.over(told(promoted, began))
+    assert urgent.over(told(promoted, began, StepEnded("application", "bergen", "failed", "now", 0.1)))
+    assert urgent.over(told(Result({"outcome": "rolled_back"}, 3)))
+
+
+def test_what_refuses_the_failover_is_shown_at_once() -> None:
+    assert urgent.over(told(status="409 Conflict"))
+    assert urgent.over(b"")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_takeover_that_takes_long_is_shown_meanwhile_and_from_its_beginning(ends: bool) -> None:
+    events = told(StepStarted("assess", "bergen", "Look", "now"))
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(events)
+        if ends:
+            there.sendall(told(Result({}, 0)))
+        began = time.monotonic()
+        urgent.hold_back(here)
+        assert (time.monotonic() - began < urgent.HELD_SECONDS) is ends
+        assert here.recv(len(events)) == events

@@ -8,9 +8,11 @@ def main() -> int:
     try:
         asked = None
         if sys.argv[1:2] == ["failover"]:
-            from secondsite.cli.urgent import ask
+            from secondsite.cli.urgent import ask, hold_back
 
             asked = ask(sys.argv[1:])
+            if asked is not None:
+                hold_back(asked.line)
         from secondsite.cli.main import main as run
 
         return run(asked=asked)

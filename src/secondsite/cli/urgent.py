@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from _json import encode_basestring_ascii as quoted
-from _socket import AF_UNIX, SOCK_STREAM, socket
+from _socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SOCK_STREAM, socket
 
 from secondsite.spec import names
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONNECT_SECONDS = 1.0
+# What shows the failover takes as long to import as the promotion takes: it waits until users are served, or for so
+# long where that takes longer.
+HELD_SECONDS = 0.5
+LOOK_SECONDS = 0.01
+_EVENTS = b"HTTP/1.1 200"
+_ENDED = (b'"event": "StepEnded", "step": "application"', b'"event": "Result"')
 on_its_way: str | None = None  # the site whose agent may have been asked: from then on no interrupt undoes it
 _SWITCHES = ("--accept-unconfirmed-fence", "--resume", "--resume-replay", "--overwrite-dns", "--yes", "--json")
 _VALUES = ("--to", "--reason")
@@ -107,3 +113,25 @@ def _sent(arguments: Mapping[str, str | bool], site: str) -> socket | None:
         return None
     line.settimeout(None)
     return line
+
+
+def hold_back(line: socket) -> None:
+    """Leave the processors to the takeover. Nothing is read: whoever shows it reads from the first event on."""
+    deadline = time.monotonic() + HELD_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            heard = line.recv(262144, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            heard = None
+        except OSError:
+            return  # whoever reads it says what is wrong
+        if heard is not None and over(heard):
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def over(heard: bytes) -> bool:
+    """Pure: whether what the agent has answered so far says that users are served, or that nothing more comes."""
+    if not heard or not heard.startswith(_EVENTS[: len(heard)]):
+        return True
+    return any(end in heard for end in _ENDED)

@@ -9,7 +9,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
 from secondsite.files.engine import last_complete
 from secondsite.files.rsync.pull import pull
-from secondsite.recovery.failover.context import FailoverAct
+from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details
 
@@ -25,6 +25,10 @@ class LastPull(FailoverAct):
     needs = ("fence",)
     essential = False
     timeout_seconds = PULL_SECONDS + 30
+
+    def __init__(self, context: FailoverContext) -> None:
+        super().__init__(context)
+        self.only_looks = context.peer_known_silent  # nothing is fetched, unless the fence is confirmed all the same
 
     async def apply(self, emit: Emit) -> Details:
         spec = self._context.spec
