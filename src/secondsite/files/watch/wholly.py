@@ -1,0 +1,156 @@
+"""Watch whole file systems: one mark each, however many sets and folders are on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import time
+
+from secondsite.files.watch import fanotify, queue
+from secondsite.files.watch.fanotify import DELETE, MOVED_FROM, MOVED_TO, ONDIR, OVERFLOW, Told
+from secondsite.files.watch.watched import Watched
+
+PAUSE_SECONDS = 0.015  # between two reads while there is something to read: the kernel joins what is alike meanwhile
+REMEMBERED = 50_000  # folders
+_GONE = (errno.ESTALE, errno.ENOENT)
+_MOVED = MOVED_FROM | MOVED_TO
+# A folder that came with its content, or one that went and may have been followed by another of its name: what was
+# below it is told by paths that nobody finds any more.
+_REPLACED = MOVED_FROM | MOVED_TO | DELETE
+
+Known = tuple[tuple[Watched, bytes, bool], ...]  # set, folder in it, whether it is the folder itself
+
+
+class FileSystems:
+    """Reads what the kernel tells of every marked file system, and notes it in the journals of the sets there."""
+
+    def __init__(self) -> None:
+        """Raises OSError where the kernel does not allow it."""
+        self._group = fanotify.open_group()
+        self._views: dict[bytes, list[tuple[Watched, bytes]]] = {}  # by file system: sets, and a folder on the mount
+        self._known: dict[bytes, Known] = {}  # by file system and handle
+        self._roots: dict[bytes, int] = {}  # open only while something is read: nobody's umount shall wait for us
+        self._turn = asyncio.Lock()
+        self._seen_at = time.time()  # everything before that is in the journals
+
+    def add(self, watched: Watched) -> None:
+        """Watch the file systems of its place. Raises OSError where one of them cannot be; then none is."""
+        assert watched.place is not None
+        try:
+            for path, _, _ in watched.place.roots:
+                fanotify.mark(self._group, path)
+                self._views.setdefault(fanotify.file_system_of(path), []).append((watched, path))
+        except OSError:
+            self.remove(watched)
+            raise
+        self._known.clear()
+
+    def remove(self, watched: Watched) -> None:
+        """Watch it no longer; a file system on which no set is left is let go of."""
+        for key, views in list(self._views.items()):
+            left = [each for each in views if each[0] is not watched]
+            if not left and views:
+                with contextlib.suppress(OSError):  # it may be gone
+                    fanotify.unmark(self._group, views[0][1])
+                del self._views[key]
+            else:
+                self._views[key] = left
+        self._known.clear()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            woke = await queue.told(self._group)
+            async with self._turn:
+                self._seen_at = max(self._seen_at, woke)
+            while queue.waiting(self._group):
+                await self.drained()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def drained(self) -> float:
+        """Every change before the returned moment (unix seconds) is in the journals.
+
+        The kernel gives no times. What was not there at the last look happened after it, so that is the time that is
+        noted: never too late."""
+        async with self._turn:
+            since, self._seen_at = self._seen_at, time.time()
+            left = queue.waiting(self._group)
+            try:
+                while left > 0:
+                    text = queue.read(self._group)
+                    if not text:
+                        break
+                    left -= len(text)
+                    self._note(text, since)
+                    await asyncio.sleep(0)
+            finally:
+                self._close_roots()
+            for watched in {each for views in self._views.values() for each, _ in views}:
+                watched.journal.flush()
+            return self._seen_at
+
+    def close(self) -> None:
+        """Let go of everything."""
+        os.close(self._group)
+
+    def _note(self, text: bytes, at: float) -> None:
+        for event in fanotify.told(text):
+            if event.mask & OVERFLOW:
+                self._lost("the kernel's queue of changes overflowed")
+                continue
+            if event.mask & ONDIR and event.mask & _MOVED:
+                self._known.clear()  # every path below it is another one now
+            key = event.file_system + event.handle
+            known = self._known.get(key)
+            if known is None:
+                known = self._remember(key, event)
+            for watched, folder, own in known:
+                if own:
+                    watched.dirty(folder, event.name, at, tree=bool(event.mask & ONDIR and event.mask & _REPLACED))
+                else:
+                    watched.dirty(folder, b".", at, tree=True)
+
+    def _remember(self, key: bytes, event: Told) -> Known:
+        """In which sets the event's folder is, and where."""
+        found = []
+        for watched, root in self._views.get(event.file_system, ()):
+            try:
+                place = self._locate(root, event.handle)
+            except OSError as trouble:
+                watched.distrust = f"a changed folder could not be found: {trouble.strerror}"
+                watched.lost(watched.distrust)
+                continue
+            folder = watched.relative(place[0]) if place is not None else None
+            if place is not None and folder is not None and (watched, folder, place[1]) not in found:
+                found.append((watched, folder, place[1]))
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[key] = known = tuple(found)
+        return known
+
+    def _locate(self, root: bytes, handle: bytes) -> tuple[bytes, bool] | None:
+        """The folder's path; None where it is gone, which the folder above tells, too. Raises OSError."""
+        if root not in self._roots:
+            self._roots[root] = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            folder = fanotify.open_folder(self._roots[root], handle)
+        except OSError as trouble:
+            if trouble.errno in _GONE:
+                return None
+            raise
+        try:
+            return fanotify.path_of(folder)
+        finally:
+            os.close(folder)
+
+    def _lost(self, reason: str) -> None:
+        self._known.clear()
+        for watched in {each for views in self._views.values() for each, _ in views}:
+            watched.lost(reason)
+
+    def _close_roots(self) -> None:
+        for handle in self._roots.values():
+            os.close(handle)
+        self._roots.clear()
