@@ -30,8 +30,10 @@ class Dirty:
     seq: grows; an entry dirtied again gets a new one. path: relative to the set's folder, raw bytes; ``b""`` is the
     folder itself. first_at: unix seconds by the source's clock, of the first change that was not acknowledged; not
     later than the moment at which this process was woken by it. tree: everything below has to be looked at too, also
-    what is there no more (a folder came, went, or was followed by another of its name). The times of a folder change with what comes and goes in it, which dirties no folder:
-    whoever copies an entry copies the attributes of the folder above it.
+    what is there no more (a folder came, went, or was followed by another of its name).
+
+    The times of a folder change with what comes and goes in it, which dirties no folder: whoever copies an entry
+    copies the attributes of the folder above it.
     """
 
     seq: int
