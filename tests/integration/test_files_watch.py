@@ -361,6 +361,92 @@ async def test_a_folder_that_takes_the_place_of_the_sets_own_is_a_new_epoch(disk
             assert here.journal.epoch == epoch
 
 
+async def test_a_folder_that_is_removed_and_made_again_at_once_is_a_new_epoch(disk: Path, tmp_path: Path) -> None:
+    """It may have the same inode. What was in the old one is told by nothing that can still be found."""
+    folder = disk / "uploads"
+    for number in range(3):
+        (folder / f"sub-{number}").mkdir(parents=True)
+        (folder / f"sub-{number}" / "file").write_text("x")
+    async with watching(folder, tmp_path / "journals") as here:
+        for _ in range(3):
+            epoch = here.journal.epoch
+            run("rm", "-rf", str(folder))
+            folder.mkdir()
+            await here.watcher.drained()
+            assert here.journal.epoch != epoch
+            await eventually(lambda epoch=epoch: here.health.watching and here.journal.epoch != epoch)  # type: ignore[misc]
+            (folder / "file").write_text("x")
+
+
+async def test_what_happens_while_the_folder_is_somewhere_else_for_a_moment_is_not_missed(
+    disk: Path, tmp_path: Path
+) -> None:
+    folder = disk / "above" / "uploads"
+    (folder / "sub").mkdir(parents=True)
+    async with watching(folder, tmp_path / "journals") as here:
+        for away in (disk / "above", folder):
+            (folder / "sub" / "known").write_text("x")
+            await here.dirty()
+            epoch = here.journal.epoch
+            away.rename(disk / "elsewhere")
+            inner = disk / "elsewhere" / folder.relative_to(away) / "sub"
+            (inner / "file").write_text(str(away))
+            (inner / "known").write_text(str(away))
+            (disk / "elsewhere").rename(away)
+            dirty = await here.dirty()
+            assert here.journal.epoch != epoch or {b"sub/file", b"sub/known"} <= set(dirty)
+            await here.until()
+            await here.dirty()
+            (folder / "sub" / "file").write_text("again")
+            assert set(await here.dirty()) == {b"sub/file"}
+
+
+@pytest.mark.parametrize("kind", ["ext4", "btrfs"])
+async def test_a_file_system_that_is_unmounted_and_back_before_anybody_looks_is_a_new_epoch(
+    kind: str, tmp_path: Path
+) -> None:
+    """The mark went with it, and device, inode and handle are what they were."""
+    with file_system(tmp_path, kind) as disk:
+        point = disk if kind == "ext4" else disk.parent
+        folder = disk / "uploads"
+        folder.mkdir()
+        async with watching(folder, tmp_path / "journals") as here:
+            epoch = here.journal.epoch
+            device = next(
+                line.split()[0]
+                for line in Path("/proc/mounts").read_text().splitlines()
+                if line.split()[1] == str(point)
+            )
+            run("umount", str(point))
+            run("mount", device, str(point))
+            await here.watcher.drained()
+            assert here.journal.epoch != epoch
+            await eventually(lambda: here.health.watching)
+            await asyncio.sleep(0.1)
+            await here.until()
+            await here.dirty()
+            (folder / "file").write_text("x")
+            assert set(await here.dirty()) == {b"file"}
+
+
+async def test_the_top_of_a_btrfs_with_a_subvolume_in_the_set_misses_nothing(tmp_path: Path) -> None:
+    with file_system(tmp_path, "btrfs") as disk:
+        folder = disk.parent / "uploads"
+        folder.mkdir()
+        run("btrfs", "-q", "subvolume", "create", str(folder / "inner"))
+        async with watching(folder, tmp_path / "journals") as here:
+            await here.dirty()
+            epoch = here.journal.epoch
+            (folder / "inner" / "file").write_text("x")
+            (folder / "file").write_text("x")
+            dirty = await here.dirty()
+            assert {b"inner/file", b"file"} <= set(dirty) or here.journal.epoch != epoch
+            run("btrfs", "-q", "subvolume", "create", str(folder / "new"))
+            (folder / "new" / "file").write_text("x")
+            dirty = await here.dirty()
+            assert b"new/file" in dirty or dirty.get(b"new") or here.journal.epoch != epoch
+
+
 async def test_a_set_whose_folder_is_not_there_yet_is_watched_as_soon_as_it_is(ext4: Path, tmp_path: Path) -> None:
     folder = ext4 / "uploads"
     async with watching(folder, tmp_path / "journals", wait=False) as here:

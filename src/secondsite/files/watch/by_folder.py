@@ -34,7 +34,8 @@ class Folders:
         self._folders: dict[int, bytes] = {}  # by watch, relative to the set
         self._turn = asyncio.Lock()
         self._seen_at = time.time()
-        self._complete = False
+        self._incomplete = asyncio.Event()
+        self._incomplete.set()
         self._broken: OSError | None = None
 
     async def run(self) -> None:
@@ -51,7 +52,9 @@ class Folders:
                 await self._read_what_is_there(since)
             except OSError as trouble:  # told by run(), whoever happens to ask now
                 self._broken = self._broken or trouble
+                self._watched.lost(f"it cannot be watched any more: {trouble.strerror}")
                 self._watched.kind = Kind.NOT
+                self._incomplete.set()
             self._watched.journal.flush()
             return self._seen_at
 
@@ -82,23 +85,27 @@ class Folders:
     async def _keep_complete(self) -> None:
         """Watch every folder, at first and whenever changes were lost; only then the journal can be trusted."""
         while True:
+            await self._incomplete.wait()
+            self._incomplete.clear()
             if self._broken is not None:
                 raise self._broken
-            if not self._complete:
-                self._complete = True
-                self._watched.kind = Kind.STARTING
-                await _in_turns(self._watch_all(b""))
-                if self._complete:  # nothing was lost meanwhile
-                    self._watched.journal.renew("every folder is watched from now on")
-                    self._watched.kind = Kind.INOTIFY
-            await asyncio.sleep(0.2)
+            self._watched.kind = Kind.STARTING
+            await _in_turns(self._watch_all(b""))
+            if not self._incomplete.is_set():  # nothing was lost meanwhile
+                self._watched.journal.renew("every folder is watched from now on")
+                self._watched.kind = Kind.INOTIFY
 
     def _note(self, event: Told, at: float) -> Iterator[None]:
-        if event.mask & (OVERFLOW | UNMOUNT):
-            self._lost("the kernel's queue of changes overflowed" if event.mask & OVERFLOW else "it was unmounted")
+        if event.mask & OVERFLOW:
+            self._watched.lost("the kernel's queue of changes overflowed")
+            self._watched.kind = Kind.STARTING
+            self._incomplete.set()
             return
+        if event.mask & UNMOUNT:
+            raise OSError(errno.ENODEV, "a file system was unmounted")
         if event.mask & IGNORED:
-            self._folders.pop(event.watch, None)
+            if self._folders.pop(event.watch, None) == b"":
+                raise OSError(errno.ENOENT, "its folder is gone")
             return
         folder = self._folders.get(event.watch)
         if folder is None or self._watched.is_ours(folder):
@@ -120,7 +127,7 @@ class Folders:
             try:
                 folder = self._open(path)
             except OSError as gone:
-                if gone.errno in _GONE:
+                if gone.errno in _GONE and path:
                     continue  # whoever has moved it is told of, too
                 raise
             try:
@@ -149,11 +156,6 @@ class Folders:
         for number in [each for each, at in self._folders.items() if at == path or at.startswith(inside)]:
             inotify.forget(self._queue, number)
             del self._folders[number]
-
-    def _lost(self, reason: str) -> None:
-        self._watched.lost(reason)
-        self._watched.kind = Kind.STARTING
-        self._complete = False
 
 
 async def _in_turns(steps: Iterator[None]) -> None:

@@ -24,6 +24,7 @@ _REPORT_DIR_FID, _REPORT_NAME = 0x400, 0x800
 _MARK_ADD, _MARK_REMOVE, _MARK_FILESYSTEM = 0x1, 0x2, 0x100
 _INFO_DIRECTORY_AND_NAME = 2  # FAN_EVENT_INFO_TYPE_DFID_NAME
 _AT_FDCWD = -100
+_MOST_OF_HANDLE = 128  # MAX_HANDLE_SZ
 
 _EVENT = struct.Struct("=IBBHQii")  # length, version, reserved, metadata length, mask, fd, pid
 _INFO = struct.Struct("=BBH8sI")  # type, padding, length, file system, bytes of the handle
@@ -94,6 +95,26 @@ def _named(text: bytes, place: int, end: int, mask: int) -> Told:
     name = handle + 8 + size
     stop = text.index(b"\0", name, min(place + length, end))
     return Told(mask, file_system, text[handle:name], text[name:stop])
+
+
+def handle_of(path: bytes) -> bytes:
+    """A name for the folder that no other one ever has, also not one that gets its inode; empty where its file system
+    gives none. Raises OSError."""
+    handle, mount = (
+        ctypes.create_string_buffer(struct.pack("=Ii", _MOST_OF_HANDLE, 0), 8 + _MOST_OF_HANDLE),
+        ctypes.c_int(),
+    )
+    if _LIBC.name_to_handle_at(_AT_FDCWD, path, handle, ctypes.byref(mount), 0) != 0:
+        if ctypes.get_errno() in (errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EPERM, errno.ENOSYS):
+            return b""
+        raise _failed(os.fsdecode(path))
+    return handle.raw[: 8 + struct.unpack_from("=I", handle.raw)[0]]
+
+
+def marks(group: int) -> tuple[str, ...]:
+    """The marks that the kernel still has; one goes with its file system (proc(5), fdinfo). Raises OSError."""
+    with open(f"/proc/self/fdinfo/{group}", encoding="ascii") as told:  # noqa: PTH123 - each second
+        return tuple(sorted(line for line in told if line.startswith("fanotify sdev:")))
 
 
 def open_folder(mount: int, handle: bytes) -> int:

@@ -10,17 +10,30 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from secondsite.files.watch.fanotify import handle_of
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+_ESCAPED = re.compile(rb"[ \t\n\\#]")
+
+
+class Root(NamedTuple):
+    """handle: tells it from a folder that was made in its place and got its inode."""
+
+    path: bytes
+    device: int
+    inode: int
+    handle: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """path: the folder, without symbolic links. roots: the folder and every mount point below it, each with device and
-    inode: while none of them changes, the same files are seen."""
+    """path: the folder, without symbolic links. roots: the folder and every mount point below it. While none of them
+    changes, the same files are seen."""
 
     path: bytes
-    roots: tuple[tuple[bytes, int, int], ...]
+    roots: tuple[Root, ...]
 
 
 def place_of(folder: bytes, mount: bytes | None) -> Place:
@@ -34,8 +47,12 @@ def place_of(folder: bytes, mount: bytes | None) -> Place:
     if mount is not None and mount_of(path) != mount:
         raise FileNotFoundError(f"{os.fsdecode(folder)} belongs to {os.fsdecode(mount)}, which is not mounted")
     roots = (path, *mounts_below(path, Path("/proc/self/mountinfo").read_bytes().splitlines()))
-    found = ((each, os.stat(each)) for each in roots)  # noqa: PTH116
-    return Place(path, tuple((each, status.st_dev, status.st_ino) for each, status in found))
+    return Place(path, tuple(map(_root, roots)))
+
+
+def _root(path: bytes) -> Root:
+    status = os.stat(path)  # noqa: PTH116
+    return Root(path, status.st_dev, status.st_ino, handle_of(path))
 
 
 def mount_of(path: bytes) -> bytes:
@@ -47,8 +64,11 @@ def mount_of(path: bytes) -> bytes:
 
 def mounts_below(path: bytes, table: Iterable[bytes]) -> tuple[bytes, ...]:
     """Pure: the mount points below ``path`` in the lines of /proc/self/mountinfo (proc(5))."""
-    points = (_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), line.split(b" ")[4]) for line in table)
-    return tuple(sorted({point for point in points if point.startswith(path.rstrip(b"/") + b"/")}))
+    above = path.rstrip(b"/") + b"/"
+    written = b" " + _ESCAPED.sub(lambda each: b"\\%03o" % each[0][0], above)
+    points = (line.split(b" ")[4] for line in table if written in line)
+    found = {_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), point) for point in points}
+    return tuple(sorted(point for point in found if point.startswith(above) and point != path))
 
 
 def inside(path: bytes, folder: bytes) -> bytes | None:

@@ -54,6 +54,7 @@ class Watched:
         self.place: Place | None = None
         self.kind = Kind.NOT
         self.problem: str | None = None
+        self.broken = False  # it has to be begun anew: what is watched is not the set any more
         self.distrust: str | None = None  # why the file system's own word is not taken for this set any more
         self.overflows = 0
 

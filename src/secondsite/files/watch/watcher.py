@@ -26,6 +26,9 @@ _WHY = {
 }
 
 
+_LIMITS = (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
 class Watcher:
     """Keeps the journal of each set. A set that cannot be watched is a state, with its reason, and is tried again."""
 
@@ -56,6 +59,7 @@ class Watcher:
                 except OSError as refused:
                     self._why_not_wholly = _words(refused)
                 while True:
+                    self._leave_what_has_changed()
                     for watched in self._sets.values():
                         self._look(watched, group)
                     await asyncio.sleep(LOOK_SECONDS)
@@ -66,17 +70,13 @@ class Watcher:
         """Every change that happened before the returned moment (unix seconds) is in the journals, of those sets whose
         health is watching; a folder that was put in the place of another is a new epoch by then."""
         moment = time.time()
-        for watched in self._sets.values():
-            self._leave_where_it_has_changed(watched)
+        self._leave_what_has_changed()
         moments = [moment] if self._wholly is None else [moment, await self._wholly.drained()]
         for folders, _ in list(self._folders.values()):
             moments.append(await folders.drained())
         return min(moments)
 
     def _look(self, watched: Watched, group: asyncio.TaskGroup) -> None:
-        self._leave_where_it_has_changed(watched)
-        if watched.distrust is not None and watched.kind is Kind.FANOTIFY:
-            self._leave(watched)
         due = time.monotonic() - self._tried_at.get(watched.wanted.name, -RETRY_SECONDS) >= RETRY_SECONDS
         if watched.kind is Kind.NOT and (watched.place is None or due):
             self._begin(watched, group)
@@ -89,7 +89,7 @@ class Watcher:
             return
         watched.place = place
         self._tried_at[name] = time.monotonic()
-        watched.problem = watched.distrust or self._why_not_wholly
+        watched.problem = watched.distrust or self._why_not_wholly or None
         if watched.distrust is None and self._wholly is not None:
             try:
                 self._wholly.add(watched)
@@ -113,22 +113,27 @@ class Watcher:
             leaf = refused.exceptions[0]
             watched.problem = _words(leaf) if isinstance(leaf, OSError) else str(leaf)
             watched.kind = Kind.NOT
-            watched.lost(f"it cannot be watched: {watched.problem}")
+            watched.broken = not isinstance(leaf, OSError) or leaf.errno not in _LIMITS
+            watched.journal.renew(f"it cannot be watched: {watched.problem}")
         finally:
             if self._folders.get(watched.wanted.name, (None,))[0] is folders:
                 del self._folders[watched.wanted.name]
             folders.close()
 
-    def _leave_where_it_has_changed(self, watched: Watched) -> None:
-        """Another folder, or another file system, where the set was: nothing that was seen before counts."""
-        if watched.place is None:
-            return
-        place, problem = _place(watched)
-        if place == watched.place:
-            return
-        self._leave(watched)
-        watched.problem = problem
-        watched.lost(problem or "another folder or file system is in its place")
+    def _leave_what_has_changed(self) -> None:
+        """Another folder, or another file system, where a set was: nothing that was seen before counts."""
+        if self._wholly is not None:
+            self._wholly.look()
+        for watched in self._sets.values():
+            if watched.place is None:
+                continue
+            place, problem = _place(watched)
+            if watched.broken:
+                self._leave(watched)
+            elif place != watched.place:
+                self._leave(watched)
+                watched.problem = problem
+                watched.lost(problem or "another folder or file system is in its place")
 
     def _leave(self, watched: Watched) -> None:
         if watched.kind is Kind.FANOTIFY and self._wholly is not None:
@@ -136,7 +141,7 @@ class Watcher:
         running = self._folders.pop(watched.wanted.name, None)
         if running is not None:
             running[1].cancel()
-        watched.kind, watched.place = Kind.NOT, None
+        watched.kind, watched.place, watched.broken = Kind.NOT, None, False
 
     def _close(self) -> None:
         if self._wholly is not None:

@@ -10,6 +10,7 @@ import time
 
 from secondsite.files.watch import fanotify, queue
 from secondsite.files.watch.fanotify import DELETE, MOVED_FROM, MOVED_TO, ONDIR, OVERFLOW, Told
+from secondsite.files.watch.place import inside
 from secondsite.files.watch.watched import Watched
 
 PAUSE_SECONDS = 0.015  # between two reads while there is something to read: the kernel joins what is alike meanwhile
@@ -32,6 +33,7 @@ class FileSystems:
         self._views: dict[bytes, list[tuple[Watched, bytes]]] = {}  # by file system: sets, and a folder on the mount
         self._known: dict[bytes, Known] = {}  # by file system and handle
         self._roots: dict[bytes, int] = {}  # open only while something is read: nobody's umount shall wait for us
+        self._marks = fanotify.marks(self._group)
         self._turn = asyncio.Lock()
         self._seen_at = time.time()  # everything before that is in the journals
 
@@ -39,25 +41,36 @@ class FileSystems:
         """Watch the file systems of its place. Raises OSError where one of them cannot be; then none is."""
         assert watched.place is not None
         try:
-            for path, _, _ in watched.place.roots:
-                fanotify.mark(self._group, path)
-                self._views.setdefault(fanotify.file_system_of(path), []).append((watched, path))
+            for root in watched.place.roots:
+                fanotify.mark(self._group, root.path)
+                self._views.setdefault(fanotify.file_system_of(root.path), []).append((watched, root.path))
         except OSError:
             self.remove(watched)
             raise
         self._known.clear()
+        self._marks = fanotify.marks(self._group)
 
     def remove(self, watched: Watched) -> None:
         """Watch it no longer; a file system on which no set is left is let go of."""
         for key, views in list(self._views.items()):
             left = [each for each in views if each[0] is not watched]
             if not left and views:
-                with contextlib.suppress(OSError):  # it may be gone
-                    fanotify.unmark(self._group, views[0][1])
+                with contextlib.suppress(OSError):  # it may be gone, and another one in its place
+                    if fanotify.file_system_of(views[0][1]) == key:
+                        fanotify.unmark(self._group, views[0][1])
                 del self._views[key]
             else:
                 self._views[key] = left
         self._known.clear()
+        self._marks = fanotify.marks(self._group)
+
+    def look(self) -> None:
+        """A file system that was unmounted takes its mark along and says nothing, even when it is back at once."""
+        if fanotify.marks(self._group) != self._marks:
+            self._marks = fanotify.marks(self._group)
+            for watched in self._sets():
+                watched.broken = True
+                watched.lost("a file system was unmounted")
 
     async def run(self) -> None:
         """For ever."""
@@ -87,9 +100,12 @@ class FileSystems:
                     await asyncio.sleep(0)
             finally:
                 self._close_roots()
-            for watched in {each for views in self._views.values() for each, _ in views}:
+            for watched in self._sets():
                 watched.journal.flush()
             return self._seen_at
+
+    def _sets(self) -> set[Watched]:
+        return {each for views in self._views.values() for each, _ in views}
 
     def close(self) -> None:
         """Let go of everything."""
@@ -102,6 +118,7 @@ class FileSystems:
                 continue
             if event.mask & ONDIR and event.mask & _MOVED:
                 self._known.clear()  # every path below it is another one now
+                self._moved_above(event)
             key = event.file_system + event.handle
             known = self._known.get(key)
             if known is None:
@@ -114,21 +131,49 @@ class FileSystems:
 
     def _remember(self, key: bytes, event: Told) -> Known:
         """In which sets the event's folder is, and where."""
-        found = []
+        found, sure = [], True
         for watched, root in self._views.get(event.file_system, ()):
             try:
                 place = self._locate(root, event.handle)
             except OSError as trouble:
-                watched.distrust = f"a changed folder could not be found: {trouble.strerror}"
-                watched.lost(watched.distrust)
+                self._not_found(watched, trouble)
+                sure = False
                 continue
             folder = watched.relative(place[0]) if place is not None else None
             if place is not None and folder is not None and (watched, folder, place[1]) not in found:
                 found.append((watched, folder, place[1]))
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[key] = known = tuple(found)
+        known = tuple(found)
+        if sure:
+            self._known[key] = known
         return known
+
+    def _moved_above(self, event: Told) -> None:
+        """Where a set's folder, or one above it, was moved away for a moment, changes were told by another path."""
+        for watched, root in self._views.get(event.file_system, ()):
+            own = watched.place.path if watched.place is not None else b""
+            if event.name not in own.split(b"/"):
+                continue
+            try:
+                place = self._locate(root, event.handle)
+            except OSError as trouble:
+                self._not_found(watched, trouble)
+                continue
+            if place is not None and inside(own, place[0].rstrip(b"/") + b"/" + event.name) is not None:
+                watched.lost("a folder above it was moved")
+
+    def _not_found(self, watched: Watched, trouble: OSError) -> None:
+        """Said once: the watcher begins the set anew."""
+        if watched.broken:
+            return
+        watched.broken = True
+        if trouble.errno not in (
+            errno.ENOENT,
+            errno.ENOTDIR,
+        ):  # that its own folder is not there is no fault of this way
+            watched.distrust = f"a changed folder could not be found: {trouble.strerror}"
+        watched.lost(watched.distrust or "its folder is gone")
 
     def _locate(self, root: bytes, handle: bytes) -> tuple[bytes, bool] | None:
         """The folder's path; None where it is gone, which the folder above tells, too. Raises OSError."""
@@ -147,7 +192,7 @@ class FileSystems:
 
     def _lost(self, reason: str) -> None:
         self._known.clear()
-        for watched in {each for views in self._views.values() for each, _ in views}:
+        for watched in self._sets():
             watched.lost(reason)
 
     def _close_roots(self) -> None:
