@@ -29,6 +29,7 @@ class Churn:
         self._root, self._outside = os.fsencode(root), os.fsencode(outside)
         self._random = random.Random(seed)
         self._number = 0
+        self.linked: set[int] = set()  # inodes that have, or had, more than one name
         self._acts: list[Callable[[], None]] = [
             *[self._make_file] * 6, *[self._make_folder] * 3, *[self._rewrite] * 4, self._append, self._truncate,
             *[self._rename] * 4, *[self._rename_folder] * 2, self._swap, *[self._remove] * 3, self._remove_tree,
@@ -46,19 +47,33 @@ class Churn:
             except OSError:
                 continue
 
-    def _below(self, wanted: Callable[[int], bool] = lambda mode: True) -> bytes | None:
-        found = [path for path, mode in walk(self._root) if wanted(mode)]
-        return self._random.choice(found) if found else None
-
     def _a(self, kind: Callable[[int], bool]) -> bytes:
-        found = self._below(kind)
-        if found is None:
+        """One of a kind, found by going down somewhere; to list all of it for each step would take most of the time."""
+        for _ in range(12):
+            here = self._root
+            while found := self._entries(here):
+                path, mode = self._random.choice(found)
+                if kind(mode) and (not stat.S_ISDIR(mode) or self._random.random() < 0.4):
+                    return path
+                if not stat.S_ISDIR(mode):
+                    break
+                here = path
+        raise FileNotFoundError
+
+    @staticmethod
+    def _entries(folder: bytes) -> list[tuple[bytes, int]]:
+        with os.scandir(folder) as entries:
+            return sorted((each.path, each.stat(follow_symlinks=False).st_mode) for each in entries)
+
+    def _some_tree(self) -> bytes:
+        """A folder that may go with all that is in it: not most of what there is."""
+        path = self._a(stat.S_ISDIR)
+        if sum(1 for _ in walk(path)) > 0.2 * sum(1 for _ in walk(self._root)):
             raise FileNotFoundError
-        return found
+        return path
 
     def _folder(self) -> bytes:
-        found = [self._root, *(path for path, mode in walk(self._root) if stat.S_ISDIR(mode))]
-        return self._random.choice(found)
+        return self._a(stat.S_ISDIR) if self._random.random() < 0.8 else self._root
 
     def _new(self) -> bytes:
         self._number += 1
@@ -107,17 +122,18 @@ class Churn:
         os.unlink(self._a(lambda mode: not stat.S_ISDIR(mode)))
 
     def _remove_tree(self) -> None:
-        if self._random.random() < 0.5:
-            shutil.rmtree(self._a(stat.S_ISDIR))
+        shutil.rmtree(self._some_tree())
 
     def _link(self) -> None:
         os.symlink(self._random.choice([b"/etc/passwd", b"nowhere", b"..", b"x" * 200]), self._new())
 
     def _hard_link(self) -> None:
-        os.link(self._a(stat.S_ISREG), self._new())
+        path = self._a(stat.S_ISREG)
+        self.linked.add(os.stat(path).st_ino)
+        os.link(path, self._new())
 
     def _folder_to_link(self) -> None:
-        path = self._a(stat.S_ISDIR)
+        path = self._some_tree()
         shutil.rmtree(path)
         os.symlink(b"/etc", path)
 
@@ -128,7 +144,7 @@ class Churn:
         _write(path + b"/again", self._content())
 
     def _folder_to_file(self) -> None:
-        path = self._a(stat.S_ISDIR)
+        path = self._some_tree()
         shutil.rmtree(path)
         _write(path, self._content())
 
@@ -158,7 +174,8 @@ class Churn:
 
     def _move_out(self) -> None:
         self._number += 1
-        os.rename(self._a(lambda mode: True), self._outside + b"/out-%d" % self._number)
+        chosen = self._a(lambda mode: not stat.S_ISDIR(mode)) if self._random.random() < 0.5 else self._some_tree()
+        os.rename(chosen, self._outside + b"/out-%d" % self._number)
 
     def _move_in(self) -> None:
         found = os.listdir(self._outside)

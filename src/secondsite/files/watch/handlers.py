@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +23,11 @@ class Source:
 
 
 def health(source: Source) -> Handler:
-    """``{"do": "health"}``: one line of JSON, how well each set is watched."""
+    """``{"do": "health"}``: one line of JSON, how well each set is watched. as_of: all that happened before is counted."""
 
     async def answer(request: Mapping[str, Any], line: socket.socket) -> None:
-        told = json.dumps({"now": time.time(), "sets": {name: report(source, name) for name in source.sets}})
+        as_of = await source.watcher.drained()
+        told = json.dumps({"as_of": as_of, "sets": {name: report(source, name) for name in source.sets}})
         await asyncio.get_running_loop().sock_sendall(line, told.encode() + b"\n")
 
     return answer

@@ -130,6 +130,7 @@ class Watcher:
             place, problem = _place(watched)
             if watched.broken:
                 self._leave(watched)
+                watched.problem = problem or watched.problem
             elif place != watched.place:
                 self._leave(watched)
                 watched.problem = problem
