@@ -135,7 +135,7 @@ async def test_while_nothing_happens_it_hardly_runs(disk: Path, tmp_path: Path) 
 
 async def test_it_ends_when_told_to_and_a_new_life_is_a_new_epoch(disk: Path, tmp_path: Path) -> None:
     (disk / "uploads").mkdir()
-    epochs = set()
+    epochs: set[str] = set()
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
         with program(disk / "uploads", tmp_path) as running:
             await running.watching()

@@ -23,7 +23,7 @@ class Source:
 
 
 def health(source: Source) -> Handler:
-    """``{"do": "health"}``: one line of JSON, how well each set is watched. as_of: all that happened before is counted."""
+    """``{"do": "health"}``: one line of JSON, how well each set is watched, and all that is dirty before as_of."""
 
     async def answer(request: Mapping[str, Any], line: socket.socket) -> None:
         as_of = await source.watcher.drained()
