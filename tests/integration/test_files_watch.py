@@ -195,6 +195,21 @@ async def test_files_in_folders_that_are_made_at_the_same_moment_are_not_missed(
             assert not any(dirty.values())
 
 
+async def test_all_that_happened_before_the_queue_was_drained_is_noted_however_long_it_is(
+    disk: Path, tmp_path: Path
+) -> None:
+    folder = disk / "uploads"
+    folder.mkdir()
+    async with watching(folder, tmp_path / "journals") as here:
+        await here.dirty()
+        before = time.time()
+        for number in range(4000):  # the loop does not turn meanwhile, so nobody else reads
+            (folder / f"file-{number}").touch()
+        moment = await here.watcher.drained()
+        assert moment >= before
+        assert here.journal.pending == 4000
+
+
 async def test_a_change_is_told_at_once_and_not_before_it_was_made(disk: Path, tmp_path: Path) -> None:
     folder = disk / "uploads"
     folder.mkdir()

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from secondsite.files.watch import queue
+
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x40, 0x80, 0x100, 0x200
 OVERFLOW, ONDIR = 0x4000, 0x40000000
@@ -72,6 +74,11 @@ def unmark(group: int, path: bytes) -> None:
 def file_system_of(path: bytes) -> bytes:
     """The identifier that stands in the events of the file system ``path`` is on. Raises OSError."""
     return struct.pack("=Q", os.statvfs(path).f_fsid)
+
+
+def queued(group: int) -> int:
+    """How many events can be read now. The kernel counts of each only the part that all have (FIONREAD)."""
+    return queue.waiting(group) // _EVENT.size
 
 
 def told(text: bytes) -> Iterator[Told]:

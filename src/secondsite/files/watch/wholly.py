@@ -14,6 +14,7 @@ from secondsite.files.watch.place import inside
 from secondsite.files.watch.watched import Watched
 
 PAUSE_SECONDS = 0.015  # between two reads while there is something to read: the kernel joins what is alike meanwhile
+ELSEWHERE_SECONDS = 0.05  # where all of it was outside the sets, as of a database on the same file system
 REMEMBERED = 50_000  # folders
 _GONE = (errno.ESTALE, errno.ENOENT)
 _MOVED = MOVED_FROM | MOVED_TO
@@ -35,6 +36,7 @@ class FileSystems:
         self._roots: dict[bytes, int] = {}  # open only while something is read: nobody's umount shall wait for us
         self._marks = fanotify.marks(self._group)
         self._turn = asyncio.Lock()
+        self._heard = False  # of something in a set
         self._seen_at = time.time()  # everything before that is in the journals
 
     def add(self, watched: Watched) -> None:
@@ -79,8 +81,9 @@ class FileSystems:
             async with self._turn:
                 self._seen_at = max(self._seen_at, woke)
             while queue.waiting(self._group):
+                self._heard = False
                 await self.drained()
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS if self._heard else ELSEWHERE_SECONDS)
 
     async def drained(self) -> float:
         """Every change before the returned moment (unix seconds) is in the journals.
@@ -89,14 +92,13 @@ class FileSystems:
         noted: never too late."""
         async with self._turn:
             since, self._seen_at = self._seen_at, time.time()
-            left = queue.waiting(self._group)
+            left = fanotify.queued(self._group)
             try:
                 while left > 0:
                     text = queue.read(self._group)
                     if not text:
                         break
-                    left -= len(text)
-                    self._note(text, since)
+                    left -= self._note(text, since)
                     await asyncio.sleep(0)
             finally:
                 self._close_roots()
@@ -111,8 +113,10 @@ class FileSystems:
         """Let go of everything."""
         os.close(self._group)
 
-    def _note(self, text: bytes, at: float) -> None:
-        for event in fanotify.told(text):
+    def _note(self, text: bytes, at: float) -> int:
+        """How many events were noted."""
+        number = 0
+        for number, event in enumerate(fanotify.told(text), 1):  # noqa: B007
             if event.mask & OVERFLOW:
                 self._lost("the kernel's queue of changes overflowed")
                 continue
@@ -123,11 +127,13 @@ class FileSystems:
             known = self._known.get(key)
             if known is None:
                 known = self._remember(key, event)
+            self._heard = self._heard or bool(known)
             for watched, folder, own in known:
                 if own:
                     watched.dirty(folder, event.name, at, tree=bool(event.mask & ONDIR and event.mask & _REPLACED))
                 else:
                     watched.dirty(folder, b".", at, tree=True)
+        return number
 
     def _remember(self, key: bytes, event: Told) -> Known:
         """In which sets the event's folder is, and where."""
