@@ -17,6 +17,7 @@ PAUSE_SECONDS = 0.015  # between two reads while there is something to read: the
 ELSEWHERE_SECONDS = 0.05  # where all of it was outside the sets, as of a database on the same file system
 REMEMBERED = 50_000  # folders
 _GONE = (errno.ESTALE, errno.ENOENT)
+_AWAY = (errno.ENOENT, errno.ENOTDIR)  # of the set's own folder: no fault of this way of watching
 _MOVED = MOVED_FROM | MOVED_TO
 # A folder that came with its content, or one that went and may have been followed by another of its name: what was
 # below it is told by paths that nobody finds any more.
@@ -88,8 +89,8 @@ class FileSystems:
     async def drained(self) -> float:
         """Every change before the returned moment (unix seconds) is in the journals.
 
-        The kernel gives no times. What was not there at the last look happened after it, so that is the time that is
-        noted: never too late."""
+        The kernel gives no times. What was not there at the last look happened after it, so the time of that look is
+        noted, or that at which this process was woken."""
         async with self._turn:
             since, self._seen_at = self._seen_at, time.time()
             left = fanotify.queued(self._group)
@@ -174,10 +175,7 @@ class FileSystems:
         if watched.broken:
             return
         watched.broken = True
-        if trouble.errno not in (
-            errno.ENOENT,
-            errno.ENOTDIR,
-        ):  # that its own folder is not there is no fault of this way
+        if trouble.errno not in _AWAY:
             watched.distrust = f"a changed folder could not be found: {trouble.strerror}"
         watched.lost(watched.distrust or "its folder is gone")
 
