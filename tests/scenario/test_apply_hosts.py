@@ -152,20 +152,20 @@ def test_a_standby_that_has_only_another_major_version(fresh: Lab) -> None:
 
 def test_the_firewall_and_quarantine(applied: Lab) -> None:
     world = ["ip", "netns", "exec", applied.info["world"]["netns"]]
-    for port in (5432, 7433, 7434):
+    for port in (5432, 7433, 7434, 7435):
         reach = f"exec 3<>/dev/tcp/192.0.2.11/{port}"
         assert subprocess.run([*world, "timeout", "1", "bash", "-c", reach], check=False).returncode != 0
-    become(applied, {5432: True, 7433: True, 7434: True})
+    become(applied, {5432: True, 7433: True, 7434: True, 7435: True})
     quarantine(applied, "add")
-    assert tunnel_ports(applied) == {5432: False, 7433: True, 7434: False}
+    assert tunnel_ports(applied) == {5432: False, 7433: True, 7434: False, 7435: False}
     applied.lab("power-off", "oslo")
     applied.lab("power-on", "oslo")
     applied.on(
         "oslo", "for i in $(seq 100); do systemctl is-active -q secondsite-agent && exit 0; sleep 0.2; done; exit 1"
     )
-    assert tunnel_ports(applied) == {5432: False, 7433: True, 7434: False}
+    assert tunnel_ports(applied) == {5432: False, 7433: True, 7434: False, 7435: False}
     quarantine(applied, "remove")
-    become(applied, {5432: True, 7433: True, 7434: True})
+    become(applied, {5432: True, 7433: True, 7434: True, 7435: True})
     assert applied.on("oslo", "ls /var/lib/secondsite/quarantine 2>&1 || true").startswith("ls:")
 
 
@@ -183,9 +183,9 @@ def quarantine(lab: Lab, act: str) -> None:
 def tunnel_ports(lab: Lab) -> dict[int, bool]:
     """Which of oslo's ports bergen reaches inside the tunnel."""
     probe = 'timeout 1 bash -c "exec 3<>/dev/tcp/10.10.0.1/$p" 2>/dev/null && echo $p'
-    script = f"for p in 5432 7433 7434; do {probe}; done; true"
+    script = f"for p in 5432 7433 7434 7435; do {probe}; done; true"
     reached = lab.on("bergen", script).split()
-    return {port: str(port) in reached for port in (5432, 7433, 7434)}
+    return {port: str(port) in reached for port in (5432, 7433, 7434, 7435)}
 
 
 def become(lab: Lab, wanted: dict[int, bool], seconds: float = 60) -> None:

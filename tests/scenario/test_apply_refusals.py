@@ -144,7 +144,13 @@ def test_a_login_that_may_not_become_root(untouched: Lab, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("port", "key"),
-    [(7433, "tunnel.api_port"), (7434, "tunnel.files_port"), (51820, "tunnel.port"), (5432, "database.port")],
+    [
+        (7433, "tunnel.api_port"),
+        (7434, "tunnel.files_port"),
+        (7435, "tunnel.watch_port"),
+        (51820, "tunnel.port"),
+        (5432, "database.port"),
+    ],
 )
 def test_a_port_that_somebody_else_has(untouched: Lab, port: int, key: str) -> None:
     kind = "SOCK_DGRAM" if port == 51820 else "SOCK_STREAM"

@@ -18,7 +18,6 @@ from secondsite.agent.board import Board
 from secondsite.agent.converge import unit_text
 from secondsite.agent.duties import Duty, Troubles, keep
 from secondsite.agent.http import Line, parse_head
-from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch, Token
 from secondsite.agent.ports import Places, Ports
 from secondsite.agent.records import Records
@@ -29,6 +28,7 @@ from secondsite.agent.watch import Watch
 from secondsite.clock import SystemClock
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
+from secondsite.notify import Notifier
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import Silence, from_json, to_json
 from tests.fakes.clock import SetClock

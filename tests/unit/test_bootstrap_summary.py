@@ -34,6 +34,9 @@ FIRST = {
     "role of the file set uploads": "file sets",
     "file /etc/secondsite/rsyncd.conf": "file sets",
     "unit secondsite-files.service": "file sets",
+    "file /etc/secondsite/watch.json": "file sets",
+    "unit file secondsite-watch.service": "file sets",
+    "unit secondsite-watch.service": "file sets",
     "unit file secondsite-agent.service": "agent",
     "unit secondsite-agent.service": "agent",
     "guard": "guard",
@@ -55,7 +58,7 @@ def test_each_change_is_counted_where_a_person_looks_for_it(resource: str, group
 def test_a_host_is_a_handful_of_lines_with_every_change_counted_once() -> None:
     changes = [planned(resource) for resource in (*FIRST, "something new")]
     lines = summary(changes, {"oslo": "primary", "bergen": "standby"})
-    assert lines[0] == "oslo (primary): 31 changes" and lines[-1] == "bergen (standby): nothing changes"
+    assert lines[0] == "oslo (primary): 34 changes" and lines[-1] == "bergen (standby): nothing changes"
     groups = [line.split() for line in lines[1:-1]]
     counts = [int(next(word for word in words if word.isdigit())) for words in groups]
     assert sum(counts) == len(changes) and len(groups) == len(set(FIRST.values())) + 1

@@ -15,7 +15,6 @@ from secondsite.agent.board import Board
 from secondsite.agent.duties import Duty, Troubles, keep
 from secondsite.agent.history import last_ended, promoting, unfinished_here, written
 from secondsite.agent.knowledge import BoardKnowledge
-from secondsite.agent.notify import Notifier
 from secondsite.agent.peer import PeerWatch
 from secondsite.agent.ports import Ports
 from secondsite.agent.procedures import Procedures
@@ -25,6 +24,7 @@ from secondsite.agent.serve import Served, on_socket, on_tunnel
 from secondsite.agent.watch import Watch
 from secondsite.clock import Clock
 from secondsite.database.state import Role
+from secondsite.notify import Notifier
 from secondsite.objectives.snapshot import Silence
 from secondsite.recovery.lock import holder
 from secondsite.spec import Spec

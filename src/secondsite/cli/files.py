@@ -54,6 +54,14 @@ async def allow_deletions(name: str, /, *, config: Config = None, json: Json = F
     return 0
 
 
+@app.command(name="watch", show=False)
+def watch() -> int:
+    """Watch this host's file sets, and tell the peer what changed, until stopped. Started by systemd."""
+    from secondsite.files.watch.program import main
+
+    return main()
+
+
 def _blocked(status: Mapping[str, Any], name: str) -> tuple[str, str]:
     """Pure: the site whose copy waits for a person, and why. Raises UsageError, FinalError."""
     from secondsite.errors import FinalError, UsageError

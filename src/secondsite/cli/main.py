@@ -119,6 +119,10 @@ def run(tokens: Sequence[str]) -> int:
         from secondsite.cli.bootstrap.at_the_host import session
 
         return asyncio.run(session(read_only="--read-only" in tokens))
+    if tokens == ["files", "watch"]:  # runs for ever, and must stay small
+        from secondsite.files.watch.program import main as watch
+
+        return watch()
     from cyclopts import CycloptsError
 
     app, tokens = build_app(), asked_for_help(hoisted(tokens))

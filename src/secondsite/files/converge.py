@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,22 +16,33 @@ from secondsite.files import store as records
 from secondsite.files.engine import give_up
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
+from secondsite.files.watch import config
+from secondsite.files.watch import unit as watch
 from secondsite.spec import FileSet, Spec
-from secondsite.spec.paths import RSYNCD_CONF
+from secondsite.spec.paths import RSYNCD_CONF, WATCH_CONF
 
 
 def resources(
-    spec: Spec, site: str, *, demoted: bool = False, reached: Mapping[str, float | None] | None = None
+    spec: Spec,
+    site: str,
+    *,
+    release: str,
+    demoted: bool = False,
+    reached: Mapping[str, float | None] | None = None,
 ) -> list[Resource]:
-    """The daemon that offers ``site``'s folders to the peer, and where each is mounted; nothing without sets.
+    """What offers ``site``'s folders to the peer (a daemon to read from, a watcher that tells what changed), and where
+    each is mounted; nothing without sets.
 
+    release: the installed program, or the one that will be.
     demoted: a copy that was the original becomes a copy again; what differs is kept aside by its first pull.
     reached: by set, how far the other site's copy had come when it became the original.
     """
     if not spec.files:
         return []
     unit = UnitFile(daemon.UNIT, daemon.unit(spec.tunnel.interface))
-    configuration = DaemonConfiguration(spec, site)
+    configuration = DependsOnMounts(spec, site, RSYNCD_CONF, _daemon)
+    watcher = UnitFile(watch.UNIT, watch.unit(spec.tunnel.interface, release))
+    watched = DependsOnMounts(spec, site, WATCH_CONF, _watcher)
     return [
         Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
@@ -39,6 +50,9 @@ def resources(
         configuration,
         unit,
         Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path), written=(configuration, unit.file)),
+        watched,
+        watcher,
+        Unit(watch.UNIT, files=(WATCH_CONF, watcher.file.path), written=(watched, watcher.file)),
     ]
 
 
@@ -100,16 +114,18 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class DaemonConfiguration:
-    """The daemon's file; its text depends on the mount points that are known when it is written."""
+class DependsOnMounts:
+    """A file whose text depends on the mount points that are known when it is written. text: what makes it of them."""
 
     spec: Spec
     site: str
+    path: Path
+    text: Callable[[Spec, str, Mapping[str, str]], str]
     store: Path = STORE
 
     @property
     def name(self) -> str:
-        return f"file {RSYNCD_CONF}"
+        return f"file {self.path}"
 
     async def plan(self) -> Change | None:
         """What differs."""
@@ -124,11 +140,19 @@ class DaemonConfiguration:
             each.name: records.load(each.name, self.store).mount or mount_of(Path(each.path))
             for each in self.spec.files
         }
-        text = daemon.configuration(
-            self.spec.files,
-            mounts,
-            own_address=str(self.spec.tunnel_address(self.site)),
-            peer_address=str(self.spec.tunnel_address(self.spec.peer_of(self.site))),
-            port=self.spec.tunnel.files_port,
-        )
-        return TextFile(RSYNCD_CONF, text)
+        return TextFile(self.path, self.text(self.spec, self.site, mounts))
+
+
+def _daemon(spec: Spec, site: str, mounts: Mapping[str, str]) -> str:
+    return daemon.configuration(
+        spec.files,
+        mounts,
+        own_address=str(spec.tunnel_address(site)),
+        peer_address=str(spec.tunnel_address(spec.peer_of(site))),
+        port=spec.tunnel.files_port,
+    )
+
+
+def _watcher(spec: Spec, site: str, mounts: Mapping[str, str]) -> str:
+    sets = [(each.name, str(each.path)) for each in spec.files]
+    return config.text(str(spec.tunnel_address(site)), spec.tunnel.watch_port, sets, mounts)

@@ -96,6 +96,7 @@ def _ports(draft: Draft) -> Iterator[tuple[int, str, Loc]]:
     if draft.tunnel:
         yield draft.tunnel.api_port, "tunnel.api_port", ("tunnel", "api_port")
         yield draft.tunnel.files_port, "tunnel.files_port", ("tunnel", "files_port")
+        yield draft.tunnel.watch_port, "tunnel.watch_port", ("tunnel", "watch_port")
     if draft.service and draft.service.health:
         parts = urlsplit(draft.service.health)
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -117,6 +117,12 @@ class Tunnel(Section):
     interface: Interface = Field("wg0", description="its name")
     api_port: Port = Field(7433, description="TCP port of the agents' API on the tunnel address")
     files_port: Port = Field(7434, description="TCP port of the read-only file daemon, likewise")
+    watch_port: Port = Field(7435, description="TCP port of the process that watches file sets, likewise")
+
+    @property
+    def inner_ports(self) -> tuple[int, ...]:
+        """What we listen on inside the tunnel, and nowhere else."""
+        return self.api_port, self.files_port, self.watch_port
 
 
 class Pooler(Section):

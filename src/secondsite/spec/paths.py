@@ -12,6 +12,7 @@ SITE = Path(names.SITE)  # one line: the name of the site this host is
 PEER_TOKEN = ETC / "peer.token"  # shared secret of the two agents, root only
 PEER_KEY = ETC / "peer.pub"  # the peer's WireGuard public key
 RSYNCD_CONF = ETC / "rsyncd.conf"
+WATCH_CONF = ETC / "watch.json"  # what the watcher of file sets needs of the file, and no more
 
 STATE = Path("/var/lib/secondsite")
 SAMPLES = STATE / "samples.sqlite"
@@ -36,6 +37,7 @@ POOLER_PAUSED = (
     RUN / "pooler-paused"
 )  # present: we let PgBouncer's clients wait; gone with PgBouncer's own memory of it
 LOCK = RUN / "procedure.lock"
+DIRTY = Path("/run/secondsite-watch")  # the watcher's journals; a boot clears them, as it clears the kernel's queue
 
 CACHE = Path("/var/cache/secondsite")  # the program as a plan brought it, before an apply installs it
 PROGRAM = Path("/opt/secondsite")  # releases/<id>/ and current -> releases/<id>

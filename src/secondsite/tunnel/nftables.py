@@ -13,7 +13,7 @@ def render(spec: Spec) -> str:
     """The whole table.
 
     - the database answers on the loopback, to the peer inside the tunnel, and to ``database.clients``
-    - the agents' API and the file daemon answer inside the tunnel only
+    - the agents' API, the file daemon and the watcher of file sets answer inside the tunnel only
     - from an address in the set, inside the tunnel, only questions to the API pass, and answers to our own
       (a segment from the API port that is no connection attempt)
     """
@@ -37,7 +37,7 @@ def render(spec: Spec) -> str:
             '    iifname "lo" accept',
             f'    iifname "{tunnel.interface}" ip saddr @{SET} jump quarantined',
             f'    iifname "{tunnel.interface}" accept',
-            f"    tcp dport {{ {tunnel.api_port}, {tunnel.files_port} }} drop",
+            f"    tcp dport {{ {', '.join(map(str, tunnel.inner_ports))} }} drop",
             f"    tcp dport {database.port} jump database",
             "  }",
             "  chain database {",

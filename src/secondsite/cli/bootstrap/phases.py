@@ -57,7 +57,13 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
             return _database(now)
         case Phase.FILES:
             given_up = now.replace and not now.is_primary
-            return files.resources(now.spec, now.site, demoted=given_up, reached=now.files_reached)
+            return files.resources(
+                now.spec,
+                now.site,
+                release=own_release() or agent.release(),
+                demoted=given_up,
+                reached=now.files_reached,
+            )
         case Phase.AGENT:
             return agent.resources(now.spec, now.site, wanted=own_release(), written=_configuration(now))
         case Phase.GUARD:

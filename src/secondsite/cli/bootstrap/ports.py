@@ -78,7 +78,7 @@ def strangers(found: Sequence[Listener], spec: Spec, *, tunnel_is_ours: bool, cl
     taken = []
     for listener in found:
         ours = listener.unit is not None and listener.unit.startswith("secondsite-")
-        if listener.protocol == "tcp" and listener.port in (tunnel.api_port, tunnel.files_port) and not ours:
+        if listener.protocol == "tcp" and listener.port in tunnel.inner_ports and not ours:
             taken.append(listener)
         if listener.protocol == "udp" and listener.port == tunnel.port and not tunnel_is_ours:
             taken.append(listener)

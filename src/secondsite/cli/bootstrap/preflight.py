@@ -32,6 +32,7 @@ def _ports(spec: Spec, look: HostLook) -> Iterator[SecondsiteError]:
     keys = {
         spec.tunnel.api_port: "tunnel.api_port",
         spec.tunnel.files_port: "tunnel.files_port",
+        spec.tunnel.watch_port: "tunnel.watch_port",
         spec.tunnel.port: "tunnel.port",
         spec.database.port: "database.port",
     }

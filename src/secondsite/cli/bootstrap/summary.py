@@ -17,7 +17,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "guard": ("guard", "*secondsite-guard.conf"),
     "file sets": (
         "mount point of ", "role of the file set ", "file /etc/secondsite/rsyncd.conf", "unit file secondsite-files",
-        "unit secondsite-files",
+        "unit secondsite-files", "file /etc/secondsite/watch.json", "unit file secondsite-watch",
+        "unit secondsite-watch",
     ),
     "agent": ("unit file secondsite-agent", "unit secondsite-agent"),
     "tunnel": ("tunnel ", "file /etc/wireguard/", "file /etc/secondsite/peer."),

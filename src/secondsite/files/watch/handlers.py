@@ -1,0 +1,58 @@
+"""What can be asked for at this site's door: one line for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from secondsite.files.offer.door import Handler
+from secondsite.files.watch.watched import WatchedSet
+from secondsite.files.watch.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a handler may draw on: the sets that are offered, and the watcher with their journals."""
+
+    sets: Mapping[str, WatchedSet]
+    watcher: Watcher
+
+
+def health(source: Source) -> Handler:
+    """``{"do": "health"}``: one line of JSON, how well each set is watched, and all that is dirty before as_of."""
+
+    async def answer(request: Mapping[str, Any], line: socket.socket) -> None:
+        as_of = await source.watcher.drained()
+        told = json.dumps({"as_of": as_of, "sets": {name: report(source, name) for name in source.sets}})
+        await asyncio.get_running_loop().sock_sendall(line, told.encode() + b"\n")
+
+    return answer
+
+
+def report(source: Source, name: str) -> dict[str, Any]:
+    """One set, for programs. oldest_at: unix seconds, null where nothing is dirty."""
+    seen, journal = source.watcher.health(name), source.watcher.journals[name]
+    return {
+        "kind": seen.kind.value,
+        "watching": seen.watching,
+        "problem": seen.problem,
+        "overflows": seen.overflows,
+        "epoch": journal.epoch,
+        "reason": journal.reason,
+        "pending": journal.pending,
+        "oldest_at": journal.oldest_at,
+    }
+
+
+MAKERS: Mapping[str, Callable[[Source], Handler]] = {
+    "health": health,
+}
+
+
+def handlers(source: Source) -> dict[str, Handler]:
+    """The table for the door."""
+    return {name: make(source) for name, make in MAKERS.items()}
