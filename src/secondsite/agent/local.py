@@ -26,6 +26,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.files import store
 from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
+from secondsite.files.stream import heard
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import fence_commands, pooling
@@ -106,4 +107,7 @@ async def _dns(spec: Spec, clock: Clock) -> tuple[RecordState, ...]:
 
 def _files(spec: Spec, database: DatabaseState, now: float) -> tuple[FileSetState, ...]:
     standby = not database.writable
-    return tuple(state_of(one, store.load(one.name), now=now, standby=standby) for one in spec.files)
+    looked = [(one, store.load(one.name)) for one in spec.files]
+    return tuple(
+        state_of(one, record, now=now, standby=standby, heard=heard.load(one.name, record)) for one, record in looked
+    )

@@ -118,6 +118,7 @@ class ReplicaDocument(TypedDict):
     lag_seconds: float | None
     lag_bytes: int | None
     lag_files: NotRequired[int | None]
+    kept: NotRequired[str | None]
     loss_seconds: NotRequired[Annotated[float | None, Field(description="what a disaster now would cost of it")]]
     synchronous: NotRequired[Annotated[bool, Field(description="all that was acknowledged is at the standby")]]
 

@@ -1,9 +1,16 @@
-"""The deletion budget: how much of a copy one pull may delete before a person has to look. Pure."""
+"""How much of a copy may be deleted or rewritten before a person has to look: in one pull, or by the stream in an hour.
+Pure.
+
+Slow deletions cost as much as quick ones, so the stream counts over a sliding hour. Whoever encrypts files rewrites or
+renames many at once: ``alarm`` looks for that too. What came within the hour is not counted when it goes.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +45,70 @@ def refusal(counted: Counted, *, most: int) -> str | None:
     if counted.extra > most:
         gone = f"{counted.extra} of {counted.before} files and folders are gone at the source"
         return f"{gone}; the deletion budget is {most}"
+    return None
+
+
+WINDOW_MINUTES = 60
+LEAST_CHANGES = 1_000  # a release, or a small set that is rewritten as a whole, is no alarm
+
+
+class Alarm(StrEnum):
+    """Why the stream stopped for a person."""
+
+    DELETIONS = "deletions"
+    CHANGES = "changes"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """held_back: deletions, or changes, that wait for a person."""
+
+    alarm: Alarm
+    reason: str
+    held_back: int
+
+
+Minute = tuple[int, int, int]  # since 1970; deleted; rewritten
+
+
+def counted(window: Sequence[Minute], now: float, *, deleted: int, rewritten: int) -> tuple[Minute, ...]:
+    """The window with what happened ``now`` (unix seconds) added, and without what has left it. A clock that was set
+    back leaves minutes that are still to come: they count on, for an hour at most."""
+    minute = int(now // 60)
+    kept = {at: (gone, new) for at, gone, new in window if abs(minute - at) < WINDOW_MINUTES}
+    gone, new = kept.get(minute, (0, 0))
+    if deleted or rewritten or minute in kept:
+        kept[minute] = gone + deleted, new + rewritten
+    return tuple((at, *both) for at, both in sorted(kept.items()))
+
+
+def alarm(
+    window: Sequence[Minute],
+    now: float,
+    *,
+    entries: int,
+    deleted: int,
+    rewritten: int,
+    max_delete: float,
+    max_change: float,
+) -> Stopped | None:
+    """Why a batch must not be applied that deletes and rewrites so many of ``entries``; None where it may be.
+
+    entries: files and folders here, root included.
+    """
+    all_deleted = all_rewritten = 0
+    for _, gone, new in counted(window, now, deleted=deleted, rewritten=rewritten):
+        all_deleted, all_rewritten = all_deleted + gone, all_rewritten + new
+    before = entries + all_deleted - deleted  # as many as there were before the hour's deletions
+    most = limit(before, max_delete)
+    if deleted and all_deleted > most:
+        gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
+        return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
+    changed, changes = all_deleted + all_rewritten, deleted + rewritten
+    least = max(LEAST_CHANGES, limit(before, max_change))
+    if changes and max_change < 1 and changed > least:
+        told = (
+            f"{changed} of {before} files and folders were rewritten, renamed or deleted at the source within an hour"
+        )
+        return Stopped(Alarm.CHANGES, f"{told}, as whoever encrypts them does; allowed are {least}", changes)
     return None

@@ -28,6 +28,7 @@ from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, end_running, locked, running
+from secondsite.files.stream import heard
 from secondsite.spec import FileSet
 
 LOCK_SECONDS = 10.0
@@ -60,10 +61,12 @@ class Rsync:
         self.store = store
 
     async def observe(self, *, standby: bool) -> FileSetState:
-        return state_of(self.fileset, records.load(self.fileset.name, self.store), now=time.time(), standby=standby)
+        record = records.load(self.fileset.name, self.store)
+        told = heard.load(self.fileset.name, record, self.store)
+        return state_of(self.fileset, record, now=time.time(), standby=standby, heard=told)
 
     def lag(self, *, now: float) -> float | None:
-        complete_at = records.load(self.fileset.name, self.store).complete_at
+        complete_at = last_complete(self.fileset, self.store)
         return None if complete_at is None else max(0.0, now - complete_at)
 
     async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult:
@@ -80,7 +83,10 @@ class Rsync:
         application writes from now on. One that only waits for the disk writes nothing more, and is not waited for:
         a slow disk must not stop a failover."""
         name, store = self.fileset.name, self.store
-        records.save(name, replace(records.load(name, store), role=SOURCE, settled=False), store)
+        record = records.load(name, store)
+        if record.role != SOURCE:
+            record = replace(record, complete_at=heard.complete_at(name, record, store))
+        records.save(name, replace(record, role=SOURCE, settled=False, epoch=None), store)
         for seconds in (ENDED_SECONDS, LOCK_SECONDS):
             try:
                 async with locked(name, seconds=seconds, store=store, waiting=lambda: end_running(name, store)):
@@ -96,6 +102,7 @@ class Rsync:
         record = records.load(name, store)
         if record.role == SOURCE:
             fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
+            fresh = replace(fresh, epoch=None, alarm=None, window=())
             records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
 
 
@@ -106,7 +113,17 @@ def engine_for(fileset: FileSet, store: Path = STORE) -> Engine:
 
 def last_complete(fileset: FileSet, store: Path = STORE) -> float | None:
     """The source's moment (unix seconds) up to which everything is here; None where no pull was ever complete."""
-    return records.load(fileset.name, store).complete_at
+    return heard.complete_at(fileset.name, records.load(fileset.name, store), store)
+
+
+def not_here(fileset: FileSet, store: Path = STORE) -> dict[str, object]:
+    """What the source told that it has changed, and that may not be here: how many paths, some of their names, and when
+    it told so (unix seconds, this host's clock; None where its changes were not followed)."""
+    record = records.load(fileset.name, store)
+    told = heard.load(fileset.name, record, store)
+    if told is None:
+        return {"count": None, "names": [], "told_at": None}
+    return {"count": told.pending, "names": list(told.waiting), "told_at": told.at}
 
 
 async def promote(fileset: FileSet, store: Path = STORE) -> None:
@@ -137,11 +154,13 @@ async def give_up(fileset: FileSet, store: Path = STORE, *, reached: float | Non
         await parting.note(fileset, reached, store)
         record = records.load(name, store)
         given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
+        given = replace(given, epoch=None, alarm=None, window=())
         records.save(name, replace(given, allow_deletions=True), store)
 
 
 async def allow_deletions(fileset: FileSet, store: Path = STORE) -> int:
-    """A person has looked: the next pull may delete what the budget has held back, once; how many that are.
+    """A person has looked: the next pull may do what a safety rule has held back (deletions, or the many changes that
+    looked like an attack), once; how many that are.
 
     Raises FinalError (``nothing-held-back``) where the budget has stopped nothing: an agreement in advance would be an
     agreement to anything. RetryableError (``files-busy``) where a pull does not end.

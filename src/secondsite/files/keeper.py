@@ -1,9 +1,14 @@
-"""Keep every file set current while this site is standby: one loop a set, for as long as the agent runs."""
+"""Keep every file set current while this site is standby: one loop a set, for as long as the agent runs.
+
+Where the source tells its changes they are followed, and the set is compared in full by a pull only at the start, when
+something was missed, and once a day. Where it does not, the set is pulled each interval. docs/adr/0018-stream.md.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from secondsite.clock import Clock, SystemClock
@@ -11,13 +16,19 @@ from secondsite.errors import SecondsiteError
 from secondsite.events import ignore
 from secondsite.files import store as records
 from secondsite.files.observe import state_of
+from secondsite.files.offer.call import call
+from secondsite.files.offer.seal import TokenFile
 from secondsite.files.rsync.pull import pull
 from secondsite.files.state import FileSetState
-from secondsite.files.store import SOURCE, STORE
-from secondsite.spec import FileSet, Spec
+from secondsite.files.store import SOURCE, STORE, Record, locked
+from secondsite.files.stream import beneath, exclude, heard
+from secondsite.files.stream.follow import Call, End, Follower, Mark
+from secondsite.spec import FileSet, Spec, paths
 
 SLOWEST_SECONDS = 10.0  # between attempts while they fail
 LOOK_SECONDS = 0.5
+CALL_SECONDS = 3.0
+COMPARE_SECONDS = 86_400.0  # after which a set is compared in full although its changes were followed
 
 
 def pause(interval: float, took: float, failures: int) -> float:
@@ -27,10 +38,19 @@ def pause(interval: float, took: float, failures: int) -> float:
     return max(interval - took, took)
 
 
-class Keeper:
-    """Pulls each set from the peer every ``interval``; a set that fails is a state and is tried again."""
+def follows(record: Record, now: float) -> bool:
+    """Whether the changes may be followed from where the record is; else a pull comes first. now: unix seconds."""
+    compared = record.last_reconcile_at
+    lately = compared is not None and abs(now - compared) < COMPARE_SECONDS
+    return record.settled and record.epoch is not None and record.outcome != "blocked" and lately
 
-    def __init__(self, spec: Spec, site: str, *, store: Path = STORE, clock: Clock | None = None) -> None:
+
+class Keeper:
+    """Keeps each set; one that fails is a state and is tried again."""
+
+    def __init__(
+        self, spec: Spec, site: str, *, store: Path = STORE, clock: Clock | None = None, token: Path = paths.PEER_TOKEN
+    ) -> None:
         self._sets = spec.files
         self._source = str(spec.tunnel_address(spec.peer_of(site)))
         self._port = spec.tunnel.files_port
@@ -38,25 +58,42 @@ class Keeper:
         self._clock = clock or SystemClock()
         self._pulling: set[str] = set()
         self._problems: dict[str, str] = {}  # what kept a pull from leaving a record, by set
+        self._unstreamed: dict[str, str] = {}  # why a set's changes are not followed
+        self._followers: dict[str, Follower] = {}
         self._standby = False
+        known = TokenFile(token)
+        door: Call = lambda request: call(  # noqa: E731
+            self._source, spec.tunnel.watch_port, known, request, timeout=CALL_SECONDS
+        )
+        for fileset in self._sets:
+            if not exclude.understood(fileset.exclude):
+                self._unstreamed[fileset.name] = "its exclude patterns are left to rsync"
+            elif not beneath.available():
+                self._unstreamed[fileset.name] = "this kernel has no openat2"
+            else:
+                follower = Follower(fileset, self._source, self._port, door, store=store)
+                self._followers[fileset.name] = follower
 
     def states(self) -> tuple[FileSetState, ...]:
         """Each file set now."""
-        now = self._clock.now().timestamp()
-        return tuple(
-            state_of(
-                each,
-                records.load(each.name, self._store),
-                now=now,
-                standby=self._standby,
-                pulling=each.name in self._pulling,
-                problem=self._problems.get(each.name),
-            )
-            for each in self._sets
+        return tuple(self._state(each, self._clock.now().timestamp()) for each in self._sets)
+
+    def _state(self, fileset: FileSet, now: float) -> FileSetState:
+        name, follower = fileset.name, self._followers.get(fileset.name)
+        record = records.load(name, self._store)
+        return state_of(
+            fileset,
+            record,
+            now=now,
+            standby=self._standby,
+            pulling=name in self._pulling or (follower is not None and follower.busy),
+            problem=self._problems.get(name),
+            heard=heard.load(name, record, self._store),
+            unstreamed=self._unstreamed.get(name),
         )
 
     async def keep(self, is_standby: Callable[[], bool]) -> None:
-        """For ever. Asks ``is_standby`` before each pull."""
+        """For ever. Asks ``is_standby`` before each pull, and while it follows."""
         if not self._sets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
@@ -70,18 +107,49 @@ class Keeper:
             if not self._standby or records.load(fileset.name, self._store).role == SOURCE:
                 await self._clock.sleep(LOOK_SECONDS)
                 continue
+            tried = self._may_follow(fileset)
+            if tried and await self._follow(fileset, is_standby) in (End.AGAIN, End.PROMOTED):
+                await self._clock.sleep(0.05)
+                continue
             began = self._clock.monotonic()
             failures = 0 if await self._pull(fileset) else failures + 1
+            if not tried and failures == 0 and self._may_follow(fileset):
+                continue  # at once; where following fails, it is tried again no more often than pulling
             took = self._clock.monotonic() - began
             await self._clock.sleep(pause(fileset.interval, took, failures))
+
+    def _may_follow(self, fileset: FileSet) -> bool:
+        record = records.load(fileset.name, self._store)
+        return fileset.name in self._followers and follows(record, self._clock.now().timestamp())
+
+    async def _follow(self, fileset: FileSet, is_standby: Callable[[], bool]) -> End | None:
+        """Follow the source's changes for as long as that goes well; None where it does not: a pull is the way then."""
+        follower, name = self._followers[fileset.name], fileset.name
+        self._unstreamed.pop(name, None)
+        try:
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(follower.follow())
+                while not following.done():
+                    await asyncio.wait([following], timeout=LOOK_SECONDS)
+                    self._standby = is_standby()
+                    current = records.load(name, self._store)
+                    if not self._standby or not follows(current, self._clock.now().timestamp()):
+                        following.cancel()
+            return None if following.cancelled() else following.result()
+        except* (SecondsiteError, OSError) as problems:
+            self._unstreamed[name] = _words(problems)
+        return None
 
     async def _pull(self, fileset: FileSet) -> bool:
         """Whether it was complete. What ends a pull before its record can tell (no rsync, no folder, a full disk) is
         kept here, because status must say it; the set is tried again."""
         name = fileset.name
+        mark = await self._mark(name)
         self._pulling.add(name)
         try:
             result = await pull(fileset, self._source, self._port, emit=ignore, store=self._store)
+            if result.complete and mark is not None:
+                await self._marked(name, mark)
         except (SecondsiteError, OSError) as problem:
             self._problems[name] = problem.message if isinstance(problem, SecondsiteError) else str(problem)
             return False
@@ -89,3 +157,31 @@ class Keeper:
             self._pulling.discard(name)
         self._problems.pop(name, None)
         return result.complete
+
+    async def _mark(self, name: str) -> Mark | None:
+        """Where the source's journal is before a pull begins: from there its changes are followed afterwards."""
+        follower = self._followers.get(name)
+        if follower is None:
+            return None
+        try:
+            mark = await follower.mark()
+        except (SecondsiteError, OSError) as problem:
+            self._unstreamed[name] = problem.message if isinstance(problem, SecondsiteError) else str(problem)
+            return None
+        self._unstreamed.pop(name, None)
+        return mark
+
+    async def _marked(self, name: str, mark: Mark) -> None:
+        """From here the changes are followed. How old it is, the source's own clock says. Raises RetryableError."""
+        async with locked(name, seconds=CALL_SECONDS, store=self._store):
+            record = records.load(name, self._store)
+            if record.role != SOURCE and record.outcome == "complete":
+                known = replace(record, epoch=mark.epoch, seq=mark.seq, complete_at=mark.at)
+                records.save(name, known, self._store)
+
+
+def _words(problems: BaseExceptionGroup[Exception]) -> str:
+    problem: BaseException = problems
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem.message if isinstance(problem, SecondsiteError) else str(problem)

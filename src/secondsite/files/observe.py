@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.files.store import SOURCE, Record
+from secondsite.files.stream.heard import FRESH_SECONDS, Heard
 from secondsite.spec import FileSet
 
 
 def state_of(
-    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool = False, problem: str | None = None
+    fileset: FileSet,
+    record: Record,
+    *,
+    now: float,
+    standby: bool,
+    pulling: bool = False,
+    problem: str | None = None,
+    heard: Heard | None = None,
+    unstreamed: str | None = None,
 ) -> FileSetState:
     """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
 
-    problem: what ended the last pull before the record could tell.
+    problem: what ended the last pull before the record could tell. heard: the source's last word of its changes.
+    unstreamed: why they are not followed.
     """
-    status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling)
+    fresh = heard if heard is not None and abs(now - heard.at) <= FRESH_SECONDS else None
+    status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling, heard=fresh)
     if problem is not None and status not in (FilesStatus.SOURCE, FilesStatus.CURRENT, FilesStatus.BLOCKED):
         status, reason = FilesStatus.FAILED, problem
+    if fresh is None and unstreamed is not None and status is FilesStatus.CURRENT:
+        reason = reason or f"pulled each {fileset.interval:g} s: {unstreamed}"
     # What a site pulled before it became the original says nothing: its age only grows, and when the site is the
     # standby again it would be shown as its lag.
     original = record.role == SOURCE
     return FileSetState(
         name=fileset.name,
         status=status,
-        complete_at=None if original else record.complete_at,
+        complete_at=None if original else max(record.complete_at or 0.0, heard.as_of if heard else 0.0) or None,
         last_attempt_at=record.last_attempt_at,
         reason=reason,
         held_back=record.held_back if status is FilesStatus.BLOCKED else None,
+        **_following(record, heard, fresh, unstreamed, standby=standby and not original),
     )
 
 
+def _following(
+    record: Record, heard: Heard | None, fresh: Heard | None, unstreamed: str | None, *, standby: bool
+) -> dict[str, Any]:
+    """What only a standby knows. What was told last stays known to be missing; that nothing was missing does not."""
+    if not standby:
+        return {}
+    pending = heard.pending if heard is not None and (fresh or heard.pending) else None
+    return {
+        "kept": "stream" if fresh else "pull",
+        "unstreamed": None if fresh else unstreamed,
+        "queue": fresh.pending if fresh else None,
+        "pending_files": pending,
+        "pending_bytes": 0 if pending == 0 else None,
+        "last_reconcile_at": record.last_reconcile_at,
+        "files_per_second": fresh.files if fresh else None,
+        "bytes_per_second": fresh.bytes if fresh else None,
+    }
+
+
 def _status(
-    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool
+    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool, heard: Heard | None
 ) -> tuple[FilesStatus, str | None]:
     if not standby:
         return FilesStatus.SOURCE, None
@@ -39,6 +74,10 @@ def _status(
         return FilesStatus.BLOCKED, "it was the original here; apply --replace-standby makes it the copy again"
     if record.outcome == "blocked":
         return FilesStatus.BLOCKED, record.reason
+    if heard is not None:
+        if heard.behind <= 2 * max(fileset.interval, 1.0):
+            return FilesStatus.CURRENT, record.reason
+        return FilesStatus.PULLING, f"{heard.pending} changed paths wait at the source"
     if record.complete_at is not None and now - record.complete_at <= 2 * max(fileset.interval, 2 * record.seconds):
         return FilesStatus.CURRENT, record.reason
     if pulling:

@@ -25,6 +25,10 @@ class FileSetState:
     complete_at: the *source's* moment up to which everything is known to be here (start of the last complete pull).
     pending_files, pending_bytes: known to be missing here; None where that cannot be known. held_back: deletions that
     the budget stopped and that wait for a person.
+
+    kept: ``stream`` where the source tells each change, ``pull`` where it is compared each interval. unstreamed: why it
+    is not the stream. queue: changed paths that wait at the source, where it tells them. last_reconcile_at: end of the
+    last full comparison. files_per_second, bytes_per_second: brought by the stream, lately.
     """
 
     name: str
@@ -35,3 +39,9 @@ class FileSetState:
     pending_bytes: int | None = None
     reason: str | None = None
     held_back: int | None = None
+    kept: str | None = None
+    unstreamed: str | None = None
+    queue: int | None = None
+    last_reconcile_at: float | None = None
+    files_per_second: float | None = None
+    bytes_per_second: float | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from secondsite.converge.write import atomically
 from secondsite.errors import RetryableError
+from secondsite.files.budget import Minute
 from secondsite.spec import paths
 
 STORE = paths.STATE / "files"
@@ -32,6 +33,11 @@ class Record:
     source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
     held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
     make as many, beyond the budget.
+
+    epoch, seq: everything up to that number of the source's journal of changes is here; None where it must be compared
+    in full first. pulls: how many attempts there were, so that whoever looked before one does not write after it.
+    last_reconcile_at: end of the last complete pull, this host's clock. window: what the stream has deleted and
+    rewritten in the last hour (budget.Minute). alarm: why the stream stopped for a person (budget.Alarm).
     """
 
     role: str | None = None
@@ -45,12 +51,19 @@ class Record:
     mount: str | None = None
     allow_deletions: bool = False
     held_back: int | None = None
+    epoch: str | None = None
+    seq: int = 0
+    pulls: int = 0
+    last_reconcile_at: float | None = None
+    window: tuple[Minute, ...] = ()
+    alarm: str | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:
     """The set's record; an empty one where there is none or it cannot be read."""
     try:
         body = json.loads((store / f"{name}.json").read_text())
+        body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()

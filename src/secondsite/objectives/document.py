@@ -168,6 +168,7 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "newest_at": _moment(lag.newest_at),
         "reason": lag.reason,
         "held_back": lag.held_back,
+        "kept": lag.kept,
         "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
     }
 

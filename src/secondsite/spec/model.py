@@ -226,6 +226,12 @@ class FileSet(Section):
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
     versions: Versions | None = Field(None, description='not kept yet; like "24h hourly, 14d daily"')
     max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
+    max_change: Share = Field(
+        "50%",
+        validate_default=True,
+        description="stop when a larger share is rewritten, renamed or deleted within an hour, and over 1,000 files; "
+        "100% never does",
+    )
 
 
 class Tsig(Section):

@@ -58,6 +58,7 @@ def pull(
         "--delete-delay",
         f"--max-delete={max_delete}",
         "--force",  # a folder that became a file at the source
+        "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
         "--info=progress2,nonreg0",
         "--outbuf=L",
@@ -68,6 +69,31 @@ def pull(
         source,
         f"{target}/",
     ]
+
+
+def fetch(source: str, target: Path, *, bandwidth: int | None = None, sparse: bool = False) -> list[str]:
+    """Copy the files whose names, each with a zero byte behind it, come on standard input (``names``); nothing else is
+    touched. sparse: leave out zeros, because the source does."""
+    return [
+        "rsync",
+        *_BASE,
+        "--from0",
+        "--files-from=-",
+        f"--partial-dir={PARTIAL}",
+        "--info=progress2,nonreg0",
+        "--outbuf=L",
+        *(["--sparse"] if sparse else []),
+        *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
+        "--",
+        source,
+        f"{target}/",
+    ]
+
+
+def names(paths: Sequence[bytes]) -> bytes:
+    """Standard input for ``fetch``. A name that begins with # or ; would be taken for a comment, and silently left out
+    (man rsync, --files-from): the ./ in front keeps it a name."""
+    return b"".join(b"./" + path + b"\0" for path in paths)
 
 
 def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth: int | None = None) -> list[str]:

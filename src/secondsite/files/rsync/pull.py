@@ -7,6 +7,7 @@ suddenly empty costs the copy nothing, and an idle pull costs one pass.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
-from secondsite.files.budget import Counted, limit, refusal
+from secondsite.files.budget import Alarm, Counted, limit, refusal
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, Stats, source_missing, stats, why
@@ -83,6 +84,9 @@ class _Pull:
         counted = Counted(seen.files, seen.created, seen.skipped)
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
         agreed = self.record.allow_deletions and counted.extra <= (self.record.held_back or counted.extra)
+        if self.record.alarm == Alarm.DELETIONS and counted.extra and not agreed:
+            self.reason, self.blocked, self.held_back = self.record.reason, True, counted.extra
+            return False
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
         most = counted.before if free else limit(counted.before, self.fileset.max_delete)
         no = refusal(counted, most=most)
@@ -106,7 +110,11 @@ class _Pull:
             max_delete=max_delete,
             backup=self.aside,
         )
-        return await run(argv, seconds=self.deadline - time.monotonic(), held=self.held, watch=self._watch)
+        left, writable = self.deadline - time.monotonic(), [Path(self.fileset.path)]
+        if self.aside is not None:
+            self.aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+            writable.append(self.aside)
+        return await run(argv, seconds=left, held=self.held, watch=self._watch, writable=writable)
 
     def _watch(self, done: int, total: int | None, rate: float, left: int) -> None:
         self.emit(Progress(f"files {self.fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
@@ -187,9 +195,19 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
         work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
         work.blocked = True
         return False, None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    seen = await work.copy()
-    if seen is None or (seen.skipped and not await work.delete(seen)):
+    if work.record.alarm == Alarm.CHANGES and not work.record.allow_deletions:
+        work.reason, work.blocked, work.held_back = work.record.reason, True, work.record.held_back
+        return False, None
+    made = _made(target)
+    try:
+        seen = await work.copy()
+        done = seen is not None and (not seen.skipped or await work.delete(seen))
+    finally:
+        if work.aside is not None:
+            _unmade(work.aside)
+    if seen is None and made:
+        _unmade(target)
+    if seen is None or not done:
         return False, None
     if work.files or work.deleted or seen.created:
         try:
@@ -201,6 +219,22 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
         text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
         work.emit(Note(text, level="warning"))
     return True, seen.files
+
+
+def _made(target: Path) -> bool:
+    """See that there is a folder: what is confined to it cannot make it. Whether there was none. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _unmade(folder: Path) -> None:
+    """Remove a folder that was made for nothing."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 async def _tell_lost(fileset: FileSet, emit: Emit, store: Path) -> None:
@@ -228,6 +262,7 @@ def _after(record: Record, result: PullResult, entries: int | None) -> Record:
     """The record that says what happened."""
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
+    record = replace(record, pulls=record.pulls + 1)
     if result.blocked:
         return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:
@@ -240,4 +275,7 @@ def _after(record: Record, result: PullResult, entries: int | None) -> Record:
         settled=True,
         allow_deletions=False,
         held_back=None,
+        last_reconcile_at=time.time(),
+        window=() if record.alarm else record.window,
+        alarm=None,
     )

@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 from secondsite.errors import FinalError
+from secondsite.files.rsync import confine
 from secondsite.files.rsync.output import progress
 from secondsite.files.store import Held
 
@@ -33,14 +37,27 @@ class Ended:
 Watch = Callable[[int, int | None, float, int], None]
 
 
-async def run(argv: Sequence[str], *, seconds: float, held: Held | None = None, watch: Watch | None = None) -> Ended:
-    """Run ``argv`` for ``seconds`` at most. Raises FinalError (slug ``program-missing``) where rsync is not here."""
+async def run(
+    argv: Sequence[str],
+    *,
+    seconds: float,
+    held: Held | None = None,
+    watch: Watch | None = None,
+    writable: Sequence[Path] | None = None,
+    given: bytes = b"",
+) -> Ended:
+    """Run ``argv`` for ``seconds`` at most. writable: the folders below which it may write, where the kernel can see to
+    that (confine.py); None leaves it as it is. given: its standard input.
+
+    Raises FinalError (slug ``program-missing``) where rsync is not here, OSError where it cannot be started.
+    """
     try:
-        child = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        child = confine.start(
+            argv,
+            writable,
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
             cwd="/",
             env=dict(os.environ) | {"LC_ALL": "C.UTF-8"},
@@ -53,9 +70,11 @@ async def run(argv: Sequence[str], *, seconds: float, held: Held | None = None, 
         if held is not None:
             held.running(child.pid)
         async with asyncio.timeout(seconds):
-            assert child.stdout is not None and child.stderr is not None
-            out, err = await asyncio.gather(_read(child.stdout, watch), _read(child.stderr, None))
-            return Ended(await child.wait(), out, err)
+            out, err, _ = await asyncio.gather(
+                _read(child.stdout, watch), _read(child.stderr, None), _write(child.stdin, given)
+            )
+            await _ended(child)
+            return Ended(child.returncode, out, err)
     except TimeoutError:
         return Ended(None, "", "")
     finally:
@@ -64,19 +83,56 @@ async def run(argv: Sequence[str], *, seconds: float, held: Held | None = None, 
             held.running(None)
 
 
-async def _read(stream: asyncio.StreamReader, watch: Watch | None) -> str:
+async def _ended(child: subprocess.Popen[bytes]) -> None:
+    """Until the child has ended (pidfd_open(2)); it is reaped then."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    if child.poll() is not None:
+        return
+    handle = os.pidfd_open(child.pid)
+    try:
+        loop.add_reader(handle, ended.set)
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+    child.wait()
+
+
+async def _write(pipe: IO[bytes] | None, given: bytes) -> None:
+    """All of it, then its end. A child that has enough of it ends, and says why."""
+    if pipe is None:
+        return
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        writer.write(given)
+        await writer.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    finally:
+        writer.close()
+
+
+async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
+    assert pipe is not None
+    stream, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
     kept = bytearray()
-    while chunk := await stream.read(LINE_BYTES):
-        kept += chunk
-        del kept[:-KEPT_BYTES]
-        if watch is not None and (seen := progress(chunk.decode("utf-8", "replace"))):
-            watch(*seen)
+    try:
+        while chunk := await stream.read(LINE_BYTES):
+            kept += chunk
+            del kept[:-KEPT_BYTES]
+            if watch is not None and (seen := progress(chunk.decode("utf-8", "replace"))):
+                watch(*seen)
+    finally:
+        transport.close()
     return kept.decode("utf-8", "surrogateescape").replace("\r", "\n")
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+async def _end(child: subprocess.Popen[bytes]) -> None:
     """The generator, the receiver and whoever else is in its group."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        await _ended(child)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from secondsite.files.offer.door import Handler
-from secondsite.files.watch.watched import WatchedSet
+from secondsite.files.stream.tell import Offered, tell
+from secondsite.files.watch.watched import Health, WatchedSet
 from secondsite.files.watch.watcher import Watcher
 
 
@@ -48,8 +50,35 @@ def report(source: Source, name: str) -> dict[str, Any]:
     }
 
 
+def changes(source: Source) -> Handler:
+    """``{"do": "changes", "set": NAME, ...}``: the stream of a set's changes (files/stream/tell.py)."""
+
+    def offered(each: WatchedSet) -> Offered:
+        return Offered(
+            each.name,
+            os.fsdecode(each.path),
+            source.watcher.journals[each.name],
+            source.watcher.drained,
+            None if each.mount is None else os.fsdecode(each.mount),
+            lambda: unseen(source.watcher.health(each.name)),
+        )
+
+    sets = {name: offered(each) for name, each in source.sets.items()}
+
+    async def answer(request: Mapping[str, Any], line: socket.socket) -> None:
+        await tell(sets, request, line)
+
+    return answer
+
+
+def unseen(health: Health) -> str | None:
+    """Why changes of a set are not all seen; None where they are."""
+    return None if health.watching else health.problem or "it is not watched yet"
+
+
 MAKERS: Mapping[str, Callable[[Source], Handler]] = {
     "health": health,
+    "changes": changes,
 }
 
 

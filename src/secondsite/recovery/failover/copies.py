@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
-from secondsite.files.engine import last_complete
+from secondsite.files.engine import last_complete, not_here
 from secondsite.files.rsync.pull import pull
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.failover.isolate import LONG_SECONDS
@@ -36,16 +36,18 @@ class LastPull(FailoverAct):
         sets: dict[str, object] = {}
         for fileset in spec.files:
             complete_at = last_complete(fileset)
+            complete = False
             fetched: object = f"{self._context.peer.site} does not answer: the copy stays as it was"
             if reachable:
                 try:
                     result = await pull(
                         fileset, self._context.peer.address, spec.tunnel.files_port, timeout=PULL_SECONDS, emit=emit
                     )
-                    fetched = asdict(result)
+                    fetched, complete = asdict(result), result.complete
                 except SecondsiteError as failure:
                     fetched = failure.message
-            sets[fileset.name] = {"last_complete_at": complete_at, "final_pull": fetched}
+            told = not_here(fileset) if not complete else None
+            sets[fileset.name] = {"last_complete_at": complete_at, "final_pull": fetched, "told_not_here": told}
         return {"sets": sets}
 
     async def _reachable(self) -> bool:

@@ -1,0 +1,55 @@
+"""Fetch single files by name: those of a batch that are too large to travel in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from secondsite.errors import RetryableError
+from secondsite.files.rsync import command
+from secondsite.files.rsync.output import Code, why
+from secondsite.files.rsync.runner import Ended, run
+from secondsite.files.store import Held
+from secondsite.files.stream.apply import NoSpace
+from secondsite.files.stream.entry import Entry
+from secondsite.spec import FileSet
+
+FETCH_SECONDS = 24 * 3600.0
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held) -> dict[bytes, str]:
+    """What could not be brought, and why; a file that is gone meanwhile is told as gone by the next batch.
+
+    Raises RetryableError (``files-unreachable``) where the daemon does not answer to its end, NoSpace.
+    """
+    amiss: dict[bytes, str] = {}
+    source, target = command.url(address, port, fileset.name), Path(fileset.path)
+    for sparse in (False, True):
+        paths = [one.path for one in entries if one.sparse is sparse]
+        if not paths:
+            continue
+        argv = command.fetch(source, target, bandwidth=fileset.bandwidth, sparse=sparse)
+        ended = await run(argv, seconds=FETCH_SECONDS, held=held, writable=[target], given=command.names(paths))
+        amiss |= _judged(ended, paths)
+    return amiss
+
+
+def _only_gone(text: str) -> bool:
+    """Whether all that failed is that files were gone before rsync came to them."""
+    told = [row for row in text.splitlines() if row.startswith("rsync: ")]
+    return bool(told) and all(" link_stat " in row and row.endswith("No such file or directory (2)") for row in told)
+
+
+def _judged(ended: Ended, paths: Sequence[bytes]) -> dict[bytes, str]:
+    if ended.code in (Code.OK, Code.VANISHED):
+        return {}
+    if any(words in ended.text for words in _FULL):
+        raise NoSpace(why(ended.text))
+    if ended.code == Code.PARTIAL and _only_gone(ended.text):
+        return {}
+    if ended.code == Code.PARTIAL:
+        return dict.fromkeys(paths, why(ended.text))
+    raise RetryableError(
+        f"large files could not be fetched: {why(ended.text)}", slug="files-unreachable", step="fetch files"
+    )

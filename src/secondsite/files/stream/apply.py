@@ -1,0 +1,437 @@
+"""At the standby: bring one batch into the set's folder, beneath it and nowhere else.
+
+What a file holds is never changed in place: it is made under another name in the same folder and renamed, so whoever
+reads sees the old one or the new one. Times of folders come last, because everything else changes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from secondsite.files.stream.attributes import give, give_link
+from secondsite.files.stream.beneath import GONE, Root, openat2, split
+from secondsite.files.stream.entry import PARTIAL, TEMPORARY, Attributes, Entry, Kind
+from secondsite.files.stream.exclude import Excludes
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+READ_BYTES = 262_144
+
+
+class NoSpace(Exception):
+    """The disk here is full: nothing is acknowledged, and what is on its way is asked for again."""
+
+
+class Taken(Exception):
+    """The set is not a copy any more: somebody has promoted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a batch would do to what is here. gone: paths that would be removed. rewritten: files that are here and
+    would get another content. empties: nothing would be left."""
+
+    gone: tuple[bytes, ...] = ()
+    rewritten: int = 0
+    empties: bool = False
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a batch did. created: paths that were not here. written: bytes. fetch: files that rsync has to bring. amiss:
+    what could not be brought, and why: only a full comparison knows what to do."""
+
+    created: list[bytes] = field(default_factory=list)
+    deleted: int = 0
+    rewritten: int = 0
+    written: int = 0
+    fetch: list[Entry] = field(default_factory=list)
+    amiss: dict[bytes, str] = field(default_factory=dict)
+
+
+class Applying:
+    """One batch. may: raises Taken once nothing may be written any more; asked before whatever can be seen."""
+
+    def __init__(
+        self, root: Root, batch: Sequence[Entry], excludes: Excludes, may: Callable[[], None] = lambda: None
+    ) -> None:
+        self._root, self._excludes, self._may = root, excludes, may
+        kept = [one for one in batch if not self._left_out(one)]
+        self._listed = [one for one in kept if one.kind is Kind.NAMES]
+        self._gone = {one.path for one in kept if one.kind is Kind.GONE}
+        self._there = {one.path: one for one in kept if one.kind not in (Kind.NAMES, Kind.GONE)}
+        self._gone -= self._there.keys()
+        self._folder: tuple[bytes, int] | None = None
+        self.applied = Applied()
+
+    def cost(self) -> Cost:
+        """Looks only."""
+        gone: dict[bytes, None] = {}
+        rewritten = 0
+        for path, old in self._doomed():
+            gone |= dict.fromkeys(self._tree(path) if stat.S_ISDIR(old.st_mode) else (path,))
+        for path, entry in self._there.items():
+            here = self._stat(path)
+            if here is not None and stat.S_ISREG(here.st_mode):
+                whole = entry.kind is Kind.FILE and here.st_size == entry.size
+                rewritten += not (whole and here.st_mtime_ns == _of(entry).mtime)
+            rewritten += sum(self._replaced(other, here) for other in entry.links if other != path)
+        return Cost(tuple(gone), rewritten, self._empties(gone))
+
+    def _empties(self, gone: Mapping[bytes, None]) -> bool:
+        """Whether all that stands here at the top goes, and nothing comes there."""
+        if not gone or any(path and b"/" not in path for path in self._there):
+            return False
+        return all(name in gone or name == PARTIAL or self._protected(name) for name in self._names(b""))
+
+    def _replaced(self, path: bytes, by: os.stat_result | None) -> bool:
+        """Whether there is a file that would become another name of the one that is there now."""
+        old = self._stat(path)
+        if old is None or not stat.S_ISREG(old.st_mode):
+            return False
+        return by is None or (old.st_dev, old.st_ino) != (by.st_dev, by.st_ino)
+
+    def carry_out(self) -> Applied:
+        """All but the content that has to be fetched, and what waits for it. Raises NoSpace, Taken, OSError."""
+        try:
+            doomed = [path for path, _ in self._doomed()]
+            for path in sorted(self._there):
+                self._guarded(path, lambda path=path: self._make(self._there[path]))  # type: ignore[misc]
+            for path in sorted(doomed, key=_deepest):
+                if path not in self._there:
+                    self._guarded(path, lambda path=path: self._remove(path))  # type: ignore[misc]
+        finally:
+            self._leave()
+        return self.applied
+
+    def finish(self) -> None:
+        """The other names of files, now that these are here; then the times of folders. Raises as ``carry_out``."""
+        try:
+            for path in sorted(self._there):
+                entry = self._there[path]
+                if entry.links:
+                    self._guarded(path, lambda entry=entry: self._link(entry))  # type: ignore[misc]
+            self._leave()
+            for path in sorted(self._there, key=_deepest):
+                if self._there[path].kind is Kind.FOLDER:
+                    self._guarded(path, lambda path=path: self._time(self._there[path]))  # type: ignore[misc]
+        finally:
+            self._leave()
+
+    def _left_out(self, entry: Entry) -> bool:
+        if any(name == PARTIAL or name.startswith(TEMPORARY) for name in entry.path.split(b"/")):
+            return True
+        folder = entry.kind in (Kind.FOLDER, Kind.NAMES)
+        return self._excludes.excluded(entry.path, folder=folder)
+
+    def _guarded(self, path: bytes, act: Callable[[], None]) -> None:
+        """One path; that it cannot be brought does not stop the others."""
+        self._may()
+        try:
+            act()
+        except OSError as failed:
+            if failed.errno in _FULL:
+                raise NoSpace(os.strerror(failed.errno or errno.ENOSPC)) from failed
+            if failed.errno in (errno.EIO, errno.EROFS):
+                raise
+            self.applied.amiss[path] = os.strerror(failed.errno or errno.EIO)
+
+    def _stat(self, path: bytes) -> os.stat_result | None:
+        try:
+            with self._root.opened(path) as handle:
+                return os.fstat(handle)
+        except OSError as failed:
+            if failed.errno in (*GONE, errno.ENAMETOOLONG):
+                return None
+            raise
+
+    # What goes
+
+    def _doomed(self) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Whatever is here and not at the source, or is a folder here and none there; nothing below another of it."""
+        told = set(self._gone)
+        for one in self._listed:
+            told.update(self._unlisted(one))
+        told.update(path for path, entry in self._there.items() if entry.kind is not Kind.FOLDER)
+        last: bytes | None = None
+        for path in sorted(told):
+            if last is not None and path.startswith(last + b"/"):
+                continue
+            old = self._stat(path)
+            if old is None or (path in self._there and not stat.S_ISDIR(old.st_mode)):
+                continue
+            last = path
+            yield path, old
+
+    def _unlisted(self, listed: Entry) -> Iterator[bytes]:
+        """Names here that the source has not told for that folder."""
+        known = set(listed.names)
+        prefix = listed.path + b"/" if listed.path else b""
+        for name in self._names(listed.path):
+            path = prefix + name
+            if name in known or name <= listed.low or (listed.high is not None and name > listed.high):
+                continue
+            if name != PARTIAL and path not in self._there and not self._protected(path):
+                yield path
+
+    def _protected(self, path: bytes) -> bool:
+        """Left out of the set, so not ours to remove."""
+        if self._excludes.excluded(path, folder=False):
+            return True
+        old = self._stat(path) if self._excludes.excluded(path, folder=True) else None
+        return old is not None and stat.S_ISDIR(old.st_mode)
+
+    def _names(self, path: bytes) -> list[bytes]:
+        try:
+            handle = self._root.folder(path)
+        except OSError as failed:
+            if failed.errno in GONE:
+                return []
+            raise
+        try:
+            with os.scandir(handle) as entries:
+                return [os.fsencode(one.name) for one in entries]
+        finally:
+            os.close(handle)
+
+    def _tree(self, path: bytes) -> list[bytes]:
+        """A folder and all below it that is part of the set, each folder before what is in it."""
+        found, folders = [path], [path]
+        while folders:
+            folder = folders.pop()
+            try:
+                handle = self._root.folder(folder)
+            except OSError as failed:
+                if failed.errno in GONE:
+                    continue
+                raise
+            try:
+                with os.scandir(handle) as entries:
+                    for one in entries:
+                        below, inside = folder + b"/" + os.fsencode(one.name), one.is_dir(follow_symlinks=False)
+                        if not self._excludes.excluded(below, folder=inside):
+                            found.append(below)
+                            folders += [below] if inside else []
+            finally:
+                os.close(handle)
+        return found
+
+    def _remove(self, path: bytes) -> None:
+        """Deepest first. What is left out of the set stays, and the folders that hold it."""
+        old = self._stat(path)
+        if old is None:
+            return
+        self._leave()
+        for below in reversed(self._tree(path)) if stat.S_ISDIR(old.st_mode) else (path,):
+            parent, name = split(below)
+            try:
+                folder = self._at(parent)
+                inside = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+                self._may()
+                (os.rmdir if inside else os.unlink)(name, dir_fd=folder)
+                self.applied.deleted += 1
+            except OSError as failed:
+                if failed.errno not in (*GONE, errno.ENOTEMPTY):
+                    raise
+        self._leave()
+
+    # What comes
+
+    def _at(self, parent: bytes) -> int:
+        """A descriptor of the folder ``parent``; the last one is kept open."""
+        if self._folder is None or self._folder[0] != parent:
+            self._leave()
+            self._folder = parent, openat2(self._root.handle, parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return self._folder[1]
+
+    def _leave(self) -> None:
+        if self._folder is not None:
+            os.close(self._folder[1])
+            self._folder = None
+
+    def _make(self, entry: Entry) -> None:
+        if entry.kind is Kind.FOLDER and not entry.path:
+            give(self._root.handle, _of(entry), time=False)
+            return
+        parent, name = split(entry.path)
+        folder = self._at(parent)
+        try:
+            old = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            old = None
+            self.applied.created.append(entry.path)
+        if old is not None and stat.S_ISDIR(old.st_mode) and entry.kind is not Kind.FOLDER:
+            self._remove(entry.path)
+            folder, old = self._at(parent), None
+        if entry.kind is Kind.FOLDER:
+            self._make_folder(folder, name, old, entry)
+        elif entry.kind is Kind.LINK:
+            self._make_link(folder, name, old, entry)
+        elif entry.fetched:
+            self.applied.fetch.append(entry)
+        elif not self._same(folder, name, old, entry):
+            self._write(folder, name, entry)
+            self.applied.rewritten += old is not None
+
+    def _make_folder(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:
+        if old is not None and not stat.S_ISDIR(old.st_mode):
+            self._may()
+            os.unlink(name, dir_fd=folder)
+            self.applied.deleted += 1
+            old = None
+        if old is None:
+            self._may()
+            os.mkdir(name, 0o700, dir_fd=folder)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            give(handle, _of(entry), time=False)
+        finally:
+            os.close(handle)
+
+    def _make_link(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:
+        if old is not None and stat.S_ISLNK(old.st_mode) and os.readlink(name, dir_fd=folder) == entry.target:
+            give_link(folder, name, _of(entry))
+            return
+        with self._new(folder, name) as temporary:
+            os.symlink(entry.target, temporary, dir_fd=folder)
+            give_link(folder, temporary, _of(entry))
+
+    def _same(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> bool:
+        """Whether the content is here already; its attributes are set then. A file that has other names here and none
+        there is made anew: what is changed in it would change those too."""
+        if old is None or not stat.S_ISREG(old.st_mode) or old.st_size != entry.size:
+            return False
+        if (old.st_nlink > 1 and not entry.links) or (old.st_blocks * 512 < old.st_size) != entry.sparse:
+            return False
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            opened = os.fstat(handle)
+            if (opened.st_dev, opened.st_ino) != (old.st_dev, old.st_ino) or not _holds(handle, entry):
+                return False
+            give(handle, _of(entry))
+            return True
+        finally:
+            os.close(handle)
+
+    def _write(self, folder: int, name: bytes, entry: Entry) -> None:
+        with self._new(folder, name) as temporary:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(temporary, flags, 0o600, dir_fd=folder)
+            try:
+                at = 0
+                for offset, length in entry.parts or ():
+                    _write_all(handle, entry.content[at : at + length], offset)
+                    at += length
+                os.ftruncate(handle, entry.size)
+                give(handle, _of(entry))
+            finally:
+                os.close(handle)
+        self.applied.written += len(entry.content)
+
+    @contextlib.contextmanager
+    def _new(self, folder: int, name: bytes) -> Iterator[bytes]:
+        """A name for something half-made, which takes ``name``'s place when it is whole."""
+        temporary = TEMPORARY + secrets.token_hex(8).encode()
+        try:
+            yield temporary
+            self._may()
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+
+    def _link(self, entry: Entry) -> None:
+        """Make every name of a file that name of it. rename(2) does nothing where both are one file already, and then
+        leaves the new name too, so that is asked first."""
+        made = self._stat(entry.path)
+        if made is None or not stat.S_ISREG(made.st_mode):
+            return
+        own_parent, own = split(entry.path)
+        with self._root.opened(own_parent, os.O_PATH | os.O_DIRECTORY) as source:
+            for path in entry.links:
+                if path in self._there or path in self._gone or self._excludes.excluded(path, folder=False):
+                    continue
+                old = self._stat(path)
+                if old is not None and (old.st_dev, old.st_ino) == (made.st_dev, made.st_ino):
+                    continue
+                parent, name = split(path)
+                try:
+                    folder = self._at(parent)
+                except OSError as failed:
+                    if failed.errno in GONE:
+                        continue  # that folder is still to be told, and this name with it
+                    raise
+                if old is not None and stat.S_ISDIR(old.st_mode):
+                    raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+                before = os.fstat(folder)
+                with self._new(folder, name) as temporary:
+                    os.link(own, temporary, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                self._put_back(parent, before)
+
+    def _put_back(self, parent: bytes, before: os.stat_result) -> None:
+        """A folder that the source has not told keeps its time: only how we bring a name has changed it."""
+        if parent not in self._there:
+            handle = self._root.folder(parent)
+            try:
+                os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
+            finally:
+                os.close(handle)
+
+    def _time(self, entry: Entry) -> None:
+        try:
+            handle = self._root.folder(entry.path)
+        except OSError as failed:
+            if failed.errno in GONE:
+                return
+            raise
+        try:
+            os.utime(handle, ns=(os.fstat(handle).st_atime_ns, _of(entry).mtime))
+        finally:
+            os.close(handle)
+
+
+def _of(entry: Entry) -> Attributes:
+    assert entry.attributes is not None  # wire.py lets none of these kinds pass without
+    return entry.attributes
+
+
+def _deepest(path: bytes) -> tuple[int, bytes]:
+    return -path.count(b"/") if path else 1, path
+
+
+def _holds(handle: int, entry: Entry) -> bool:
+    """Whether a file of the right size holds that content, and nothing but zeros elsewhere."""
+    at = end = 0
+    for offset, length in (*(entry.parts or ()), (entry.size, 0)):
+        if not _zeros(handle, end, offset) or os.pread(handle, length, offset) != entry.content[at : at + length]:
+            return False
+        at, end = at + length, offset + length
+    return True
+
+
+def _zeros(handle: int, begin: int, end: int) -> bool:
+    """Holes are not read: a file may have terabytes of them (lseek(2))."""
+    while begin < end:
+        try:
+            begin = os.lseek(handle, begin, os.SEEK_DATA)
+        except OSError as failed:
+            return failed.errno == errno.ENXIO
+        if begin >= end:
+            return True
+        data = os.pread(handle, min(READ_BYTES, end - begin), begin)
+        if not data or data.count(0) != len(data):
+            return False
+        begin += len(data)
+    return True
+
+
+def _write_all(handle: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,400 @@
+"""At the standby: follow a set's source, batch after batch (docs/adr/0018-stream.md).
+
+A batch is looked at before it is applied (what would it cost the copy?), applied, made durable, noted in the record,
+and then acknowledged. Whoever is cut off asks again for what was not acknowledged; applying it twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from secondsite.errors import FinalError, RetryableError, SecondsiteError
+from secondsite.files import store as records
+from secondsite.files.budget import Stopped, alarm, counted
+from secondsite.files.durable import sync_file_system
+from secondsite.files.rsync.fetch import fetch
+from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.files.stream import heard as hearsay
+from secondsite.files.stream import wire
+from secondsite.files.stream.apply import Applied, Applying, Cost, NoSpace, Taken
+from secondsite.files.stream.beneath import Root
+from secondsite.files.stream.entry import Entry
+from secondsite.files.stream.exclude import Excludes
+from secondsite.files.stream.heard import Heard
+from secondsite.files.stream.thread import in_thread
+from secondsite.spec import FileSet
+
+SILENT_SECONDS = 10.0  # without a word, the source is gone
+BATCH_SECONDS = 600.0  # for all of one batch to arrive
+LOCK_SECONDS = 5.0
+FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
+HOUR = 3600.0
+RATE_SECONDS = 10.0
+Call = Callable[[Mapping[str, Any]], Awaitable[socket.socket]]
+
+
+class End(StrEnum):
+    """Why a follower stopped, where nothing has failed."""
+
+    COMPARE = "compare"  # something was missed, or could not be brought: a full comparison first
+    AGAIN = "again"  # what was on its way is too old, or the journal is another: ask again
+    STOPPED = "stopped"  # a person has to look; the record says why
+    PROMOTED = "promoted"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the source's journal is. at: unix seconds by the source's clock."""
+
+    epoch: str
+    seq: int
+    at: float
+
+
+class Follower:
+    """Follows one set, connection after connection. call: opens one to the source's door."""
+
+    def __init__(self, fileset: FileSet, address: str, port: int, call: Call, *, store: Path = STORE) -> None:
+        """address, port: of the source's file daemon, for what is too large to travel in a batch."""
+        self._fileset, self._address, self._port, self._call, self._store = fileset, address, port, call, store
+        self._excludes = Excludes(fileset.exclude)
+        self._fresh: dict[bytes, float] = {}
+        self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
+        self.busy = False  # applies a batch, or fetches for one
+
+    async def mark(self) -> Mark:
+        """Where the journal is now: a full comparison that begins after this misses nothing before it.
+
+        Raises SecondsiteError where the source does not tell changes.
+        """
+        async with self._connected(None, 0) as (_, _, hello):
+            return Mark(str(hello["epoch"]), int(hello["seq"]), float(hello["now"]))
+
+    async def follow(self) -> End:
+        """Until there is a reason to stop. Raises SecondsiteError: the connection is lost, or refused."""
+        record = records.load(self._fileset.name, self._store)
+        if record.epoch is None:
+            return End.COMPARE
+        async with self._connected(record.epoch, record.seq) as (reader, writer, hello):
+            if hello["reconcile"] is not False:
+                return End.COMPARE
+            following = _Following(self, record, reader, writer)
+            try:
+                return await following.go()
+            except NoSpace as full:
+                raise RetryableError(
+                    f"no space is left for {self._fileset.name}: what is new waits at the source: {full}",
+                    slug="files-no-space",
+                    hint=f"df {self._fileset.path}",
+                ) from full
+            except Taken:
+                return End.PROMOTED
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, epoch: str | None, seq: int) -> Any:
+        """(reader, writer, hello). Raises SecondsiteError."""
+        request = {
+            "do": "changes",
+            "version": wire.VERSION,
+            "set": self._fileset.name,
+            "epoch": epoch,
+            "seq": seq,
+            "exclude": list(self._fileset.exclude),
+        }
+        line = await self._call(request)
+        reader, writer = await asyncio.open_connection(sock=line, limit=1 << 20)
+        try:
+            kind, body = await self.next_frame(reader)
+            if kind != wire.HELLO:
+                raise wire.Broken("it does not begin with where it is")
+            yield reader, writer, _hello(wire.told(body))
+        except (OSError, EOFError, TimeoutError) as lost:
+            raise RetryableError(
+                f"the changes of {self._fileset.name} come no more: {str(lost) or 'no word for long'}",
+                slug="files-stream-lost",
+            ) from lost
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def next_frame(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+        """Raises TimeoutError, EOFError, OSError, wire.Broken; FinalError with the source's own words where it ends."""
+        async with asyncio.timeout(SILENT_SECONDS):
+            kind, body = await wire.read_frame(reader)
+        if kind == wire.REFUSED:
+            raise _refusal(wire.told(body))
+        return kind, body
+
+    # What is remembered from one connection to the next
+
+    def weighs(self, path: bytes, now: float) -> bool:
+        """Whether its deletion counts: what came within the hour does not."""
+        return now - self._fresh.get(path, -HOUR) >= HOUR
+
+    def came(self, paths: list[bytes], now: float) -> None:
+        """These were not here before."""
+        if len(self._fresh) + len(paths) > FRESH_PATHS:
+            self._fresh = {path: at for path, at in self._fresh.items() if now - at < HOUR}
+        for path in paths[: max(0, FRESH_PATHS - len(self._fresh))]:
+            self._fresh[path] = now
+
+    def did(self, paths: int, size: int) -> None:
+        """For the rates."""
+        self._done.append((time.monotonic(), paths, size))
+
+    def rates(self) -> tuple[float, float]:
+        """Paths and bytes a second over the last seconds."""
+        edge = time.monotonic() - RATE_SECONDS
+        while self._done and self._done[0][0] < edge:
+            self._done.popleft()
+        return sum(one[1] for one in self._done) / RATE_SECONDS, sum(one[2] for one in self._done) / RATE_SECONDS
+
+    @property
+    def fileset(self) -> FileSet:
+        return self._fileset
+
+    @property
+    def store(self) -> Path:
+        return self._store
+
+    @property
+    def excludes(self) -> Excludes:
+        return self._excludes
+
+    async def fetched(self, entries: list[Entry], held: Held) -> dict[bytes, str]:
+        """Have rsync bring what is too large; what it could not, and why. Raises RetryableError, NoSpace."""
+        return await fetch(self._fileset, self._address, self._port, entries, held)
+
+
+class _Following:
+    """One connection."""
+
+    def __init__(
+        self, follower: Follower, record: Record, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._its, self._name, self._store = follower, follower.fileset.name, follower.store
+        self._reader, self._writer = reader, writer
+        assert record.epoch is not None
+        self._epoch, self._seq, self._pulls = record.epoch, record.seq, record.pulls
+        self._batches = 0
+        self._heard_at = 0.0
+
+    async def go(self) -> End:
+        """Frame by frame. Raises as ``Follower.follow``, and NoSpace, Taken."""
+        while True:
+            bodies, kind, body = await self._batch()
+            told = _said(wire.told(body), least=self._seq)
+            end = self._outdated()
+            if end is not None:
+                return end
+            if kind == wire.COMMIT:
+                if told["entries"] != len(bodies) or told["batch"] != self._batches + 1:
+                    raise wire.Broken("a batch that is not what it says")
+                self._batches += 1
+                self._its.busy = True
+                try:
+                    end = await self._apply(bodies, told)
+                finally:
+                    self._its.busy = False
+                if end is not None:
+                    return end
+            elif kind == wire.IDLE and not bodies:
+                await self._idle(told)
+            else:
+                raise wire.Broken("it says what this version does not understand")
+
+    async def _batch(self) -> tuple[list[bytes], bytes, bytes]:
+        """Entries up to whatever else is said. Raises wire.Broken where there is no end to them."""
+        bodies, size, began = list[bytes](), 0, time.monotonic()
+        while True:
+            kind, body = await self._its.next_frame(self._reader)
+            if kind != wire.ENTRY:
+                return bodies, kind, body
+            bodies.append(body)
+            size += len(body)
+            late = time.monotonic() - began > BATCH_SECONDS
+            if len(bodies) > wire.BATCH_ENTRIES or size > wire.BATCH_BYTES or late:
+                raise wire.Broken("a batch without an end")
+            if len(bodies) % 64 == 0:
+                await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
+
+    def _outdated(self) -> End | None:
+        """Whether this connection's batches may still be applied. A pull that came between has brought what is newer
+        than a batch that was looked at before it."""
+        record = records.load(self._name, self._store)
+        if record.role == SOURCE:
+            return End.PROMOTED
+        if record.alarm is not None:
+            return End.STOPPED
+        return End.AGAIN if (record.pulls, record.epoch) != (self._pulls, self._epoch) else None
+
+    async def _apply(self, bodies: list[bytes], told: Mapping[str, Any]) -> End | None:
+        fileset = self._its.fileset
+        async with locked(self._name, seconds=LOCK_SECONDS, store=self._store) as held:
+            end = self._outdated()
+            if end is not None:
+                return end
+            record = records.load(self._name, self._store)
+            if record.mount is not None and mount_of(Path(fileset.path)) != record.mount:
+                raise FinalError(
+                    f"{record.mount} is not mounted here, so nothing is written below it", slug="source-not-mounted"
+                )
+            batch = await in_thread(lambda: [wire.decode(body) for body in bodies])
+            with Root(str(fileset.path)) as root:
+                applying = Applying(root, batch, self._its.excludes, self._may())
+                cost = await in_thread(applying.cost)
+                stopped, deleted = self._weighed(cost, record)
+                if stopped is not None:
+                    self._stop(stopped)
+                    return End.STOPPED
+                if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
+                    records.save(self._name, replace(record, epoch=None), self._store)
+                    return End.COMPARE
+                applied = await in_thread(applying.carry_out)
+                if applied.fetch:
+                    applied.amiss |= await self._its.fetched(applied.fetch, held)
+                await in_thread(applying.finish)
+        await sync_file_system(Path(fileset.path))
+        now = time.time()
+        self._its.came(applied.created, now)
+        self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
+        async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
+            end = self._note(told, applied, deleted, cost.rewritten, now)
+        if end is None:
+            await self._acknowledge(told)
+            self._hear(told, now)
+        return end
+
+    def _weighed(self, cost: Cost, record: Record) -> tuple[Stopped | None, int]:
+        """Why a person has to look first, if so; and how many deletions count."""
+        now, fileset = time.time(), self._its.fileset
+        deleted = sum(self._its.weighs(path, now) for path in cost.gone)
+        stopped = alarm(
+            record.window,
+            now,
+            entries=record.entries or 0,
+            deleted=deleted,
+            rewritten=cost.rewritten,
+            max_delete=fileset.max_delete,
+            max_change=fileset.max_change,
+        )
+        return stopped, deleted
+
+    def _stop(self, stopped: Stopped) -> None:
+        record = records.load(self._name, self._store)
+        blocked = replace(record, outcome="blocked", reason=stopped.reason, alarm=stopped.alarm.value)
+        blocked = replace(blocked, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
+        records.save(self._name, blocked, self._store)
+
+    def _may(self) -> Callable[[], None]:
+        """Raises Taken as soon as the record says that this site is the original. Cheap: it is asked for each file, and
+        the record is a new file each time it is written."""
+        place = self._store / f"{self._name}.json"
+        seen = place.stat()
+
+        def may() -> None:
+            nonlocal seen
+            now = place.stat()
+            if (now.st_ino, now.st_mtime_ns) != (seen.st_ino, seen.st_mtime_ns):
+                if records.load(self._name, self._store).role == SOURCE:
+                    raise Taken
+                seen = now
+
+        return may
+
+    def _note(self, told: Mapping[str, Any], applied: Applied, deleted: int, rewritten: int, now: float) -> End | None:
+        """What is durable now is in the record; nothing where somebody else has had the last word meanwhile."""
+        record = records.load(self._name, self._store)
+        if record.role == SOURCE:
+            return End.PROMOTED
+        if record.epoch != self._epoch:
+            return End.AGAIN
+        entries = max(1, (record.entries or 1) + len(applied.created) - applied.deleted)
+        record = replace(
+            record, entries=entries, window=counted(record.window, now, deleted=deleted, rewritten=rewritten)
+        )
+        if applied.amiss:
+            path, why = next(iter(applied.amiss.items()))
+            reason = f"{len(applied.amiss)} paths could not be brought, the first {wire.text(path)!a}: {why}"
+            records.save(self._name, replace(record, epoch=None, reason=reason), self._store)
+            return End.COMPARE
+        self._seq = told["seq"]
+        record = replace(record, seq=self._seq, complete_at=told["as_of"] or record.complete_at, last_attempt_at=now)
+        records.save(self._name, replace(record, outcome="complete", reason=None), self._store)
+        return None
+
+    async def _acknowledge(self, told: Mapping[str, Any]) -> None:
+        self._writer.write(wire.words(wire.ACKNOWLEDGE, batch=self._batches, seq=told["seq"]))
+        await self._writer.drain()
+
+    async def _idle(self, told: Mapping[str, Any]) -> None:
+        """Nothing is on its way. A number that grew without a batch belonged to what is no part of the set."""
+        now = time.time()
+        if abs(now - self._heard_at) < 0.2:
+            return
+        if told["seq"] > self._seq:
+            async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
+                self._note(told, Applied(), 0, 0, now)
+            await self._acknowledge(told)
+        self._hear(told, now)
+
+    def _hear(self, told: Mapping[str, Any], now: float) -> None:
+        self._heard_at = now
+        files, size = self._its.rates()
+        heard = Heard(
+            self._epoch, now, told["now"], told["as_of"], told["pending"], told["waiting"], round(files, 1), round(size)
+        )
+        hearsay.save(self._name, heard, self._store)
+
+
+def _refusal(told: Mapping[str, Any]) -> SecondsiteError:
+    """The source's own words, cut and printable: it may be in an enemy's hands."""
+    message = "".join(each for each in str(told.get("message"))[:500] if each.isprintable())
+    slug = str(told.get("error"))
+    known = slug in ("source-not-mounted", "no-such-set", "files-not-watched", "files-stream-broken")
+    return FinalError(f"the source refuses: {message}", slug=slug if known else "files-stream-broken")
+
+
+def _hello(told: dict[str, Any]) -> dict[str, Any]:
+    """Raises wire.Broken."""
+    epoch = told.get("epoch")
+    if not isinstance(epoch, str) or not 0 < len(epoch) <= 100 or not epoch.isalnum():
+        raise wire.Broken("an epoch that cannot be")
+    return told | {"seq": _count(told, "seq"), "now": _moment(told, "now")}
+
+
+def _said(told: dict[str, Any], *, least: int) -> dict[str, Any]:
+    """What a commit or a word says, each of it what it may be. Raises wire.Broken."""
+    waiting = told.get("waiting")
+    if not isinstance(waiting, list) or not all(isinstance(one, str) for one in waiting):
+        raise wire.Broken("what waits has no names")
+    said: dict[str, Any] = {key: _count(told, key) for key in ("seq", "pending")}
+    said |= {key: _count(told, key) if key in told else None for key in ("batch", "entries")}
+    said |= {key: _moment(told, key) for key in ("as_of", "now")}
+    if said["seq"] < least:
+        raise wire.Broken("it takes back what it has told")
+    return said | {"waiting": tuple(waiting)}
+
+
+def _count(told: Mapping[str, Any], key: str) -> int:
+    value = told.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise wire.Broken(f"{key} is no number that can be")
+    return value
+
+
+def _moment(told: Mapping[str, Any], key: str) -> float:
+    value = told.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:  # NaN is not either
+        raise wire.Broken(f"{key} is no moment")
+    return float(value)

@@ -1,0 +1,67 @@
+"""What a follower last heard, for other processes and for a loss that has to be told: a small file beside the record.
+
+It is written each second and not made durable: after a crash the record alone counts, which is older and as true.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from secondsite.files.store import STORE, Record
+
+FRESH_SECONDS = 5.0  # the source says a word each second; without one for so long, nothing is current
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """at: when, unix seconds by this host's clock. told_at, as_of: by the source's: when it was said, and that every
+    change before is here, durably. pending: paths dirty at the source that are not known to be here. waiting: some of
+    them, as JSON text (wire.text). files, bytes: a second, lately. epoch: of the journal that this is about."""
+
+    epoch: str
+    at: float
+    told_at: float
+    as_of: float
+    pending: int
+    waiting: tuple[str, ...] = ()
+    files: float = 0.0
+    bytes: float = 0.0
+
+    @property
+    def behind(self) -> float:
+        """Seconds, by the source's clock alone, when it was said."""
+        return max(0.0, self.told_at - self.as_of)
+
+
+def load(name: str, record: Record, store: Path = STORE) -> Heard | None:
+    """What was heard of the journal that ``record`` follows; None where that is nothing."""
+    if record.epoch is None:
+        return None
+    try:
+        body = json.loads(_place(name, store).read_text())
+        heard = Heard(**{key: value for key, value in body.items() if key in Heard.__slots__})
+        return replace(heard, waiting=tuple(heard.waiting)) if heard.epoch == record.epoch else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def save(name: str, heard: Heard, store: Path = STORE) -> None:
+    """Raises OSError."""
+    place = _place(name, store)
+    temporary = place.with_suffix(".heard-new")
+    temporary.write_text(json.dumps(asdict(heard)))
+    temporary.chmod(0o600)
+    temporary.replace(place)
+
+
+def complete_at(name: str, record: Record, store: Path = STORE) -> float | None:
+    """The source's moment up to which everything is here, by the record and by what was heard since."""
+    heard = load(name, record, store)
+    known = [moment for moment in (record.complete_at, heard.as_of if heard else None) if moment]
+    return max(known, default=None)
+
+
+def _place(name: str, store: Path) -> Path:
+    return store / f"{name}.heard"

@@ -1,0 +1,303 @@
+"""A set is followed change by change; both trees are the same afterwards, whatever was cut on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from secondsite.files import engine
+from secondsite.files import store as records
+from secondsite.files.state import FilesStatus
+from secondsite.files.stream.entry import INLINE_BYTES
+from tests.integration.churn import Churn
+from tests.integration.file_daemon import mirror
+from tests.integration.file_systems import file_system
+from tests.integration.stream_pair import Pair, pair
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[Pair]:
+    """Both trees on one ext4 of their own."""
+    with file_system(tmp_path, "ext4") as disk, mirror(disk) as ready:
+        yield pair(ready, disk)
+
+
+async def test_a_change_is_at_the_standby_at_once_and_nothing_is_pulled_for_it(ends: Pair) -> None:
+    (ends.source / "before").write_text("before")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        pulls, took = ends.record.pulls, []
+        for number in range(20):
+            path, began = ends.source / f"folder-{number}" / "file", time.monotonic()
+            path.parent.mkdir()
+            path.write_text(f"content {number}")
+            await ends.until((ends.target / f"folder-{number}" / "file").exists)
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.05)
+        await ends.until_equal()
+        await ends.until(lambda: ends.keeper.states()[0].queue == 0)
+        state = ends.keeper.states()[0]
+        assert (state.status, state.kept, state.pending_files, state.pending_bytes) == (
+            FilesStatus.CURRENT, "stream", 0, 0,
+        )  # fmt: skip
+        assert ends.record.pulls == pulls
+        assert sorted(took)[10] < 1.0, took
+    assert not ends.told
+
+
+async def test_every_attribute_arrives_with_a_change(ends: Pair) -> None:
+    """Large, sparse, hard-linked, linked, owned, dated, with attributes and an ACL; and with names of all kinds."""
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        source = ends.source
+        (source / "large").write_bytes(os.urandom(3 * INLINE_BYTES))
+        with (source / "sparse").open("wb") as sparse:
+            sparse.truncate(50_000_000)
+            sparse.seek(20_000_000)
+            sparse.write(b"in the middle")
+        (source / "one").write_text("one file, three names")
+        os.link(source / "one", source / "two")
+        (source / "deep" / "er").mkdir(parents=True)
+        os.link(source / "one", source / "deep" / "er" / "three")
+        (source / "soft").symlink_to("/etc/passwd")
+        os.chown(source / "soft", 33, 33, follow_symlinks=False)
+        odd = os.fsdecode(os.fsencode(source) + b"/# ;\xff\n'")
+        Path(odd).write_bytes(b"odd")
+        (source / "owned").write_text("owned")
+        os.chown(source / "owned", 12345, 54321)
+        (source / "owned").chmod(0o640)
+        os.utime(source / "owned", ns=(1, 123456789987654321))
+        os.setxattr(source / "owned", "user.colour", b"red\0\xff")
+        acl = bytes.fromhex("02000000" "01000600ffffffff" "02000400e7030000" "04000400ffffffff"
+                            "10000600ffffffff" "20000000ffffffff")  # fmt: skip
+        os.setxattr(source / "owned", "system.posix_acl_access", acl)
+        (source / "shared").mkdir()
+        (source / "shared").chmod(0o2775)
+        await ends.until_equal()
+        assert os.getxattr(ends.target / "owned", "system.posix_acl_access") == acl
+        os.setxattr(source / "owned", "user.colour", b"blue")
+        (source / "two").unlink()
+        (source / "one").write_text("changed in place")
+        (source / "large").unlink()
+        shutil.rmtree(source / "shared")
+        (source / "soft").unlink()
+        (source / "soft").mkdir()
+        await ends.until_equal()
+    assert not ends.told
+
+
+@pytest.fixture
+def careless(tmp_path: Path) -> Iterator[Pair]:
+    """Ends that no rule ever stops."""
+    with file_system(tmp_path, "ext4") as disk, mirror(disk) as ready:
+        yield pair(ready, disk, max_delete=1.0, max_change=1.0)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_after_random_changes_both_trees_are_the_same_whatever_was_cut(careless: Pair, seed: int) -> None:
+    """The source's process ends and begins, the standby's too, connections are cut in the middle of a batch."""
+    ends, outside = careless, careless.source.parent / "outside"
+    outside.mkdir()
+    churn = Churn(ends.source, outside, seed)
+    churn.steps(100)
+    async with ends.keeping():
+        for _ in range(3):
+            async with ends.telling():
+                for _ in range(10):
+                    churn.steps(15)
+                    await asyncio.sleep(0.05)
+                churn.steps(20)
+        async with ends.telling():
+            await ends.until_followed()
+            for _ in range(10):
+                churn.steps(15)
+                await asyncio.sleep(0.03)
+    async with ends.telling() as watcher:
+        churn.steps(60)
+        async with ends.keeping():
+            churn.steps(20)
+            await ends.until_equal(60)
+            await ends.until(lambda: ends.record.epoch == watcher.journals["uploads"].epoch)
+            pulls = ends.record.pulls
+            churn.steps(100)
+            await ends.until_equal(60)
+            assert ends.record.pulls == pulls, ends.keeper.states()
+    assert not ends.told
+
+
+async def test_a_promotion_ends_the_following_and_nothing_is_written_any_more(ends: Pair) -> None:
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(500):
+            (ends.source / f"file-{number}").write_text("x")
+        began = time.monotonic()
+        await engine.promote(ends.mirror.fileset, ends.mirror.store)
+        assert time.monotonic() - began < 1.5
+        here = sorted(path.name for path in ends.target.iterdir())
+        (ends.source / "after").write_text("after")
+        await asyncio.sleep(1.0)
+        assert sorted(path.name for path in ends.target.iterdir()) == here
+        assert ends.record.role == "source" and ends.record.complete_at is not None
+
+
+async def test_a_pull_that_comes_between_is_not_written_over_by_what_was_looked_at_before(ends: Pair) -> None:
+    """Of a failover or switchover: its pull brings what is newer than a batch on its way."""
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(30):
+            (ends.source / "hot").write_text(f"{number}")
+            if number % 5 == 0:
+                assert (await ends.mirror.pull()).complete
+            await asyncio.sleep(0.02)
+        await ends.until_equal()
+
+
+async def test_deletions_beyond_the_budget_of_an_hour_wait_for_a_person_however_slow_they_come(ends: Pair) -> None:
+    for number in range(40):
+        (ends.source / f"file-{number}").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(8):
+                for number in range(40):
+                    (ends.source / f"file-{number}").unlink()
+                    await ends.until(lambda gone=ends.target / f"file-{number}": not gone.exists())  # type: ignore[misc]
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+        state = ends.keeper.states()[0]
+        assert "within an hour" in str(state.reason) and state.held_back
+        left = len(list(ends.target.iterdir()))
+        assert left >= 30
+        (ends.source / "new").write_text("what is new still comes")
+        await ends.until((ends.target / "new").exists)
+        assert len(list(ends.target.iterdir())) == left + 1
+        await engine.allow_deletions(ends.mirror.fileset, ends.mirror.store)
+        await ends.until_equal()
+        await ends.until_followed()
+
+
+async def test_what_came_and_went_within_the_hour_is_no_deletion(ends: Pair) -> None:
+    for number in range(10):
+        (ends.source / f"file-{number}").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(12):
+            path = ends.source / f"temporary-{number}"
+            path.write_text("x")
+            await ends.until((ends.target / path.name).exists)
+            path.unlink()
+            await ends.until(lambda gone=ends.target / path.name: not gone.exists())  # type: ignore[misc]
+        assert ends.record.alarm is None and ends.record.window in ((), [])
+
+
+async def test_files_that_are_all_encrypted_cost_no_more_than_what_is_allowed(ends: Pair) -> None:
+    count = 2400
+    for number in range(count):
+        (ends.source / f"file-{number}").write_text("plain")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(count):
+            path = ends.source / f"file-{number}"
+            path.write_text("encrypted")
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+        plain = sum(path.read_text() == "plain" for path in ends.target.iterdir())
+        assert plain >= count * 0.45
+        assert "encrypts" in str(ends.keeper.states()[0].reason)
+        await asyncio.sleep(1.0)
+        assert sum(path.read_text() == "plain" for path in ends.target.iterdir()) == plain, "nothing is pulled either"
+        await engine.allow_deletions(ends.mirror.fileset, ends.mirror.store)
+        await ends.until_equal()
+
+
+async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    with (
+        file_system(tmp_path / "there", "ext4", size="64M") as there,
+        file_system(tmp_path / "here", "ext4", size="24M") as here,
+        mirror(there) as ready,
+    ):
+        ready.fileset = ready.fileset.model_copy(update={"path": here / "uploads"})
+        ends = pair(ready, there)
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            ballast = here / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as full:
+                while True:
+                    full.write(bytes(65536))
+            for number in range(40):
+                (ends.source / f"file-{number}").write_bytes(os.urandom(100_000))
+            await ends.until(lambda: ends.keeper.states()[0].status is not FilesStatus.CURRENT)
+            ballast.unlink()
+            await ends.until_equal(60)
+
+
+async def test_a_source_whose_process_is_not_there_is_pulled_each_interval(ends: Pair) -> None:
+    (ends.source / "one").write_text("one")
+    async with ends.keeping():
+        await ends.until_equal()
+        state = ends.keeper.states()[0]
+        assert state.kept == "pull" and state.unstreamed
+        async with ends.telling():
+            await ends.until_followed()
+            (ends.source / "two").write_text("two")
+            await ends.until_equal()
+        (ends.source / "three").write_text("three")
+        await ends.until_equal()
+
+
+async def test_excluded_files_are_neither_told_nor_removed(tmp_path: Path) -> None:
+    with file_system(tmp_path, "ext4") as disk, mirror(disk, exclude=["*.tmp", "/cache/"]) as ready:
+        ends = pair(ready, disk)
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            (ends.source / "a.tmp").write_text("x")
+            (ends.source / "cache").mkdir()
+            (ends.source / "cache" / "b").write_text("x")
+            (ends.target / "mine.tmp").write_text("x")
+            (ends.source / "sub").mkdir()
+            (ends.source / "sub" / "cache").mkdir()
+            await ends.until((ends.target / "sub" / "cache").exists)
+            await asyncio.sleep(0.3)
+            assert sorted(path.name for path in ends.target.rglob("*")) == ["cache", "mine.tmp", "sub"]
+
+
+async def test_what_gives_rights_and_what_is_no_file_does_not_come(ends: Pair) -> None:
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        (ends.source / "root").write_text("#!/bin/sh")
+        (ends.source / "root").chmod(0o6755)
+        os.setxattr(ends.source / "root", "security.capability",
+                    bytes.fromhex("0100000280000000000000000000000000000000"))  # fmt: skip
+        os.mkfifo(ends.source / "fifo")
+        os.mknod(ends.source / "device", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(ends.source / "socket"))
+        (ends.source / "last").write_text("last")
+        await ends.until((ends.target / "last").exists)
+        await asyncio.sleep(0.3)
+        assert sorted(path.name for path in ends.target.iterdir()) == ["last", "root"]
+        assert (ends.target / "root").stat().st_mode & 0o7777 == 0o755
+        assert os.listxattr(ends.target / "root") == []
+
+
+async def test_the_record_of_a_set_that_was_followed_survives(ends: Pair) -> None:
+    """What an older version wrote is read, and what is written is read again."""
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        (ends.source / "file").write_text("x")
+        await ends.until_equal()
+        await ends.until(lambda: ends.keeper.states()[0].queue == 0)
+    record = ends.record
+    records.save("uploads", record, ends.mirror.store)
+    assert records.load("uploads", ends.mirror.store) == record
+    complete = engine.last_complete(ends.mirror.fileset, ends.mirror.store)
+    assert complete is not None and time.time() - complete < 30

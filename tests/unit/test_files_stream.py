@@ -1,0 +1,227 @@
+"""The stream's pure parts: when a path is told, what the alarms say, and that what is sent is what is read."""
+
+from __future__ import annotations
+
+import string
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondsite.files.budget import LEAST_CHANGES, Alarm, alarm, counted
+from secondsite.files.observe import state_of
+from secondsite.files.state import FilesStatus
+from secondsite.files.store import Record
+from secondsite.files.stream import wire
+from secondsite.files.stream.entry import ACLS, Attributes, Entry, Kind
+from secondsite.files.stream.exclude import understood
+from secondsite.files.stream.heard import Heard
+from secondsite.files.stream.pace import BUSY_LONGEST_SECONDS, BUSY_QUIET_SECONDS, LONGEST_SECONDS, QUIET_SECONDS, Pace
+from secondsite.spec import FileSet
+
+NAMES = (
+    st.binary(min_size=1, max_size=255)
+    .filter(lambda name: b"/" not in name and b"\0" not in name)
+    .filter(lambda name: name not in (b".", b".."))
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map(b"/".join)
+XATTRS = st.dictionaries(
+    st.sampled_from(("user.a", "user.b", "trusted.c", *ACLS)), st.binary(max_size=50), max_size=3
+).map(lambda found: tuple(sorted(found.items())))
+ATTRIBUTES = st.builds(
+    Attributes,
+    st.integers(0, 0o7777),
+    st.integers(0, 2**32 - 2),
+    st.integers(0, 2**32 - 2),
+    st.integers(-(2**62), 2**62),
+    XATTRS,
+)
+CONTENTS = st.binary(max_size=300)
+ENTRIES = st.one_of(
+    st.builds(Entry, PATHS, st.just(Kind.GONE)),
+    st.builds(Entry, PATHS, st.just(Kind.FOLDER), ATTRIBUTES),
+    st.builds(
+        Entry, PATHS, st.just(Kind.LINK), ATTRIBUTES,
+        target=st.binary(min_size=1, max_size=200).filter(lambda to: b"\0" not in to),
+    ),
+    st.builds(
+        lambda path, at, data, hole: Entry(
+            path, Kind.FILE, at, hole + len(data), ((hole, len(data)),) if data else (), data, sparse=hole > 0
+        ),
+        PATHS, ATTRIBUTES, CONTENTS, st.integers(0, 2**40),
+    ),
+    st.builds(lambda path, at, size: Entry(path, Kind.FILE, at, size), PATHS, ATTRIBUTES, st.integers(0, 2**60)),
+    st.builds(
+        lambda path, names: Entry(path, Kind.NAMES, names=tuple(sorted(names))), PATHS, st.sets(NAMES, max_size=5)
+    ),
+)  # fmt: skip
+
+
+@given(ENTRIES)
+def test_what_is_sent_is_what_is_read(entry: Entry) -> None:
+    sent = wire.encode(entry)
+    assert wire.decode(sent[5:]) == entry
+
+
+@given(st.binary(max_size=400))
+def test_whatever_comes_is_read_or_refused_and_nothing_else(body: bytes) -> None:
+    try:
+        wire.decode(body)
+    except wire.Broken:
+        return
+
+
+def test_a_path_that_was_changed_once_is_told_at_once() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=False, now=10.0)
+    assert pace.due(10.0, most=9) == []
+    assert [one.path for one in pace.due(10.0 + QUIET_SECONDS, most=9)] == [b"a"]
+
+
+def test_in_a_run_of_changes_none_waits_longer_than_the_longest() -> None:
+    pace = Pace(0)
+    for step in range(10):
+        pace.note(b"%d" % step, step + 1, 100.0, tree=False, now=10.0 + step * 0.01)
+    assert [one.path for one in pace.due(10.0 + LONGEST_SECONDS, most=9)] == [b"0"]
+
+
+def test_a_path_that_is_rewritten_all_the_time_is_told_every_two_seconds() -> None:
+    pace, told = Pace(0), []
+    for step in range(1000):
+        now = 10.0 + step * 0.01
+        pace.note(b"hot", step + 1, 100.0 + step * 0.01, tree=False, now=now)
+        due = pace.due(now, most=9)
+        if due:
+            pace.told(due, now=now, looked_at=100.0 + step * 0.01)
+            told.append(now)
+    assert 4 <= len(told) <= 6
+    assert all(b - a >= BUSY_LONGEST_SECONDS - 0.02 for a, b in pairwise(told[1:]))
+
+
+def test_a_path_that_was_told_a_moment_ago_waits_until_it_is_quiet() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=False, now=10.0)
+    pace.told(pace.due(10.1, most=9), now=10.1, looked_at=100.1)
+    pace.note(b"a", 2, 100.2, tree=False, now=10.2)
+    assert pace.due(10.2 + LONGEST_SECONDS, most=9) == []
+    assert len(pace.due(10.2 + BUSY_QUIET_SECONDS, most=9)) == 1
+
+
+def test_the_number_stays_below_whatever_waits_and_the_moment_before_it() -> None:
+    pace = Pace(4)
+    pace.note(b"a", 5, 100.0, tree=False, now=10.0)
+    pace.note(b"b", 6, 101.0, tree=False, now=10.0)
+    assert (pace.floor, pace.as_of(200.0)) == (4, 100.0)
+    (first, second) = pace.due(11.0, most=9)
+    pace.told([second], now=11.0, looked_at=150.0)
+    assert (pace.floor, pace.as_of(200.0)) == (4, 100.0)
+    pace.told([first], now=11.0, looked_at=150.0)
+    assert (pace.floor, pace.as_of(200.0)) == (6, 200.0)
+    pace.note(b"a", 7, 100.0, tree=False, now=12.0)  # the journal keeps the first moment until it hears that it is safe
+    assert pace.as_of(200.0) == 150.0, "what was before the look at it was told"
+
+
+def test_what_is_below_a_folder_that_is_still_to_be_walked_waits_for_it() -> None:
+    pace = Pace(0)
+    pace.note(b"moved", 1, 100.0, tree=True, now=10.0)
+    pace.note(b"moved/in/new", 2, 100.0, tree=False, now=10.0)
+    pace.note(b"moved-not", 3, 100.0, tree=False, now=10.0)
+    assert [one.path for one in pace.due(11.0, most=9)] == [b"moved", b"moved-not"]
+
+
+def rules(**more: float) -> dict[str, Any]:
+    return {"max_delete": 0.2, "max_change": 0.5} | more
+
+
+def test_slow_deletions_cost_as_much_as_quick_ones() -> None:
+    window: tuple[tuple[int, int, int], ...] = ()
+    entries, now, stopped = 1000, 0.0, None
+    while stopped is None:
+        stopped = alarm(window, now, entries=entries, deleted=5, rewritten=0, **rules())
+        window = counted(window, now, deleted=5, rewritten=0)
+        entries, now = entries - 5, now + 60
+    assert stopped.alarm is Alarm.DELETIONS and entries >= 790
+
+
+def test_after_an_hour_the_budget_is_whole_again() -> None:
+    window = counted((), 0.0, deleted=199, rewritten=0)
+    assert alarm(window, 0.0, entries=801, deleted=5, rewritten=0, **rules()) is not None
+    assert alarm(window, 3700.0, entries=801, deleted=5, rewritten=0, **rules()) is None
+
+
+def test_a_clock_that_is_set_back_forgets_no_deletion() -> None:
+    window = counted((), 7200.0, deleted=199, rewritten=0)
+    assert alarm(window, 7000.0, entries=801, deleted=5, rewritten=0, **rules()) is not None
+
+
+def test_a_small_set_may_be_rewritten_as_a_whole_and_a_large_one_may_not() -> None:
+    small = alarm((), 0.0, entries=500, deleted=0, rewritten=500, **rules())
+    large = alarm((), 0.0, entries=9000, deleted=0, rewritten=5000, **rules())
+    never = alarm((), 0.0, entries=9000, deleted=0, rewritten=9000, **rules(max_change=1.0))
+    assert small is None and never is None
+    assert large is not None and large.alarm is Alarm.CHANGES and large.held_back == 5000 > LEAST_CHANGES
+
+
+def test_a_rename_of_all_files_looks_like_an_attack_too() -> None:
+    found = alarm((), 0.0, entries=9000, deleted=5000, rewritten=0, **rules(max_delete=0.9))
+    assert found is not None and found.alarm is Alarm.CHANGES
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 2e4), st.integers(0, 50), st.integers(0, 50)), max_size=20), st.integers(60, 9999)
+)
+def test_no_hour_ever_deletes_more_than_the_budget(batches: list[tuple[float, int, int]], entries: int) -> None:
+    window: tuple[tuple[int, int, int], ...] = ()
+    here, done = entries, list[tuple[float, int, int]]()
+    for now, deleted, rewritten in sorted(batches):
+        if (
+            alarm(window, now, entries=here, deleted=deleted, rewritten=rewritten, max_delete=0.2, max_change=0.5)
+            is None
+        ):
+            window = counted(window, now, deleted=deleted, rewritten=rewritten)
+            here -= deleted
+            done.append((now, deleted, here + deleted))
+    for now, _, _ in done:
+        hour = [(gone, before) for at, gone, before in done if now - 3500 <= at <= now]
+        assert sum(gone for gone, _ in hour) <= max(1, -(-hour[0][1] // 5)) or not any(gone for gone, _ in hour)
+
+
+@pytest.mark.parametrize("pattern", ["[ab]", "back\\slash", "+ kept", "- x", "!", "/"])
+def test_what_is_more_than_a_plain_pattern_is_left_to_rsync(pattern: str) -> None:
+    assert not understood([pattern]) and understood(["*.tmp", "/cache/", "a/**/b", "dir/***", string.ascii_letters])
+
+
+def following(*, at: float = 1000.0, behind: float = 0.0, pending: int = 0) -> Heard:
+    return Heard("e", at, 5000.0, 5000.0 - behind, pending)
+
+
+def seen(heard: Heard | None, **more: object) -> tuple[FilesStatus, str | None, int | None]:
+    record = Record(role="pulled", complete_at=900.0, settled=True, outcome="complete", epoch="e")
+    fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
+    state = state_of(fileset, record, now=1001.0, standby=True, heard=heard, **more)  # type: ignore[arg-type]
+    return state.status, state.kept, state.pending_files
+
+
+def test_a_set_is_current_while_the_source_says_so_however_its_clock_stands() -> None:
+    assert seen(following()) == (FilesStatus.CURRENT, "stream", 0)
+
+
+def test_silence_is_stale_and_says_nothing_of_what_is_missing() -> None:
+    assert seen(following(at=900.0)) == (FilesStatus.STALE, "pull", None)
+    assert seen(following(at=900.0, pending=7)) == (FilesStatus.STALE, "pull", 7), "what was told stays known"
+    assert seen(None) == (FilesStatus.STALE, "pull", None)
+
+
+def test_a_long_queue_is_not_current() -> None:
+    assert seen(following(behind=60.0, pending=7)) == (FilesStatus.PULLING, "stream", 7)
+
+
+def test_a_set_that_is_pulled_says_why_it_is_not_followed() -> None:
+    record = Record(role="pulled", complete_at=1000.0, settled=True, outcome="complete")
+    fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
+    state = state_of(fileset, record, now=1001.0, standby=True, unstreamed="the door is shut")
+    assert (state.status, state.kept, state.reason) == (
+        FilesStatus.CURRENT, "pull", "pulled each 3 s: the door is shut",
+    )  # fmt: skip
