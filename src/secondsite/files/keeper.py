@@ -10,8 +10,8 @@ from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
 from secondsite.events import ignore
 from secondsite.files import store as records
+from secondsite.files.choice import pull
 from secondsite.files.observe import state_of
-from secondsite.files.rsync.pull import pull
 from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE
 from secondsite.spec import FileSet, Spec
@@ -31,9 +31,9 @@ class Keeper:
     """Pulls each set from the peer every ``interval``; a set that fails is a state and is tried again."""
 
     def __init__(self, spec: Spec, site: str, *, store: Path = STORE, clock: Clock | None = None) -> None:
+        self._spec = spec
         self._sets = spec.files
         self._source = str(spec.tunnel_address(spec.peer_of(site)))
-        self._port = spec.tunnel.files_port
         self._store = store
         self._clock = clock or SystemClock()
         self._pulling: set[str] = set()
@@ -81,7 +81,7 @@ class Keeper:
         name = fileset.name
         self._pulling.add(name)
         try:
-            result = await pull(fileset, self._source, self._port, emit=ignore, store=self._store)
+            result = await pull(self._spec, fileset, self._source, emit=ignore, store=self._store)
         except (SecondsiteError, OSError) as problem:
             self._problems[name] = problem.message if isinstance(problem, SecondsiteError) else str(problem)
             return False

@@ -31,7 +31,8 @@ class Record:
     complete pull has happened since this site last was the source (or ever), so what it deletes came from the
     source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
     held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
-    make as many, beyond the budget.
+    make as many, beyond the budget. engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided.
+    dataset: the one that holds the copy, by ZFS.
     """
 
     role: str | None = None
@@ -45,6 +46,8 @@ class Record:
     mount: str | None = None
     allow_deletions: bool = False
     held_back: int | None = None
+    engine: str | None = None
+    dataset: str | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -109,7 +112,7 @@ async def locked(
 
 
 def end_running(name: str, store: Path = STORE) -> None:
-    """End the rsync that works under the set's lock, in whichever process of ours it runs."""
+    """End the rsync or zfs that works under the set's lock, in whichever process of ours it runs."""
     pid = running(name, store)
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -117,7 +120,7 @@ def end_running(name: str, store: Path = STORE) -> None:
 
 
 def running(name: str, store: Path = STORE) -> int | None:
-    """The process group of the rsync that works under the set's lock; None where nothing is being written."""
+    """The process group of the rsync or zfs that works under the set's lock; None where nothing is being written."""
     try:
         pid = int((store / f"{name}.lock").read_text())
         return pid if writes(Path(f"/proc/{pid}/status").read_text()) else None
@@ -126,12 +129,14 @@ def running(name: str, store: Path = STORE) -> int | None:
 
 
 def writes(status: str) -> bool:
-    """Pure: whether a process of that /proc/PID/status (proc(5)) is an rsync that goes on. One that was killed while it
-    waits for a disk keeps its name until the disk answers, and then ends without a further call."""
+    """Pure: whether a process of that /proc/PID/status (proc(5)) is an rsync or zfs that goes on. One that was killed
+    while it waits for a disk keeps its name until the disk answers, and then ends without a further call."""
     told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     pending = int(told.get("SigPnd", "0"), 16) | int(told.get("ShdPnd", "0"), 16)
     killed = pending >> (signal.SIGKILL - 1) & 1
-    return told.get("Name", "").strip() == "rsync" and not killed and told.get("State", "")[:1] not in ("Z", "X")
+    return (
+        told.get("Name", "").strip() in ("rsync", "zfs") and not killed and told.get("State", "")[:1] not in ("Z", "X")
+    )
 
 
 def _take(handle: int) -> bool:
