@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 from secondsite.files.offer.door import Handler
 from secondsite.files.watch.watched import WatchedSet
 from secondsite.files.watch.watcher import Watcher
+from secondsite.files.zfs.offered import Offer
+from secondsite.files.zfs.offered import Source as Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,16 @@ def report(source: Source, name: str) -> dict[str, Any]:
     }
 
 
+def zfs(source: Source) -> Handler:
+    """``{"do": "zfs", ...}``: files/zfs/offered.py. Here only the base of the next round is kept; ``versions`` is the
+    standby's affair."""
+    offers = {name: Offer(os.fsdecode(each.path)) for name, each in source.sets.items()}
+    return Snapshots(lambda: offers)
+
+
 MAKERS: Mapping[str, Callable[[Source], Handler]] = {
     "health": health,
+    "zfs": zfs,
 }
 
 
