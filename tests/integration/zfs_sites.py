@@ -143,7 +143,9 @@ class Pair:
     def asides(self, site: Site) -> list[str]:
         """Datasets that went aside."""
         found = site.zfs(f"list -H -t filesystem -o name -r {site.pool}").split()
-        return [each for each in found if names.beside(each) and not each.endswith(names.INCOMING)]
+        return [
+            each for each in found if each.count("/") == 1 and names.beside(each) and not each.endswith(names.INCOMING)
+        ]
 
 
 @contextlib.contextmanager
