@@ -387,20 +387,18 @@ async def test_a_hostile_standby_cannot_name_a_snapshot_of_another_dataset(sites
     assert refused.value.slug == "zfs-no-snapshot"
 
 
-@pytest.mark.parametrize("what", ["package", "another", "garbage", "volume"])
+@pytest.mark.parametrize("what", ["package", "another", "garbage"])
 async def test_a_stream_that_was_not_asked_for_is_refused_before_a_byte_is_received(sites: Pair, what: str) -> None:
     """A package could set mount points and make datasets of any name."""
     await sites.begin()
     before = sites.bergen.zfs(f"list -H -t all -o name -r {sites.bergen.pool}")
     oslo, snapshot = sites.oslo, f"{sites.oslo.root}@evil"
     (oslo.seen / "a").write_text("evil")
-    oslo.zfs(f"create -V 1M {oslo.pool}/volume && zfs snapshot {oslo.pool}/volume@evil")
     oslo.zfs(f"snapshot {snapshot}")
     streams = {
         "package": f"zfs send -R {snapshot}",
         "another": f"zfs send {snapshot}",
         "garbage": "head -c 5000 /dev/urandom",
-        "volume": f"zfs send {oslo.pool}/volume@evil",
     }
     assert oslo.source is not None
     oslo.source.instead = [*oslo.machine.host.prefix, "sh", "-c", streams[what]]
