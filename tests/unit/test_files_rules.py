@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondsite.errors import FinalError, RetryableError
-from secondsite.files import engine, keeper, store
+from secondsite.files import engine, keeper, store, takeover
 from secondsite.files.budget import Counted, limit, refusal
 from secondsite.files.keeper import pause
 from secondsite.files.observe import state_of
@@ -211,7 +211,7 @@ async def test_a_pass_that_begins_while_a_failover_waits_for_the_set_is_ended_to
 async def test_a_pull_that_only_waits_for_the_disk_does_not_stop_a_failover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "ENDED_SECONDS", 0.1)
+    monkeypatch.setattr(takeover, "ENDED_SECONDS", 0.1)
     store.save("uploads", Record(role="pulled"), tmp_path)
     async with store.locked("uploads", seconds=1, store=tmp_path):
         await engine.promote(UPLOADS, tmp_path)

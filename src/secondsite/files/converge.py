@@ -93,7 +93,10 @@ class Place:
 
     async def plan(self) -> Change | None:
         """Whether it is to be remembered. Raises FinalError (``source-not-mounted``) where it has come loose."""
-        known = records.load(self.fileset.name, self.store).mount
+        record = records.load(self.fileset.name, self.store)
+        if record.engine == "zfs":
+            return None  # a copy's dataset is not mounted, and nothing is ever written below its mount point
+        known = record.mount
         now = mount_of(Path(self.fileset.path))
         if known == now:
             return None

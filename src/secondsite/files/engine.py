@@ -1,6 +1,6 @@
 """The port behind which file sets are mirrored, and the acts that are the same for every engine.
 
-An engine answers for one kind of mirroring (rsync now; ZFS snapshots later). What it must fill:
+An engine answers for one kind of mirroring (rsync, or ZFS snapshots). What it must fill:
 
 - ``observe``: the set here, from what this host remembers and sees; no network, a few milliseconds.
 - ``seed``: the first complete copy; may take hours, reports Progress, can be called again after an interruption.
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from secondsite.errors import FinalError, RetryableError
+from secondsite.errors import FinalError
 from secondsite.events import Emit, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
@@ -27,12 +27,13 @@ from secondsite.files.observe import state_of
 from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.state import FileSetState
-from secondsite.files.store import PULLED, SOURCE, STORE, end_running, locked, running
+from secondsite.files.store import PULLED, SOURCE, STORE, locked
 from secondsite.files.stream import heard
+from secondsite.files.takeover import take_over
+from secondsite.files.zfs.engine import Zfs
 from secondsite.spec import FileSet
 
 LOCK_SECONDS = 10.0
-ENDED_SECONDS = 1.0  # for a pull that was ended to come to its end
 
 
 class Engine(Protocol):
@@ -82,20 +83,7 @@ class Rsync:
         """A pull that runs is ended, and so is each pass that it still begins: it must not write over what the
         application writes from now on. One that only waits for the disk writes nothing more, and is not waited for:
         a slow disk must not stop a failover."""
-        name, store = self.fileset.name, self.store
-        record = records.load(name, store)
-        if record.role != SOURCE:
-            record = replace(record, complete_at=heard.complete_at(name, record, store))
-        records.save(name, replace(record, role=SOURCE, settled=False, epoch=None), store)
-        for seconds in (ENDED_SECONDS, LOCK_SECONDS):
-            try:
-                async with locked(name, seconds=seconds, store=store, waiting=lambda: end_running(name, store)):
-                    return
-            except RetryableError as busy:
-                last = busy
-            if running(name, store) is None:
-                return
-        raise last
+        await take_over(self.fileset.name, self.store)
 
     async def demote(self) -> None:
         name, store = self.fileset.name, self.store
@@ -107,7 +95,9 @@ class Rsync:
 
 
 def engine_for(fileset: FileSet, store: Path = STORE) -> Engine:
-    """The engine of a set."""
+    """The engine by which a set has been pulled so far; files/choice.py decides before the first pull."""
+    if records.load(fileset.name, store).engine == "zfs":
+        return Zfs(fileset, store)
     return Rsync(fileset, store)
 
 

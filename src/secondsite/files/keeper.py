@@ -15,10 +15,10 @@ from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
 from secondsite.events import ignore
 from secondsite.files import store as records
+from secondsite.files.choice import pull
 from secondsite.files.observe import state_of
 from secondsite.files.offer.call import call
 from secondsite.files.offer.seal import TokenFile
-from secondsite.files.rsync.pull import pull
 from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE, Record, locked
 from secondsite.files.stream import beneath, exclude, heard
@@ -42,7 +42,8 @@ def follows(record: Record, now: float) -> bool:
     """Whether the changes may be followed from where the record is; else a pull comes first. now: unix seconds."""
     compared = record.last_reconcile_at
     lately = compared is not None and abs(now - compared) < COMPARE_SECONDS
-    return record.settled and record.epoch is not None and record.outcome != "blocked" and lately
+    known = record.settled and record.epoch is not None and record.engine != "zfs"
+    return known and record.outcome != "blocked" and lately
 
 
 class Keeper:
@@ -51,9 +52,9 @@ class Keeper:
     def __init__(
         self, spec: Spec, site: str, *, store: Path = STORE, clock: Clock | None = None, token: Path = paths.PEER_TOKEN
     ) -> None:
+        self._spec = spec
         self._sets = spec.files
         self._source = str(spec.tunnel_address(spec.peer_of(site)))
-        self._port = spec.tunnel.files_port
         self._store = store
         self._clock = clock or SystemClock()
         self._pulling: set[str] = set()
@@ -71,7 +72,7 @@ class Keeper:
             elif not beneath.available():
                 self._unstreamed[fileset.name] = "this kernel has no openat2"
             else:
-                follower = Follower(fileset, self._source, self._port, door, store=store)
+                follower = Follower(fileset, self._source, spec.tunnel.files_port, door, store=store)
                 self._followers[fileset.name] = follower
 
     def states(self) -> tuple[FileSetState, ...]:
@@ -147,7 +148,7 @@ class Keeper:
         mark = await self._mark(name)
         self._pulling.add(name)
         try:
-            result = await pull(fileset, self._source, self._port, emit=ignore, store=self._store)
+            result = await pull(self._spec, fileset, self._source, emit=ignore, store=self._store)
             if result.complete and mark is not None:
                 await self._marked(name, mark)
         except (SecondsiteError, OSError) as problem:
@@ -175,7 +176,7 @@ class Keeper:
         """From here the changes are followed. How old it is, the source's own clock says. Raises RetryableError."""
         async with locked(name, seconds=CALL_SECONDS, store=self._store):
             record = records.load(name, self._store)
-            if record.role != SOURCE and record.outcome == "complete":
+            if record.role != SOURCE and record.outcome == "complete" and record.engine != "zfs":
                 known = replace(record, epoch=mark.epoch, seq=mark.seq, complete_at=mark.at)
                 records.save(name, known, self._store)
 

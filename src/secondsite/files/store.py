@@ -38,6 +38,9 @@ class Record:
     in full first. pulls: how many attempts there were, so that whoever looked before one does not write after it.
     last_reconcile_at: end of the last complete pull, this host's clock. window: what the stream has deleted and
     rewritten in the last hour (budget.Minute). alarm: why the stream stopped for a person (budget.Alarm).
+
+    engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
+    copy, by ZFS.
     """
 
     role: str | None = None
@@ -57,6 +60,8 @@ class Record:
     last_reconcile_at: float | None = None
     window: tuple[Minute, ...] = ()
     alarm: str | None = None
+    engine: str | None = None
+    dataset: str | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -122,7 +127,7 @@ async def locked(
 
 
 def end_running(name: str, store: Path = STORE) -> None:
-    """End the rsync that works under the set's lock, in whichever process of ours it runs."""
+    """End the rsync or zfs that works under the set's lock, in whichever process of ours it runs."""
     pid = running(name, store)
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -130,7 +135,7 @@ def end_running(name: str, store: Path = STORE) -> None:
 
 
 def running(name: str, store: Path = STORE) -> int | None:
-    """The process group of the rsync that works under the set's lock; None where nothing is being written."""
+    """The process group of the rsync or zfs that works under the set's lock; None where nothing is being written."""
     try:
         pid = int((store / f"{name}.lock").read_text())
         return pid if writes(Path(f"/proc/{pid}/status").read_text()) else None
@@ -139,12 +144,14 @@ def running(name: str, store: Path = STORE) -> int | None:
 
 
 def writes(status: str) -> bool:
-    """Pure: whether a process of that /proc/PID/status (proc(5)) is an rsync that goes on. One that was killed while it
-    waits for a disk keeps its name until the disk answers, and then ends without a further call."""
+    """Pure: whether a process of that /proc/PID/status (proc(5)) is an rsync or zfs that goes on. One that was killed
+    while it waits for a disk keeps its name until the disk answers, and then ends without a further call."""
     told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     pending = int(told.get("SigPnd", "0"), 16) | int(told.get("ShdPnd", "0"), 16)
     killed = pending >> (signal.SIGKILL - 1) & 1
-    return told.get("Name", "").strip() == "rsync" and not killed and told.get("State", "")[:1] not in ("Z", "X")
+    return (
+        told.get("Name", "").strip() in ("rsync", "zfs") and not killed and told.get("State", "")[:1] not in ("Z", "X")
+    )
 
 
 def _take(handle: int) -> bool:

@@ -93,9 +93,3 @@ def _files(spec: Spec) -> Iterator[Problem]:
                 f"versions of {fileset.name} are not kept yet: the copy holds what the source holds, and nothing older",
                 "keep backups beside it; the key may stay, and does nothing",
             )
-        if fileset.engine == "zfs":
-            yield Problem(
-                ("files", number, "engine"),
-                f"zfs is not used yet: {fileset.name} is mirrored by rsync",
-                'write engine = "auto", or leave it out',
-            )

@@ -220,7 +220,9 @@ class FileSet(Section):
 
     name: Name = Field(description="its name in status and reports")
     path: Folder = Field(description="absolute path, the same at both sites")
-    engine: Literal["auto", "rsync", "zfs"] = Field("auto", description="always rsync: zfs is not used yet")
+    engine: Literal["auto", "rsync", "zfs"] = Field(
+        "auto", description="auto: zfs where the path is a dataset's mount point at both sites, else rsync"
+    )
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")

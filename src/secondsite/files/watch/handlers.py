@@ -14,6 +14,8 @@ from secondsite.files.offer.door import Handler
 from secondsite.files.stream.tell import Offered, tell
 from secondsite.files.watch.watched import Health, WatchedSet
 from secondsite.files.watch.watcher import Watcher
+from secondsite.files.zfs.offered import Offer
+from secondsite.files.zfs.offered import Source as Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,17 @@ def unseen(health: Health) -> str | None:
     return None if health.watching else health.problem or "it is not watched yet"
 
 
+def zfs(source: Source) -> Handler:
+    """``{"do": "zfs", ...}``: files/zfs/offered.py. Here only the base of the next round is kept; ``versions`` is the
+    standby's affair."""
+    offers = {name: Offer(os.fsdecode(each.path)) for name, each in source.sets.items()}
+    return Snapshots(lambda: offers)
+
+
 MAKERS: Mapping[str, Callable[[Source], Handler]] = {
     "health": health,
     "changes": changes,
+    "zfs": zfs,
 }
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
+from secondsite.files.choice import pull
 from secondsite.files.engine import last_complete, not_here
-from secondsite.files.rsync.pull import pull
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details
@@ -40,9 +40,7 @@ class LastPull(FailoverAct):
             fetched: object = f"{self._context.peer.site} does not answer: the copy stays as it was"
             if reachable:
                 try:
-                    result = await pull(
-                        fileset, self._context.peer.address, spec.tunnel.files_port, timeout=PULL_SECONDS, emit=emit
-                    )
+                    result = await pull(spec, fileset, self._context.peer.address, timeout=PULL_SECONDS, emit=emit)
                     fetched, complete = asdict(result), result.complete
                 except SecondsiteError as failure:
                     fetched = failure.message

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from secondsite.database import promote as database
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Note
-from secondsite.files.rsync.pull import PullResult, pull
+from secondsite.files.choice import pull
+from secondsite.files.rsync.pull import PullResult
 from secondsite.recovery.step import Details
 from secondsite.recovery.switchover.context import SwitchoverAct, SwitchoverContext
 from secondsite.recovery.switchover.gate import Fault, faults, refusal, silent_poolers
@@ -84,7 +85,7 @@ async def pull_all(context: SwitchoverContext, emit: Emit) -> dict[str, object]:
     spec = context.spec
 
     async def one(fileset: FileSet) -> PullResult:
-        return await pull(fileset, context.peer.address, spec.tunnel.files_port, timeout=PULL_SECONDS, emit=emit)
+        return await pull(spec, fileset, context.peer.address, timeout=PULL_SECONDS, emit=emit)
 
     results = await asyncio.gather(*(one(fileset) for fileset in spec.files))
     done = {fileset.name: result for fileset, result in zip(spec.files, results, strict=True)}

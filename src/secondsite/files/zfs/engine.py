@@ -1,0 +1,214 @@
+"""Mirroring by ZFS snapshots, behind the port of files/engine.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from secondsite.errors import FinalError, RetryableError, SecondsiteError
+from secondsite.events import Emit, Note, ignore
+from secondsite.files import store as records
+from secondsite.files.observe import state_of
+from secondsite.files.offer.seal import TokenFile
+from secondsite.files.rsync.pull import PullResult
+from secondsite.files.rsync.verify import Verification
+from secondsite.files.state import FileSetState
+from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
+from secondsite.files.takeover import take_over
+from secondsite.files.zfs import ask, beside, lost, plan
+from secondsite.files.zfs.ask import Door
+from secondsite.files.zfs.host import HERE, Host
+from secondsite.files.zfs.model import Tree
+from secondsite.files.zfs.retain import Rule
+from secondsite.files.zfs.round import Round
+from secondsite.spec import FileSet, paths, retention
+
+PORT = 7435
+_BY_RULE = ("zfs-no-dataset", "zfs-not-original", "zfs-refused", "zfs-pool-root")  # a person has to look
+
+
+class Zfs:
+    """A round a pull. The copy is unmounted and read-only until it becomes the original."""
+
+    def __init__(
+        self, fileset: FileSet, store: Path = STORE, *, host: Host | None = None, door: Door | None = None
+    ) -> None:
+        self.fileset = fileset
+        self.store = store
+        self.host = host or HERE
+        self._door = door
+
+    async def observe(self, *, standby: bool) -> FileSetState:
+        return state_of(self.fileset, self._record(), now=time.time(), standby=standby)
+
+    def lag(self, *, now: float) -> float | None:
+        complete_at = self._record().complete_at
+        return None if complete_at is None else max(0.0, now - complete_at)
+
+    async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult:
+        return await self.pull(source, port, timeout=timeout, emit=emit)
+
+    async def pull(self, source: str, port: int, *, timeout: float, emit: Emit = ignore) -> PullResult:
+        """A round; what it could not do is a result. Raises FinalError (``files-are-source``), RetryableError
+        (``files-busy``)."""
+        name, deadline = self.fileset.name, time.monotonic() + timeout
+        async with locked(name, seconds=timeout, store=self.store) as held:
+            record = self._record()
+            if record.role == SOURCE:
+                raise FinalError(
+                    f"the file set {name} is the original here; nothing may be received over it",
+                    slug="files-are-source",
+                    step="pull files",
+                    hint="secondsite apply --replace-standby SITE makes it the copy again",
+                )
+            started, clock = time.time(), time.monotonic()
+            work = await self._round(record, self._at(source), deadline, emit, held)
+            complete, blocked, reason = await _carried_out(work)
+            result = PullResult(
+                files=0,
+                bytes=work.bytes,
+                deleted=0,
+                seconds=time.monotonic() - clock,
+                started_at=started,
+                complete=complete,
+                reason=reason,
+                blocked=blocked,
+                held_back=work.parted or None,
+            )
+            if self._record().role != SOURCE:  # promoted meanwhile: its word counts
+                records.save(name, _after(record, work, result), self.store)
+            if work.aside:
+                await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
+            if work.problem is not None:
+                emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
+            return result
+
+    async def _round(self, record: Record, door: Door, deadline: float, emit: Emit, held: Held) -> Round:
+        root = record.dataset or await self.host.dataset_at(str(self.fileset.path))
+        if root is None:
+            raise FinalError(
+                f"{self.fileset.path} is no dataset's mount point here",
+                slug="zfs-no-dataset",
+                step="pull files",
+                hint=f"zfs create -o mountpoint={self.fileset.path} POOL/{self.fileset.name}",
+            )
+        if record.dataset is None:
+            records.save(self.fileset.name, replace(record, dataset=root, engine="zfs"), self.store)
+        return Round(
+            self.host,
+            door,
+            self.fileset.name,
+            str(self.fileset.path),
+            root,
+            deadline,
+            emit,
+            held,
+            agreed=record.allow_deletions or not record.settled,
+            rules=rules(self.fileset),
+            bandwidth=self.fileset.bandwidth,
+        )
+
+    async def verify(self, source: str, port: int, *, timeout: float) -> Verification:
+        """Every block is under a checksum that ZFS checks when it is read and when it is received. So what is asked
+        here is whether the newest common snapshots are the same ones, and whether the pool knows of damage.
+
+        ``files`` counts datasets. Raises RetryableError, FinalError.
+        """
+        began = time.monotonic()
+        record = self._record()
+        tree = await self.host.tree(record.dataset) if record.dataset is not None else None
+        if tree is None:
+            raise FinalError("there is no copy yet", slug="zfs-no-dataset", step="verify files")
+        have = [one.guid for each in tree.datasets for one in each.snapshots[-ask.HAVE :]]
+        answer = await ask.start(self._at(source), self.fileset.name, have, [])
+        differing = [each.path or tree.root for each in answer.tree.datasets if not _same(each.path, answer.tree, tree)]
+        damaged = await self._damage(tree.root.partition("/")[0])
+        return Verification(
+            len(answer.tree.datasets), len(differing) + len(damaged), (*differing, *damaged), time.monotonic() - began
+        )
+
+    async def _damage(self, pool: str) -> tuple[str, ...]:
+        said = (await self.host.run("zpool", "status", "-v", pool, check=False)).stdout
+        _, _, told = said.partition("errors:")
+        known = "No known data errors" in told
+        return () if known else (f"pool {pool}: {' '.join(told.split())[:200] or 'its state cannot be read'}",)
+
+    async def promote(self) -> None:
+        """End a receive, make the copy writable and mount it where the application looks."""
+        await take_over(self.fileset.name, self.store)
+        record = self._record()
+        root = record.dataset or await self.host.dataset_at(str(self.fileset.path))
+        tree = await beside.finish_swap(self.host, root, str(self.fileset.path)) if root is not None else None
+        if tree is None:
+            raise FinalError(
+                f"the dataset of {self.fileset.name} is not here",
+                slug="zfs-no-dataset",
+                step="files-writable",
+                hint="zfs list -t all",
+            )
+        await beside.open_up(self.host, tree, str(self.fileset.path))
+
+    async def demote(self) -> None:
+        """Nobody writes to it any more, where that can be had at once; the next pull insists on it."""
+        name, store = self.fileset.name, self.store
+        record = records.load(name, store)
+        if record.role != SOURCE:
+            return
+        fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
+        records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
+        tree = await self.host.tree(record.dataset) if record.dataset is not None else None
+        if tree is not None:
+            try:
+                await beside.retire(self.host, tree)
+            except RetryableError:
+                return  # somebody has a file open; the pull says so for as long as it lasts
+
+    def _record(self) -> Record:
+        return records.load(self.fileset.name, self.store)
+
+    def _at(self, source: str) -> Door:
+        return self._door or Door(source, PORT, TokenFile(paths.PEER_TOKEN))
+
+
+def rules(fileset: FileSet) -> Sequence[Rule]:
+    """What of our snapshots is kept."""
+    return retention.parse(fileset.versions) if fileset.versions is not None else ()
+
+
+async def _carried_out(work: Round) -> tuple[bool, bool, str | None]:
+    """(complete, blocked, why not)."""
+    try:
+        complete = await work.carry_out()
+    except SecondsiteError as failed:
+        return False, failed.slug in _BY_RULE, failed.message
+    return complete, work.blocked is not None, work.blocked
+
+
+def _same(path: str, there: Tree, here: Tree) -> bool:
+    source, target = there.get(path), here.get(path)
+    if source is None or target is None:
+        return False
+    common = plan.base(source, target)
+    return common is not None and not plan.modified(target, common[1])
+
+
+def _after(record: Record, work: Round, result: PullResult) -> Record:
+    outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
+    record = replace(
+        record,
+        role=PULLED,
+        engine="zfs",
+        dataset=work.root,
+        last_attempt_at=result.started_at,
+        outcome=outcome,
+        reason=result.reason,
+    )
+    if result.blocked:
+        return replace(record, held_back=result.held_back, allow_deletions=False)
+    if not result.complete:
+        return record
+    return replace(
+        record, complete_at=work.at, seconds=result.seconds, settled=True, allow_deletions=False, held_back=None
+    )

@@ -1,0 +1,196 @@
+"""One round at the standby: look at both sides, plan, receive, compare guids, tell the source, prune here.
+
+Killed at any moment, the next round finds in the listings how far it came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from secondsite.errors import FinalError, RetryableError
+from secondsite.events import Emit, Note, Progress
+from secondsite.files.store import Held
+from secondsite.files.zfs import ask, beside, names, plan
+from secondsite.files.zfs.ask import Door
+from secondsite.files.zfs.host import Host
+from secondsite.files.zfs.model import Dataset, Tree
+from secondsite.files.zfs.names import below, incoming
+from secondsite.files.zfs.offered import prune
+from secondsite.files.zfs.receive import Received, receive
+from secondsite.files.zfs.retain import Rule
+
+PLANS = 5_000  # a tree has fewer datasets; a plan that asks for ever is a mistake of ours
+
+
+@dataclass(slots=True)
+class Round:
+    """A round under way. agreed: what differs here may go aside. aside: the datasets that went."""
+
+    host: Host
+    door: Door
+    fileset: str
+    path: str
+    root: str
+    deadline: float
+    emit: Emit
+    held: Held | None = None
+    agreed: bool = False
+    rules: Sequence[Rule] = ()
+    bandwidth: int | None = None
+    bytes: int = 0
+    snapshots: int = 0
+    aside: list[tuple[str, int | None]] = field(default_factory=list)  # name, creation of the last common snapshot
+    blocked: str | None = None
+    parted: int = 0
+    problem: str | None = None
+    at: float | None = None
+
+    async def carry_out(self) -> bool:
+        """Whether everything that the source had at ``at`` is here. Raises SecondsiteError."""
+        target, made = await self._look()
+        if target is not None:
+            await beside.retire(self.host, target)
+        answer = await ask.start(self.door, self.fileset, _have(target, made), _partial(target, made))
+        self.at = answer.at
+        refused: frozenset[str] = frozenset()
+        for _ in range(PLANS):
+            now = plan.plan(answer.tree, target, made, agreed=self.agreed, refused=refused)
+            if now.blocked is not None:
+                self.blocked, self.parted = now.blocked, len(now.parted)
+            if not now.steps:
+                break
+            met = await self._steps(now, answer.tree)
+            refused = frozenset() if plan.Swap() in now.steps else refused | met  # another copy: nothing is known of it
+            target, made = await self._look()
+        if self.blocked is not None:
+            return False
+        await self._finish(answer.tree, target)
+        return True
+
+    async def _look(self) -> tuple[Tree | None, Tree | None]:
+        return await self.host.tree(self.root), await self.host.tree(incoming(self.root))
+
+    async def _steps(self, now: plan.Plan, source: Tree) -> frozenset[str]:
+        """Datasets that turned out to be written to here. Raises RetryableError (``zfs-broken``)."""
+        for step in now.steps:
+            match step:
+                case plan.Full(path, to, at_side):
+                    got = await self._receive("send", self._name(path, at_side), path, to=to)
+                case plan.Increment(path, base, to):
+                    got = await self._receive("send", self._name(path), path, to=to, base=base)
+                case plan.Resume(path, token, to, at_side):
+                    got = await self._receive("resume", self._name(path, at_side), path, to=to, token=token)
+                case _:
+                    await self._local(step, source)
+                    continue
+            self.bytes += got.bytes
+            if got.modified:
+                return frozenset({path})
+            if got.problem is not None:
+                raise RetryableError(f"receiving {path or self.root} failed: {got.problem}", slug="zfs-broken")
+            self.snapshots += 1
+        return frozenset()
+
+    def _name(self, path: str, at_side: bool = False) -> str:
+        return below(incoming(self.root) if at_side else self.root, path)
+
+    async def _receive(
+        self, act: str, name: str, path: str, *, to: int, base: int | None = None, token: str | None = None
+    ) -> Received:
+        """One stream; that it is here is seen by its guid, not by an exit code."""
+        can = await self.host.features()
+        more: dict[str, object] = {"dataset": path, "to": str(to), "can": can.send}
+        if base is not None:
+            more["base"] = str(base)
+        if token is not None:
+            more = {"token": token}
+        if self.bandwidth is not None:
+            more["bandwidth"] = self.bandwidth
+        async with ask.asked(self.door, self.fileset, act, **more) as (_, line):
+            got = await receive(
+                self.host,
+                line,
+                name,
+                to=to,
+                base=base,
+                seconds=self.deadline - time.monotonic(),
+                held=self.held,
+                watch=self._watch,
+                checked=token is None,
+            )
+        if got.problem is None:
+            await self._seen(name, to)
+        return got
+
+    async def _seen(self, name: str, to: int) -> None:
+        tree = await self.host.tree(name)
+        top = tree.datasets[0] if tree is not None else None
+        if top is None or all(each.guid != to for each in top.snapshots):
+            raise RetryableError(f"{name} has not got the snapshot that was received", slug="zfs-broken")
+        if not top.readonly or top.canmount != "noauto":  # an old receive cannot set them itself
+            await self.host.put(name, canmount="noauto", readonly="on")
+
+    def _watch(self, done: int) -> None:
+        self.emit(Progress(f"files {self.fileset}", self.bytes + done, None))
+
+    async def _local(self, step: plan.Step, source: Tree) -> None:
+        """A step without a stream."""
+        match step:
+            case plan.Abort(path, at_side):
+                await self.host.run("zfs", "receive", "-A", self._name(path, at_side))
+            case plan.Clone(path, base):
+                await beside.clone(self.host, self.root, path, base)
+            case plan.Promote(path):
+                await self.host.run("zfs", "promote", self._name(path, True))
+            case plan.PutAway():
+                await beside.put_away(self.host, incoming(self.root), self.root)
+            case plan.Swap():
+                await self._swap(source)
+            case plan.Gone(path):
+                await self.host.put(self._name(path), **{names.GONE: "yes"})
+                text = f"{self._name(path)} is gone at the source; it stays here, and is not mounted at a failover"
+                self.emit(Note(text, level="warning"))
+            case plan.Back(path):
+                await self.host.run("zfs", "inherit", names.GONE, self._name(path))
+
+    async def _swap(self, source: Tree) -> None:
+        made = await self.host.tree(incoming(self.root))
+        top = plan.base(source.datasets[0], made.datasets[0]) if made is not None else None
+        name = await beside.swap(self.host, self.root, self.path)
+        if name is not None:
+            self.aside.append((name, top[1].created if top is not None else None))
+            text = f"what was at {self.path} is kept as {name}; destroy it when you are sure"
+            self.emit(Note(text, level="warning"))
+
+    async def _finish(self, source: Tree, target: Tree | None) -> None:
+        """Tell the source what is here, and prune."""
+        if target is None:
+            raise FinalError(f"{self.root} is gone", slug="zfs-no-dataset")
+        common = [
+            found[1].guid
+            for each in source.datasets
+            if (here := target.get(each.path)) is not None and (found := plan.base(each, here)) is not None
+        ]
+        self.problem = await ask.landed(self.door, self.fileset, common)
+        failed = await prune(self.host, target, self.rules, frozenset(common))
+        self.problem = self.problem or failed
+
+
+def _have(*trees: Tree | None) -> list[int]:
+    """The newest guids of each dataset here."""
+    found: list[int] = []
+    for tree in trees:
+        for each in tree.datasets if tree is not None else ():
+            found += [one.guid for one in each.snapshots[-ask.HAVE :]]
+    return found
+
+
+def _partial(*trees: Tree | None) -> list[int]:
+    """What has begun to arrive."""
+    return [each.token_guid for tree in trees if tree is not None for each in tree.datasets if _begun(each)]  # type: ignore[misc]
+
+
+def _begun(dataset: Dataset) -> bool:
+    return dataset.token_guid is not None
