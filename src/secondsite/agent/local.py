@@ -26,6 +26,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.files import store
 from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
+from secondsite.files.versions.state import versions_of
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import fence_commands, pooling
@@ -106,4 +107,7 @@ async def _dns(spec: Spec, clock: Clock) -> tuple[RecordState, ...]:
 
 def _files(spec: Spec, database: DatabaseState, now: float) -> tuple[FileSetState, ...]:
     standby = not database.writable
-    return tuple(state_of(one, store.load(one.name), now=now, standby=standby) for one in spec.files)
+    return tuple(
+        state_of(one, store.load(one.name), now=now, standby=standby, versions=versions_of(one, store.STORE, now))
+        for one in spec.files
+    )

@@ -80,7 +80,9 @@ class Rsync:
         application writes from now on. One that only waits for the disk writes nothing more, and is not waited for:
         a slow disk must not stop a failover."""
         name, store = self.fileset.name, self.store
-        records.save(name, replace(records.load(name, store), role=SOURCE, settled=False), store)
+        record = records.load(name, store)
+        promotions = record.promotions + (record.role != SOURCE)  # what has been written into since is not a version
+        records.save(name, replace(record, role=SOURCE, settled=False, promotions=promotions), store)
         for seconds in (ENDED_SECONDS, LOCK_SECONDS):
             try:
                 async with locked(name, seconds=seconds, store=store, waiting=lambda: end_running(name, store)):

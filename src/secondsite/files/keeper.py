@@ -14,6 +14,8 @@ from secondsite.files.observe import state_of
 from secondsite.files.rsync.pull import pull
 from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE
+from secondsite.files.versions.keep import keep_versions
+from secondsite.files.versions.state import versions_of
 from secondsite.spec import FileSet, Spec
 
 SLOWEST_SECONDS = 10.0  # between attempts while they fail
@@ -51,6 +53,7 @@ class Keeper:
                 standby=self._standby,
                 pulling=each.name in self._pulling,
                 problem=self._problems.get(each.name),
+                versions=versions_of(each, self._store, now),
             )
             for each in self._sets
         )
@@ -88,4 +91,6 @@ class Keeper:
         finally:
             self._pulling.discard(name)
         self._problems.pop(name, None)
+        if result.complete:
+            await keep_versions(fileset, self._store, self._clock.now().timestamp())
         return result.complete

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.spec import FileSet
 
 
 def state_of(
-    fileset: FileSet, record: Record, *, now: float, standby: bool, pulling: bool = False, problem: str | None = None
+    fileset: FileSet,
+    record: Record,
+    *,
+    now: float,
+    standby: bool,
+    pulling: bool = False,
+    problem: str | None = None,
+    versions: VersionsState | None = None,
 ) -> FileSetState:
     """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
 
-    problem: what ended the last pull before the record could tell.
+    problem: what ended the last pull before the record could tell. versions: as ``versions.state`` shows them.
     """
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling)
     if problem is not None and status not in (FilesStatus.SOURCE, FilesStatus.CURRENT, FilesStatus.BLOCKED):
@@ -27,6 +34,7 @@ def state_of(
         last_attempt_at=record.last_attempt_at,
         reason=reason,
         held_back=record.held_back if status is FilesStatus.BLOCKED else None,
+        versions=None if status is FilesStatus.SOURCE else versions,
     )
 
 

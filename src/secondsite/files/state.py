@@ -19,12 +19,23 @@ class FilesStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionsState:
+    """The versions that are kept of a set. newest_at: the moment whose files the newest holds (unix seconds). overdue:
+    nobody has looked for too long whether one is needed. problem: why the last attempt failed."""
+
+    count: int
+    newest_at: float | None = None
+    overdue: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileSetState:
     """A file set here. Times are unix seconds.
 
     complete_at: the *source's* moment up to which everything is known to be here (start of the last complete pull).
     pending_files, pending_bytes: known to be missing here; None where that cannot be known. held_back: deletions that
-    the budget stopped and that wait for a person.
+    the budget stopped and that wait for a person. versions: None where none are to be kept, or at the source.
     """
 
     name: str
@@ -35,3 +46,4 @@ class FileSetState:
     pending_bytes: int | None = None
     reason: str | None = None
     held_back: int | None = None
+    versions: VersionsState | None = None

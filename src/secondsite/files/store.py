@@ -20,6 +20,7 @@ from secondsite.spec import paths
 STORE = paths.STATE / "files"
 POLL_SECONDS = 0.003  # a pull that is ended for a failover is gone at once, and users wait for what follows
 PULLED, SOURCE = "pulled", "source"
+KEEPING = "secondsite-keep"  # the name of the process that makes a version (15 characters at most, proc(5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Record:
     complete pull has happened since this site last was the source (or ever), so what it deletes came from the
     source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
     held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
-    make as many, beyond the budget.
+    make as many, beyond the budget. promotions: how often this site has become the original.
     """
 
     role: str | None = None
@@ -45,6 +46,7 @@ class Record:
     mount: str | None = None
     allow_deletions: bool = False
     held_back: int | None = None
+    promotions: int = 0
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -98,6 +100,7 @@ async def locked(
         while not _take(handle):
             if time.monotonic() > deadline:
                 raise RetryableError(f"the file set {name} is being pulled by another process", slug="files-busy")
+            end_keeping(name, store)
             if waiting is not None:
                 waiting()
             await asyncio.sleep(POLL_SECONDS)
@@ -106,6 +109,17 @@ async def locked(
         yield held
     finally:
         os.close(handle)
+
+
+def end_keeping(name: str, store: Path = STORE) -> None:
+    """End the making of a version that has the set's lock: nothing has to wait for it, and the next pull is followed by
+    another occasion. What it leaves is removed then."""
+    try:
+        pid = int((store / f"{name}.lock").read_text())
+        if Path(f"/proc/{pid}/comm").read_text().strip() == KEEPING:
+            os.killpg(pid, signal.SIGKILL)
+    except (OSError, ValueError):
+        return
 
 
 def end_running(name: str, store: Path = STORE) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secondsite.database.state import DatabaseState, Role, Streaming
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.objectives.silence import CLOCK_ERROR, heard_at
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
@@ -30,7 +30,7 @@ class Lag:
     unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers.
     synchronous: whatever the primary has acknowledged is at the standby, however old the last heartbeat here is;
     was_synchronous: it was so when the primary was last heard.
-    held_back: deletions in a file set that wait for a person.
+    held_back: deletions in a file set that wait for a person. versions: what is kept of it beside the newest state.
     """
 
     replica: str
@@ -46,6 +46,7 @@ class Lag:
     was_synchronous: bool = False
     reason: str | None = None
     held_back: int | None = None
+    versions: VersionsState | None = None
 
 
 def lags(situation: Situation) -> tuple[Lag, ...]:
@@ -157,6 +158,7 @@ def _files(situation: Situation, name: str) -> Lag:
         unseen_seconds=unseen(situation),
         reason=copy.reason if present else _why_unknown(situation, site),
         held_back=copy.held_back,
+        versions=copy.versions if present else None,
     )
 
 

@@ -87,12 +87,6 @@ def _silence(spec: Spec) -> Iterator[Problem]:
 
 def _files(spec: Spec) -> Iterator[Problem]:
     for number, fileset in enumerate(spec.files):
-        if fileset.versions is not None:
-            yield Problem(
-                ("files", number, "versions"),
-                f"versions of {fileset.name} are not kept yet: the copy holds what the source holds, and nothing older",
-                "keep backups beside it; the key may stay, and does nothing",
-            )
         if fileset.engine == "zfs":
             yield Problem(
                 ("files", number, "engine"),

@@ -41,10 +41,11 @@ def parse(text: str) -> tuple[Keep, ...]:
 
 def _rule(part: str) -> Keep:
     match = _RULE.fullmatch(part)
-    if match is None or (match[2] is not None and match[2] not in _STEPS):
+    step = _STEPS.get(match[2], match[3]) if match is not None else None
+    if match is None or step is None:
         raise ValueError(f'"{part.strip()}" is no rule for versions; {_EXAMPLE}')
     span = _span(match[1])
-    every = float(str(parse_duration(match[3] or _STEPS[match[2]])))
+    every = float(str(parse_duration(step)))
     if every < LEAST_SECONDS:
         raise ValueError(f'"{part.strip()}": {LEAST_SECONDS:g} s is the shortest step')
     if span < every:

@@ -86,3 +86,31 @@ def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth
         source,
         f"{target}/",
     ]
+
+
+def fetch(
+    source: str, target: Path, *, backup: Path, only: Path | None, implied: bool, bandwidth: int | None, dry_run: bool
+) -> list[str]:
+    """Bring files of a version back into ``target``: content is compared, and what is replaced goes to ``backup``.
+
+    Nothing is deleted, and no folder makes way for a file. only: a file with the paths that are wanted, each ended by a
+    NUL (``--from0``) and begun by "./" (else "#" begins a comment). implied: the folders above them get their
+    attributes back, too.
+    """
+    return [
+        "rsync",
+        *_BASE,
+        "--checksum",
+        "--backup",
+        f"--backup-dir={backup}",
+        f"--partial-dir={PARTIAL}",
+        "--info=progress2,nonreg0",
+        "--outbuf=L",
+        *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
+        *([f"--files-from={only}", "--from0", "--recursive"] if only else []),
+        *(["--no-implied-dirs"] if only and not implied else []),
+        *(["--dry-run", "--itemize-changes"] if dry_run else []),
+        "--",
+        source,
+        f"{target}/",
+    ]
