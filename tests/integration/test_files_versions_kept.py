@@ -17,7 +17,7 @@ from secondsite.files.versions.beside import LINKS, REFLINK, SNAPSHOT, Beside
 from secondsite.files.versions.entry import Entry
 from secondsite.files.versions.place import Folder
 from secondsite.files.versions.version import Version
-from tests.integration.file_systems import disk
+from tests.integration.disks import disk
 
 NOBODY = 65534
 ACL = bytes.fromhex("0200000001000700ffffffff020007002100000004000500ffffffff10000700ffffffff20000500ffffffff")

@@ -28,8 +28,8 @@ from secondsite.files.versions.child import work
 from secondsite.files.versions.keep import keep_versions
 from secondsite.spec import Tunnel
 from tests.integration.database_clusters import free_port, specification
+from tests.integration.disks import disk
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror, wait
-from tests.integration.file_systems import disk
 from tests.integration.test_files_versions_kept import everything, fill
 
 RULES = "1h every 5m, 24h hourly"

@@ -29,7 +29,7 @@ from tests.unit.objectives_worlds import NOW, SPEC, site, standby, well
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
 OSLO = ZoneInfo("Europe/Oslo")
-VERSION = {
+VERSION: dict[str, Any] = {
     "id": "20261122T130000Z-0123abcd",
     "kind": "links",
     "as_of": "2026-11-22T13:00:00.000000Z",
@@ -171,19 +171,19 @@ def test_a_difference_is_exit_code_1_and_names_what_differs(
     answers: tuple[dict[tuple[str, str], Answer], Asked], capsys: pytest.CaptureFixture[str]
 ) -> None:
     change = {"path": "one", "change": "changed", "what": ["size", "time"], "before": ENTRY, "after": ENTRY}
-    told = {
+    told: dict[str, Any] = {
         "set": "uploads", "from": VERSION, "to": None, "path": "", "counts": {"added": 0, "removed": 0, "changed": 1},
         "changes": [change],
     }  # fmt: skip
-    answers[0][("bergen", "versions-diff")] = told
-    assert ran("diff", "uploads", "--from", VERSION["id"], "--json") == 1  # type: ignore[arg-type]
+    answers[0][("bergen", "versions-diff")] = dict(told)
+    assert ran("diff", "uploads", "--from", VERSION["id"], "--json") == 1
     conforms("files-diff", json.loads(capsys.readouterr().out))
     assert answers[1][-1] == ("versions-diff", "bergen", {"set": "uploads", "from": {"id": VERSION["id"]}})
     assert ran("diff", "uploads") == 1
     assert "~ one  (size, time)" in capsys.readouterr().out
     answers[0][("bergen", "versions-diff")] = told | {"counts": {"added": 0, "removed": 0, "changed": 0}, "changes": []}
     assert ran("diff", "uploads", "--from", "2h ago", "--to", "1h ago") == 0
-    sent = answers[1][-1][2]
+    *_, (_, _, sent) = answers[1]
     assert sent["to"]["at"] - sent["from"]["at"] == pytest.approx(3600, abs=1)
 
 

@@ -58,6 +58,7 @@ def pull(
         "--delete-delay",
         f"--max-delete={max_delete}",
         "--force",  # a folder that became a file at the source
+        "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
         "--info=progress2,nonreg0",
         "--outbuf=L",
@@ -70,14 +71,23 @@ def pull(
     ]
 
 
-def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth: int | None = None) -> list[str]:
-    """Read every byte on both sides and list what differs; changes nothing."""
+def compare(
+    source: str,
+    target: Path,
+    *,
+    exclude: Sequence[str] = (),
+    bandwidth: int | None = None,
+    content: bool = True,
+    only: Path | None = None,
+) -> list[str]:
+    """List what differs; changes nothing. content: read every byte on both sides; without it size and time tell. only:
+    a file with paths, as for ``bring_back``: these and no others."""
     return [
         "rsync",
         *_BASE,
         "--dry-run",
-        "--checksum",
-        "--delete",
+        *(["--checksum"] if content else []),
+        *([f"--files-from={only}", "--from0", "--no-recursive", "--no-implied-dirs"] if only else ["--delete"]),
         "--itemize-changes",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         f"--exclude={PARTIAL}",
@@ -88,7 +98,7 @@ def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth
     ]
 
 
-def fetch(
+def bring_back(
     source: str, target: Path, *, backup: Path, only: Path | None, implied: bool, bandwidth: int | None, dry_run: bool
 ) -> list[str]:
     """Bring files of a version back into ``target``: content is compared, and what is replaced goes to ``backup``.

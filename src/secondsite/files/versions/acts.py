@@ -14,7 +14,7 @@ from secondsite.files import store as records
 from secondsite.files.store import STORE
 from secondsite.files.versions.child import work
 from secondsite.files.versions.fetch import fetch
-from secondsite.spec import FileSet
+from secondsite.spec import FileSet, Spec
 
 LOOKS = ("versions-list", "versions-diff")
 CHANGES = ("versions-restore", "versions-offer", "versions-withdraw", "versions-fetch")
@@ -51,6 +51,20 @@ async def perform(
     if kind == "versions-restore":
         order = {**_beside(fileset), **order}
     return await work(kind.removeprefix("versions-"), fileset.name, str(fileset.path), order, emit=emit)
+
+
+async def file_facts(spec: Spec, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """For the other site's verification: what rsync does not compare of the files that it names (``facts.facts``).
+
+    Raises UsageError (``bad-request``, ``no-such-set``).
+    """
+    name, paths = request.get("set"), request.get("paths")
+    fileset = next((one for one in spec.files if one.name == name), None)
+    if fileset is None:
+        raise UsageError(f"there is no file set {name}", slug="no-such-set")
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise UsageError("the request names no paths", slug="bad-request")
+    return await work("facts", fileset.name, str(fileset.path), {"paths": paths})
 
 
 def _beside(fileset: FileSet) -> dict[str, str]:

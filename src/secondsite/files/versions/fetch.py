@@ -52,7 +52,7 @@ async def fetch(
             )
         aside = _aside(folder)
         with tempfile.TemporaryDirectory(prefix="secondsite-") as room:
-            argv = command.fetch(
+            argv = command.bring_back(
                 f"{command.url(source, port, offered.module(fileset.name))}{offer}/",
                 folder,
                 backup=aside,

@@ -20,19 +20,22 @@ AGAIN_SECONDS = 60.0  # after one that failed
 NOT_NOW = ("files-busy", "versions-ended")
 
 
-async def keep_versions(fileset: FileSet, store: Path, now: float) -> Looked | None:
+async def keep_versions(
+    fileset: FileSet, store: Path, now: float, *, complete_at: float | None = None
+) -> Looked | None:
     """Make a version of the set and remove those that no rule wants, if that is due; None where nothing was tried.
 
-    Call it behind a pull or batch that was complete, as often as you like. now: unix seconds. What goes wrong is
-    remembered and told by status; nothing of the world is raised. Whoever wants the set's lock meanwhile has it within
-    milliseconds: the version is given up, and made after another pull.
+    Call it behind a pull or batch that was complete, as often as you like, without the set's lock. now: unix seconds.
+    complete_at: the source's moment up to which everything is here, where it is later than the record's. What goes
+    wrong is remembered and told by status; nothing of the world is raised. Whoever wants the set's lock meanwhile has
+    it within milliseconds: the version is given up, and made after another pull.
     """
     before = state.load(fileset.name, store)
     if not is_due(fileset, before, now):
         return None
     try:
         async with locked(fileset.name, seconds=LOCK_SECONDS, store=store) as held:
-            after = await _keep(fileset, store, now, held, before)
+            after = await _keep(fileset, store, now, held, before, complete_at)
     except RetryableError as busy:
         if busy.slug not in NOT_NOW:
             raise
@@ -52,7 +55,9 @@ def is_due(fileset: FileSet, before: Looked, now: float) -> bool:
     return due(parse(fileset.versions), marks, now)
 
 
-async def _keep(fileset: FileSet, store: Path, now: float, held: Held, before: Looked) -> Looked | None:
+async def _keep(
+    fileset: FileSet, store: Path, now: float, held: Held, before: Looked, complete_at: float | None
+) -> Looked | None:
     """Only of what a pull has completed: not while a person is asked, not of the original, not of half a pull."""
     record = records.load(fileset.name, store)
     if record.role != PULLED or record.outcome != "complete":
@@ -60,7 +65,7 @@ async def _keep(fileset: FileSet, store: Path, now: float, held: Held, before: L
     order = {
         "rules": fileset.versions,
         "made_at": now,
-        "complete_at": record.complete_at,
+        "complete_at": max(record.complete_at or 0.0, complete_at or 0.0) or None,
         "promotions": record.promotions,
     }
     try:

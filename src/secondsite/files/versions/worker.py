@@ -22,7 +22,7 @@ from typing import Any
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Event, Progress, Result, to_line
 from secondsite.files.store import KEEPING
-from secondsite.files.versions import look, offer, prune, restore
+from secondsite.files.versions import facts, look, offer, prune, restore
 from secondsite.files.versions.beside import Beside
 from secondsite.files.versions.place import Folder
 
@@ -36,6 +36,7 @@ ACTS: Mapping[str, Act] = {
     "restore": restore.restore,
     "offer": offer.offer,
     "withdraw": offer.withdraw,
+    "facts": facts.facts,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from secondsite.files.state import FilesStatus
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.lag import Kind, Lag
+from secondsite.spec.model import Spec
 
 registry = Registry(sees=lambda state: bool(state.files), named=lambda spec: bool(spec.files))
 _LOOK = "repair what it names; the next one is tried within a minute, and `secondsite files list` shows it"
@@ -41,7 +42,13 @@ def files_blocked(judged: Judged) -> Iterator[Problem]:
             yield Problem(lag.site, message, _way_on(lag))
 
 
-@registry.check("versions", Severity.WARNING, "Are versions of the file sets kept, and lately?", Needs.STANDBY)
+def _some(spec: Spec) -> bool:
+    return any(fileset.versions for fileset in spec.files)
+
+
+@registry.check(
+    "versions", Severity.WARNING, "Are versions of the file sets kept, and lately?", Needs.STANDBY, named=_some
+)
 def versions(judged: Judged) -> Iterator[Problem]:
     """What somebody deletes or encrypts at the primary is gone in the copy within seconds; a version still has it.
 
