@@ -247,6 +247,18 @@ def test_versions_at_the_primary_itself_are_not_fetched(
     assert "the primary itself" in capsys.readouterr().err
 
 
+def test_a_host_that_has_versions_asks_nobody_else(
+    answers: tuple[dict[tuple[str, str], Answer], Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondsite.cli.keepers.site_here", lambda: "bergen")
+    assert ran("list", "uploads") == 0
+    assert [at for _, at, _ in answers[1]] == ["bergen"]
+    answers[1].clear()
+    monkeypatch.setattr("secondsite.cli.keepers.site_here", lambda: "oslo")
+    assert ran("list", "uploads") == 0
+    assert [at for _, at, _ in answers[1]] == ["oslo", "bergen"], "it has none itself"
+
+
 def test_a_host_asks_itself_first() -> None:
     assert order(("oslo", "bergen"), None, "bergen") == ("bergen", "oslo")
     assert order(("oslo", "bergen"), None, None) == ("oslo", "bergen")

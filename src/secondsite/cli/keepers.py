@@ -30,15 +30,19 @@ class Keepers:
         self.silent: dict[str, str] = {}
         self._spec = spec
         self._name = name
-        self._sites = order(spec.site_names, site, site_here())
+        self._here = site_here()
+        self._sites = order(spec.site_names, site, self._here)
 
     async def ask(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> dict[str, dict[str, Any]]:
-        """What each site that has versions answers; raises the last error where none does."""
+        """What each site that has versions answers; raises the first error where none does. A host that has some itself
+        asks nobody else: often it cannot, and the other one may be gone."""
         told: dict[str, dict[str, Any]] = {}
         problem: SecondsiteError | None = None
         for site in self._sites:
             try:
                 told[site] = await self.at(site, kind, arguments, emit)
+                if site == self._here and told[site].get("versions"):
+                    break
             except SecondsiteError as error:
                 if error.slug == "interrupted":
                     raise

@@ -60,7 +60,7 @@ def diff_lines(document: Document) -> list[str]:
 def restore_question(planned: Document, where: str, primary: str) -> str:
     """Asked before anything is written at the primary."""
     what = printable(planned["path"]) or f"all of {planned['set']}"
-    size = f"{planned['files']:,} files ({quantity(planned['bytes'], 'bytes')})"
+    size = f"{files(planned['files'])} ({quantity(planned['bytes'], 'bytes')})"
     return (
         f"{what} as of {local(planned['version']['as_of'])}: {size} of {where}'s version go to {planned['folder']} at "
         f"{primary}. What differs there is moved aside, nothing else is touched. Do it?"
@@ -69,26 +69,31 @@ def restore_question(planned: Document, where: str, primary: str) -> str:
 
 def restore_lines(document: Document) -> list[str]:
     """What was restored, where, and how to undo it."""
-    size, will = quantity(document["bytes"], "bytes"), "would be " if document["dry_run"] else ""
+    size, will = quantity(document["bytes"], "bytes"), " would be" if document["dry_run"] else ""
     as_of = local(document["version"]["as_of"])
     at = document["primary"] or document["site"]
-    what = f"{document['files']:,} files ({size}) of {document['set']} as of {as_of}"
-    lines = [f"{what} {will}restored: {at}:{document['to']}"]
+    what = f"{files(document['files'])} ({size}) of {document['set']} as of {as_of}"
+    lines = [f"{what}{will} restored: {at}:{document['to']}"]
     if document["dry_run"]:
         lines += [f"  {printable(path)}" for path in document["sample"][:SHOWN]]
     if document["aside"]:
         lines += [
-            f"{document['replaced']:,} files were replaced; they lie at {at} in {document['aside']}",
-            f"to undo it there: rsync -aHAX {document['aside']}/ {document['to']}/",
+            f"replaced: {files(document['replaced'])}, now at {at} in {document['aside']}",
+            f"to put that back, there: rsync -aHAX {document['aside']}/ {document['to']}/",
         ]
     elif document["primary"] is None and not document["dry_run"]:
         lines.append("nothing that was there was touched; to undo it, remove that folder")
     if document["failed"]:
         lines.append(f"not everything: {document['failed']}")
     if document["lost_count"]:
-        lines.append(f"{document['lost_count']:,} files were written into since and are not restored:")
+        lines.append(f"written into since, and not restored: {files(document['lost_count'])}")
         lines += [f"  {printable(path)}" for path in document["lost"]]
     return lines
+
+
+def files(count: int) -> str:
+    """One file, or many: "1 file", "1,200 files"."""
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def local(text: str) -> str:

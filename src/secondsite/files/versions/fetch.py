@@ -74,7 +74,7 @@ async def fetch(
     return {
         "set": fileset.name,
         "path": wanted,
-        "files": len(items) if dry_run else seen.transferred,
+        "files": sum(not item.endswith("/") for item in items) if dry_run else seen.transferred,
         "bytes": seen.bytes,
         "replaced": replaced,
         "aside": str(aside) if replaced else None,

@@ -89,7 +89,7 @@ def made(fileset: Located) -> Path:
             f"{folder} is a mount point of its own: beside it is another file system, which can keep no version",
             slug="versions-no-place",
             step="keep versions",
-            hint=f"let the set be a folder in that file system, like {folder}/data, or use a ZFS dataset",
+            hint=f"let the set be a folder in that file system, like {folder}/data",
         )
     for each in (place.parent, place):
         with contextlib.suppress(FileExistsError):

@@ -25,10 +25,11 @@ from secondsite.files.store import KEEPING
 from secondsite.files.versions import facts, look, offer, prune, restore
 from secondsite.files.versions.beside import Beside
 from secondsite.files.versions.place import Folder
+from secondsite.files.versions.version import Keeping
 
 PROGRESS_SECONDS = 0.5
 _SET_DEATH_SIGNAL = 1  # prctl(2), PR_SET_PDEATHSIG
-Act = Callable[[Beside, Folder, Mapping[str, Any], Callable[[Event], None]], dict[str, Any]]
+Act = Callable[[Keeping, Folder, Mapping[str, Any], Callable[[Event], None]], dict[str, Any]]
 ACTS: Mapping[str, Act] = {
     "keep": prune.keep,
     "list": look.listed,
@@ -40,12 +41,17 @@ ACTS: Mapping[str, Act] = {
 }
 
 
+def keeping_of(folder: Folder) -> Keeping:
+    """How versions of this set are kept. A set on a ZFS dataset would have another one."""
+    return Beside(folder)
+
+
 def main(order: Mapping[str, Any]) -> int:
     """Carry out one order: {act, set, folder, ...}. What goes wrong in the world is a Result too."""
     _prepare()
     folder = Folder(order["set"], PurePath(order["folder"]))
     try:
-        result = Result(ACTS[order["act"]](Beside(folder), folder, order, Thinned()))
+        result = Result(ACTS[order["act"]](keeping_of(folder), folder, order, Thinned()))
     except SecondsiteError as error:
         result = Result(error.as_json(), int(error.exit))
     except OSError as failing:
