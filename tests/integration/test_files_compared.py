@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +20,7 @@ from secondsite.files.keeper import Keeper
 from secondsite.files.versions.acts import file_facts
 from secondsite.files.versions.facts import MOST, wrong
 from secondsite.spec import Spec, Tunnel
-from secondsite.verification import filesets
+from secondsite.verification import filesets, record
 from secondsite.verification.filesets import Comparison, check, portions
 from tests.integration.database_clusters import specification
 from tests.integration.disks import disk
@@ -47,6 +48,9 @@ class Pair:
     def comparison(self, sample: int | None) -> Comparison:
         fileset, store = self.spec.files[0], self.mirror.store
         return Comparison(self.spec, "bergen", fileset, store, self.ask, sample, 7, ignore)
+
+    async def draw(self, sample: int, seed: int) -> set[str]:
+        return set(await replace(self.comparison(sample), seed=seed).drawn())
 
     async def differing(self, sample: int | None = 1000) -> int:
         one = self.comparison(sample)
@@ -160,6 +164,38 @@ async def test_a_copy_is_equal_and_the_message_says_how_much_was_read(pair: Pair
     assert 5 <= int(found.evidence["read"]) <= 7
     (whole,) = await check(pair.spec, "bergen", emit=ignore, ask=pair.ask, sample=None, store=pair.mirror.store)
     assert whole.outcome is Outcome.EQUAL and "same content" in whole.message
+
+
+async def test_a_file_that_was_found_wrong_is_read_again_although_the_sample_leaves_it_out(pair: Pair) -> None:
+    """Else a second look that happens to draw others would call the copy whole."""
+    async with pair.kept():
+        assert (await pair.mirror.pull()).complete
+        content(pair.mirror.target)
+        once: dict[str, Any] = {
+            "spec": pair.spec,
+            "site": "bergen",
+            "emit": ignore,
+            "ask": pair.ask,
+            "store": pair.mirror.store,
+        }
+        (found,) = await check(**once, sample=1000)
+        kept = record.joined(None, [found], 1.0, everything=False)
+        suspects = record.suspect_files(kept)
+        assert suspects == {"uploads": ("file-3",)}
+        seeds = [seed for seed in range(8) if "file-3" not in await pair.draw(2, seed)]
+        unlucky = seeds[0]
+        (blind,) = await check(**once, sample=2, seed=unlucky)
+        (again,) = await check(**once, sample=2, seed=unlucky, suspects=suspects)
+        assert (blind.outcome, again.outcome) == (Outcome.EQUAL, Outcome.DIFFERENT)
+        (whole,) = await check(**once, sample=2, seed=unlucky, suspects={"uploads": None})
+        assert whole.outcome is Outcome.DIFFERENT
+
+
+def test_where_not_every_wrong_path_is_known_everything_is_read() -> None:
+    many = {"kind": "files", "outcome": "different", "evidence": {"wrong": ["a"], "differing": 4000}}
+    assert record.suspect_files({"checks": {"files uploads": many}}) == {"uploads": None}
+    assert record.suspect_files({"checks": {"files uploads": many | {"outcome": "equal"}}}) == {}
+    assert record.suspect_files(None) == {}
 
 
 async def test_the_same_seed_draws_the_same_files_and_another_one_others(pair: Pair) -> None:

@@ -1,4 +1,4 @@
-"""Compare the file sets byte by byte, and tell what is wrong from what has merely changed meanwhile."""
+"""Compare the file sets, by rsync and in what it does not see, and tell what is wrong from what has merely changed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from secondsite.files.versions.child import work
 from secondsite.files.versions.facts import MOST, Fact, wrong
 from secondsite.spec import FileSet, Spec
 from secondsite.verification.check import Check, unknown
+from secondsite.verification.record import FILES_NAMED
 
 COMPARE_SECONDS = 6 * 3600.0
 PULL_SECONDS = 60.0
 POLL_SECONDS = 0.5
 EVERYTHING = 10**9
 PORTION_BYTES = 500_000  # of a question, which the agent reads whole
-SHOWN = 20
+SHOWN = FILES_NAMED
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Stat = tuple[int, int] | None
 
@@ -39,15 +40,19 @@ async def check(
     ask: Ask | None = None,
     sample: int | None = None,
     seed: int = 0,
+    suspects: Mapping[str, tuple[str, ...] | None] | None = None,
     store: Path = STORE,
 ) -> list[Check]:
     """One check a set. ask: a question to the primary. sample: how many files are read; None is all, and of the others
-    size, time and attributes are compared."""
+    size, time and attributes are compared. suspects: as ``record.suspect_files`` tells: a sample that happens to leave
+    them out would prove nothing."""
     found = []
     for place, fileset in enumerate(spec.files):
         emit(Progress("compare files", place, float(len(spec.files)), "sets", site))
         try:
-            found.append(await _set(Comparison(spec, site, fileset, store, ask, sample, seed, emit)))
+            again = (suspects or {}).get(fileset.name, ())
+            most = None if again is None else sample
+            found.append(await _set(Comparison(spec, site, fileset, store, ask, most, seed, emit, again or ())))
         except SecondsiteError as error:
             found.append(unknown(f"files {fileset.name}", "files", site, error))
     if spec.files:
@@ -67,6 +72,7 @@ class Comparison:
     sample: int | None
     seed: int
     emit: Emit
+    suspects: tuple[str, ...] = ()
 
     async def compared(self, paths: Sequence[str] | None) -> Verification:
         """By rsync. paths: those whose content is read; None is all."""
@@ -88,8 +94,11 @@ class Comparison:
     async def drawn(self) -> Mapping[str, Fact]:
         """Files of the copy that are looked at more closely, and what rsync does not compare of them."""
         order = {"sample": EVERYTHING if self.sample is None else self.sample, "seed": self.seed}
-        path = str(self.fileset.path)
-        return dict((await work("facts", self.fileset.name, path, order, emit=self.emit))["facts"])
+        name, path = self.fileset.name, str(self.fileset.path)
+        found = dict((await work("facts", name, path, order, emit=self.emit))["facts"])
+        if self.suspects:
+            found |= (await work("facts", name, path, {"paths": self.suspects}))["facts"]
+        return found
 
     async def structure(self, here: Mapping[str, Fact]) -> tuple[list[str], list[str]]:
         """Paths whose hard links differ from the primary's, and those whose holes were filled."""

@@ -83,6 +83,7 @@ class Verification:
                 ask=self.pair.primary.ask,
                 sample=None if wanted.full or wanted.complete else wanted.files_sample,
                 seed=seed,
+                suspects=record.suspect_files(kept),
             )
         ended = self.clock.now()
         joined = record.joined(kept, checks, ended.timestamp(), everything=wanted.full and not wanted.tables)

@@ -1,4 +1,4 @@
-"""Compare a copy with its source byte by byte, for a report; costs a full read on both sides."""
+"""Compare a copy with its source: all content, or only what is known of it. Reading all costs a full read at both."""
 
 from __future__ import annotations
 
