@@ -98,7 +98,10 @@ class HalfwayError(SecondsiteError):
     exit_code = Exit.HALFWAY
 
 
-_SINGLE_ACTS = ("allow-deletions", "preview-failover", "verify")  # no journal, so there is nothing to take up
+_SINGLE_ACTS = (
+    *("allow-deletions", "preview-failover", "verify"),
+    *("versions-list", "versions-diff", "versions-restore", "versions-offer", "versions-withdraw", "versions-fetch"),
+)  # no journal, so there is nothing to take up
 
 
 def way_on(kind: str, site: str | None = None) -> str:

@@ -17,7 +17,7 @@ from secondsite.recovery.failover.context import FailoverArguments
 from secondsite.recovery.failover.preview import preview
 from secondsite.recovery.failover.run import failover
 from secondsite.recovery.failover.sight import Kept
-from secondsite.spec import Spec
+from secondsite.spec import FileSet, Spec
 
 TRIPWIRE = "SECONDSITE_DIE_AT"  # STEP:PHASE, for rehearsals of the death of a procedure
 HALT = "SECONDSITE_HALT_AT"  # the same, for rehearsals of the death of something else: stopped (SIGSTOP) until SIGCONT
@@ -61,6 +61,8 @@ class Procedures:
             return await self._verify(arguments, emit)
         if kind == "allow-deletions":
             return await self._allow_deletions(str(arguments.get("set")))
+        if kind.startswith("versions-"):
+            return await self._versions(kind, arguments, emit)
         if kind != "failover":
             raise UsageError(f"there is no procedure {kind}", slug="no-such-procedure")
         given = dict(arguments)
@@ -105,10 +107,21 @@ class Procedures:
         return await verify(self._spec, self._site, arguments, emit=emit, clock=self._clock, samples=self._samples)
 
     async def _allow_deletions(self, name: str) -> Result:
+        return Result({"set": name, "site": self._site, "allowed": await allow_deletions(self._set(name))})
+
+    async def _versions(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
+        from secondsite.files.versions.acts import perform
+
+        peer = str(self._spec.tunnel_address(self._spec.peer_of(self._site)))
+        fileset = self._set(str(arguments.get("set")))
+        done = await perform(kind, fileset, arguments, peer=peer, port=self._spec.tunnel.files_port, emit=emit)
+        return Result({"site": self._site, **done})
+
+    def _set(self, name: str) -> FileSet:
         fileset = next((one for one in self._spec.files if one.name == name), None)
         if fileset is None:
             raise UsageError(f"there is no file set {name} in the file that {self._site} has", slug="no-such-set")
-        return Result({"set": name, "site": self._site, "allowed": await allow_deletions(fileset)})
+        return fileset
 
 
 def tripwire() -> Tripwire | None:

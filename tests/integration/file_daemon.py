@@ -67,7 +67,7 @@ def mirror(base: Path, *, mount: str | None = None, **settings: object) -> Itera
     config.write_text(text.replace("/run/", f"{base}/"))
     child = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={config}", "--log-file=/dev/null"])
     try:
-        _wait(port)
+        wait(port)
         yield Mirror(fileset, source, base / "store" / "files", port)
     finally:
         child.terminate()
@@ -80,7 +80,7 @@ def _fileset(path: Path, **settings: object) -> FileSet:
     return valid.model_copy(update={"path": PurePosixPath(path)})
 
 
-def _wait(port: int) -> None:
+def wait(port: int) -> None:
     for _ in range(100):
         try:
             socket.create_connection((ADDRESS, port), timeout=1).close()

@@ -318,7 +318,8 @@ def test_a_silent_standby_leaves_a_marked_slot_unknown() -> None:
 
 
 def test_every_check_is_tried_here() -> None:
-    elsewhere = {"rto", "delayed-standby", "delayed-slot"}  # test_delayed: the file has to name one
+    # test_delayed, test_cli_versions: the file has to name them
+    elsewhere = {"rto", "delayed-standby", "delayed-slot", "versions"}
     assert {check.name for check in CHECKS} - {case[0] for case in CASES} == elsewhere
 
 
@@ -533,6 +534,7 @@ def test_where_nobody_could_look_no_question_is_answered_with_yes() -> None:
         "pooler",
         "pooler-target",
         "pooler-waits",
+        "versions",
     }
     assert all(answer.word is Word.NOT_SEEN for name, answer in answers.items() if name not in unnamed)
     assert all(answers[name].word is Word.NOTHING for name in unnamed - {"reachable"})
@@ -588,6 +590,7 @@ def test_what_the_file_does_not_name_is_neither_right_nor_wrong() -> None:
         "pooler",
         "pooler-target",
         "pooler-waits",
+        "versions",
     }
     assert (
         nothing == {"files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"} | named_in_no_file_here

@@ -162,7 +162,6 @@ WARNED = [
     ('tsig = { name = "shop-key", secret = { file = "/etc/secondsite/tsig.key" } }', "", "dns[0].tsig", "not signed"),
     ('network = "10.10.0.0/24"', 'network = "8.8.8.0/24"', "tunnel.network", "is not private"),
     ('health = "http://127.0.0.1:8000/health"', "", "service.health", "no health URL"),
-    ('bandwidth = "5MB/s"', 'versions = "14d daily"', "files[0].versions", "not kept yet"),
 ]
 
 

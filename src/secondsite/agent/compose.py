@@ -29,6 +29,7 @@ from secondsite.database.verify import acts
 from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
+from secondsite.files.versions.acts import file_facts
 from secondsite.recovery import admit, fence_commands, pooling
 from secondsite.recovery.fence import fence_here, unfence_here
 from secondsite.recovery.handover.serve import LOOKS, Handover
@@ -102,6 +103,8 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         """For the other site's verification. Only a primary answers: a standby has no reason to be looked into."""
         if (await asyncio.to_thread(acts.perform, spec, cluster, "position", {}))["standby"]:
             raise FinalError("the database here is a standby now", slug="verify-roles", host=site, step="verify")
+        if act == "files":
+            return await file_facts(spec, request)
         return await asyncio.to_thread(acts.perform, spec, cluster, act, request)
 
     path = _Path(spec, site)

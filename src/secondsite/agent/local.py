@@ -27,6 +27,7 @@ from secondsite.files import store
 from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
 from secondsite.files.stream import heard
+from secondsite.files.versions.state import versions_of
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import fence_commands, pooling
@@ -109,5 +110,13 @@ def _files(spec: Spec, database: DatabaseState, now: float) -> tuple[FileSetStat
     standby = not database.writable
     looked = [(one, store.load(one.name)) for one in spec.files]
     return tuple(
-        state_of(one, record, now=now, standby=standby, heard=heard.load(one.name, record)) for one, record in looked
+        state_of(
+            one,
+            record,
+            now=now,
+            standby=standby,
+            heard=heard.load(one.name, record),
+            versions=None if record.engine == "zfs" else versions_of(one, store.STORE, now),
+        )
+        for one, record in looked
     )

@@ -12,7 +12,11 @@ from secondsite.events import Emit, Event, Note, Progress, Result, to_line
 
 BESIDE = ("verify",)  # only looks, may take hours: runs beside procedures, ends with its caller, gives way to these:
 _FIRST = ("failover", "switchover")
-_NO_PROCEDURE = ("preview-failover", "preview-switchover", "allow-deletions")  # seconds, no lock: beside everything
+_ONLY_LOOK = ("versions-list", "versions-diff")
+_NO_PROCEDURE = (
+    *("preview-failover", "preview-switchover", "allow-deletions", *_ONLY_LOOK),
+    *("versions-restore", "versions-offer", "versions-withdraw", "versions-fetch"),
+)  # no lock of a procedure: beside everything
 GIVE_WAY_SECONDS = 10.0  # of a switchover that is ended: its programs are stopped, its lock is given back
 KEPT_LINES = 20_000  # a procedure has some hundred; what is above is progress, which may be thinned out
 
@@ -54,7 +58,7 @@ class Run:
     @property
     def ends_with_caller(self) -> bool:
         """It only looks: nobody needs its answer once whoever asked is gone."""
-        return self.kind in BESIDE or self.kind.startswith("preview-")
+        return self.kind in (*BESIDE, *_ONLY_LOOK) or self.kind.startswith("preview-")
 
     def abandon(self) -> None:
         """Stop it where it stands."""

@@ -74,7 +74,7 @@ class Outliving:
 
 def ends_with_caller(kind: str) -> bool:
     """Does it only look, so that nobody needs it once whoever asked is gone?"""
-    return kind == "verify" or kind.startswith("preview-")
+    return kind in ("verify", "versions-list", "versions-diff") or kind.startswith("preview-")
 
 
 async def carry_out(

@@ -1,4 +1,4 @@
-"""``secondsite files``: what a person decides about the file sets."""
+"""``secondsite files``: what a person decides about the file sets, and what was in them before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from cyclopts import App
 
 from secondsite.cli.options import Config, Json, Yes, find_config
 
-app = App(name="files", help="Decide what only a person can decide about the file sets.")
+HELP = "Look into the past of the file sets, bring files back, and decide what only a person can decide."
+app = App(name="files", help=HELP)
+# Loaded when called; the order is that of the help.
+app.command("secondsite.cli.versions:list_", name="list", help="List versions, or how one path was through time.")
+app.command("secondsite.cli.versions:diff", name="diff", help="Say what differs between two moments.")
+app.command("secondsite.cli.versions:restore", name="restore", help="Bring back a file, a folder or a whole set.")
 
 
 @app.command(name="allow-deletions")

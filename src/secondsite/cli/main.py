@@ -43,7 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("switchover", "secondsite.cli.switchover:run", "Move the service to the other site and lose nothing."),
     Command("failback", "secondsite.cli.failback:run", "Come home after a failover, as everything was before it."),
     Command("gameday", "secondsite.cli.gameday:run", "Rehearse a disaster with a real fault."),
-    Command("files", "secondsite.cli.files:app", "Decide what only a person can decide about the file sets."),
+    Command("files", "secondsite.cli.files:app", "Bring files back from before, and decide about the file sets."),
     Command(
         "verify", "secondsite.cli.verify:run", "Compare the standby's copy with the primary: rows, indexes, files."
     ),

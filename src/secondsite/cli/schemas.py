@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
+from secondsite.cli import schemas_files
 from secondsite.errors import UsageError
 
 Moment = Annotated[str, Field(description="RFC 3339 in UTC")]
@@ -109,6 +110,15 @@ class SiteDocument(TypedDict):
     silent: NotRequired[SilentDocument]
 
 
+class VersionsDocument(TypedDict):
+    """The versions that are kept of a file set."""
+
+    count: int
+    newest_at: Annotated[str | None, Field(description="the moment whose files the newest holds")]
+    overdue: Annotated[bool, Field(description="nobody has looked for too long whether one is needed")]
+    problem: Annotated[str | None, Field(description="why the last one could not be made")]
+
+
 class ReplicaDocument(TypedDict):
     """How far one replica is behind; null means unknown, never zero."""
 
@@ -121,6 +131,7 @@ class ReplicaDocument(TypedDict):
     kept: NotRequired[str | None]
     loss_seconds: NotRequired[Annotated[float | None, Field(description="what a disaster now would cost of it")]]
     synchronous: NotRequired[Annotated[bool, Field(description="all that was acknowledged is at the standby")]]
+    versions: NotRequired[Annotated[VersionsDocument | None, Field(description="null where none are to be kept")]]
 
 
 class RpoDocument(TypedDict):
@@ -428,6 +439,7 @@ class ExplainDocument(TypedDict):
 DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
     "explain": ExplainDocument,
+    **schemas_files.DOCUMENTS,
     "guard": GuardDocument,
     "init": InitDocument,
     "journal": JournalDocument,

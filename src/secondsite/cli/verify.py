@@ -26,6 +26,8 @@ async def run(
     full: Annotated[bool, Parameter(negative="")] = False,
     seed: int | None = None,
     ranges: int = 64,
+    files_sample: int = 1000,
+    complete: Annotated[bool, Parameter(negative="")] = False,
     config: Config = None,
     json: Json = False,
 ) -> int:
@@ -33,9 +35,10 @@ async def run(
 
     Lag says how far the copy is behind; verify says whether it is a copy. It compares checksums of ranges of primary
     keys, checks that the heartbeat goes on, runs pg_amcheck at the standby where the extension is, asks what
-    [[database.verify]] names, and compares every file set byte by byte. It only reads, at low priority, and neither
-    stops replay nor holds a snapshot open. What it finds is kept: status and readiness tell of a difference until
-    verify finds it gone. Run it anywhere.
+    [[database.verify]] names, and compares every file set: name, size, time, mode, owner, ACLs and extended attributes
+    of all files; content, hard links and holes of a sample, or of all with --complete. It only reads, at low priority,
+    and neither stops replay nor holds a snapshot open. What it finds is kept: status and readiness tell of a
+    difference until verify finds it gone. Run it anywhere.
 
     Example: ``secondsite verify``, for a night: ``secondsite verify --full``, for a table: ``secondsite verify orders``
 
@@ -58,6 +61,10 @@ async def run(
         Draw the same sample as a run that showed this number.
     ranges
         How many ranges of keys the sample has.
+    files_sample
+        How many files of each set are read.
+    complete
+        Read every byte of every file; --full does so, too.
     """
     from secondsite.cli.live import interruptible
     from secondsite.cli.render import Renderer, emit_json
@@ -66,9 +73,12 @@ async def run(
 
     if ranges < 1:
         raise UsageError("a sample has at least one range", hint="secondsite verify --ranges 64")
+    if files_sample < 1:
+        raise UsageError("a sample has at least one file", hint="secondsite verify --files-sample 1000")
     path = find_config(config)
     spec = load(path).spec
     wanted = {"only": only, "full": full, "seed": seed, "ranges": ranges, "tables": list(tables)}
+    wanted |= {"files_sample": files_sample, "complete": complete}
     at = await _where(path, spec)
     with Renderer() as emit, interruptible():
         result = await _carried_out(spec, wanted, at, emit)

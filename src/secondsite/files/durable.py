@@ -17,13 +17,13 @@ async def sync_file_system(folder: Path) -> None:
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        number = await asyncio.to_thread(_syncfs, handle)
+        number = await asyncio.to_thread(syncfs, handle)
     finally:
         os.close(handle)
     if number:
         raise OSError(number, os.strerror(number), str(folder))
 
 
-def _syncfs(handle: int) -> int:
-    """The error number, 0 for none."""
+def syncfs(handle: int) -> int:
+    """Write the file system of the open folder to its disk: the error number, 0 for none."""
     return ctypes.get_errno() if _LIBC.syncfs(handle) != 0 else 0

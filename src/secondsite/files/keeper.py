@@ -23,6 +23,8 @@ from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE, Record, locked
 from secondsite.files.stream import beneath, exclude, heard
 from secondsite.files.stream.follow import Call, End, Follower, Mark
+from secondsite.files.versions.keep import keep_versions
+from secondsite.files.versions.state import versions_of
 from secondsite.spec import FileSet, Spec, paths
 
 SLOWEST_SECONDS = 10.0  # between attempts while they fail
@@ -91,6 +93,7 @@ class Keeper:
             problem=self._problems.get(name),
             heard=heard.load(name, record, self._store),
             unstreamed=self._unstreamed.get(name),
+            versions=None if record.engine == "zfs" else versions_of(fileset, self._store, now),
         )
 
     async def keep(self, is_standby: Callable[[], bool]) -> None:
@@ -157,6 +160,8 @@ class Keeper:
         finally:
             self._pulling.discard(name)
         self._problems.pop(name, None)
+        if result.complete and records.load(name, self._store).engine != "zfs":  # it keeps its own snapshots
+            await keep_versions(fileset, self._store, self._clock.now().timestamp())
         return result.complete
 
     async def _mark(self, name: str) -> Mark | None:

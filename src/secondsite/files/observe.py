@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard
 from secondsite.spec import FileSet
@@ -20,11 +20,12 @@ def state_of(
     problem: str | None = None,
     heard: Heard | None = None,
     unstreamed: str | None = None,
+    versions: VersionsState | None = None,
 ) -> FileSetState:
     """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
 
     problem: what ended the last pull before the record could tell. heard: the source's last word of its changes.
-    unstreamed: why they are not followed.
+    unstreamed: why they are not followed. versions: as ``versions.state`` shows them.
     """
     fresh = heard if heard is not None and abs(now - heard.at) <= FRESH_SECONDS else None
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling, heard=fresh)
@@ -42,6 +43,7 @@ def state_of(
         last_attempt_at=record.last_attempt_at,
         reason=reason,
         held_back=record.held_back if status is FilesStatus.BLOCKED else None,
+        versions=None if status is FilesStatus.SOURCE else versions,
         **_following(record, heard, fresh, unstreamed, standby=standby and not original),
     )
 

@@ -19,6 +19,17 @@ class FilesStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionsState:
+    """The versions that are kept of a set. newest_at: the moment whose files the newest holds (unix seconds). overdue:
+    nobody has looked for too long whether one is needed. problem: why the last attempt failed."""
+
+    count: int
+    newest_at: float | None = None
+    overdue: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileSetState:
     """A file set here. Times are unix seconds.
 
@@ -28,7 +39,8 @@ class FileSetState:
 
     kept: ``stream`` where the source tells each change, ``pull`` where it is compared each interval. unstreamed: why it
     is not the stream. queue: changed paths that wait at the source, where it tells them. last_reconcile_at: end of the
-    last full comparison. files_per_second, bytes_per_second: brought by the stream, lately.
+    last full comparison. files_per_second, bytes_per_second: brought by the stream, lately. versions: None where
+    none are to be kept, or at the source.
     """
 
     name: str
@@ -45,3 +57,4 @@ class FileSetState:
     last_reconcile_at: float | None = None
     files_per_second: float | None = None
     bytes_per_second: float | None = None
+    versions: VersionsState | None = None

@@ -21,6 +21,7 @@ from secondsite.spec import paths
 STORE = paths.STATE / "files"
 POLL_SECONDS = 0.003  # a pull that is ended for a failover is gone at once, and users wait for what follows
 PULLED, SOURCE = "pulled", "source"
+KEEPING = "secondsite-keep"  # the name of the process that makes a version (15 characters at most, proc(5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Record:
     rewritten in the last hour (budget.Minute). alarm: why the stream stopped for a person (budget.Alarm).
 
     engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
-    copy, by ZFS.
+    copy, by ZFS. promotions: how often this site has become the original.
     """
 
     role: str | None = None
@@ -62,6 +63,7 @@ class Record:
     alarm: str | None = None
     engine: str | None = None
     dataset: str | None = None
+    promotions: int = 0
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -116,6 +118,7 @@ async def locked(
         while not _take(handle):
             if time.monotonic() > deadline:
                 raise RetryableError(f"the file set {name} is being pulled by another process", slug="files-busy")
+            end_keeping(name, store)
             if waiting is not None:
                 waiting()
             await asyncio.sleep(POLL_SECONDS)
@@ -124,6 +127,17 @@ async def locked(
         yield held
     finally:
         os.close(handle)
+
+
+def end_keeping(name: str, store: Path = STORE) -> None:
+    """End the making of a version that has the set's lock: nothing has to wait for it, and the next pull is followed by
+    another occasion. What it leaves is removed then."""
+    try:
+        pid = int((store / f"{name}.lock").read_text())
+        if Path(f"/proc/{pid}/comm").read_text().strip() == KEEPING:
+            os.killpg(pid, signal.SIGKILL)
+    except (OSError, ValueError):
+        return
 
 
 def end_running(name: str, store: Path = STORE) -> None:

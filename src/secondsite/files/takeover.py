@@ -20,7 +20,8 @@ async def take_over(name: str, store: Path) -> None:
     not stop a failover. Raises RetryableError (``files-busy``)."""
     record = records.load(name, store)
     if record.role != SOURCE:
-        record = replace(record, complete_at=heard.complete_at(name, record, store))
+        reached = heard.complete_at(name, record, store)
+        record = replace(record, complete_at=reached, promotions=record.promotions + 1)  # written into: no version
     records.save(name, replace(record, role=SOURCE, settled=False, epoch=None), store)
     for seconds in (ENDED_SECONDS, LOCK_SECONDS):
         try:

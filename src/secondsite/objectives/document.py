@@ -9,6 +9,7 @@ from typing import Any
 from secondsite.clock import to_text
 from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.state import DatabaseState, Role
+from secondsite.files.state import VersionsState
 from secondsite.objectives.checks.procedures import newest
 from secondsite.objectives.finding import Finding
 from secondsite.objectives.lag import Lag, database_state
@@ -169,7 +170,19 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "reason": lag.reason,
         "held_back": lag.held_back,
         "kept": lag.kept,
+        "versions": _versions(lag.versions),
         "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
+    }
+
+
+def _versions(kept: VersionsState | None) -> dict[str, Any] | None:
+    if kept is None:
+        return None
+    return {
+        "count": kept.count,
+        "newest_at": _moment(kept.newest_at),
+        "overdue": kept.overdue,
+        "problem": kept.problem,
     }
 
 

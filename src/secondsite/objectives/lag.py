@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secondsite.database.state import DatabaseState, Role, Streaming
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.objectives.silence import CLOCK_ERROR, heard_at
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
@@ -31,6 +31,7 @@ class Lag:
     synchronous: whatever the primary has acknowledged is at the standby, however old the last heartbeat here is;
     was_synchronous: it was so when the primary was last heard.
     held_back: deletions in a file set that wait for a person. kept: how a file set is kept: by stream or by pull.
+    versions: what is kept of it beside the newest state.
     """
 
     replica: str
@@ -47,6 +48,7 @@ class Lag:
     reason: str | None = None
     held_back: int | None = None
     kept: str | None = None
+    versions: VersionsState | None = None
 
 
 def lags(situation: Situation) -> tuple[Lag, ...]:
@@ -159,6 +161,7 @@ def _files(situation: Situation, name: str) -> Lag:
         reason=copy.reason if present else _why_unknown(situation, site),
         held_back=copy.held_back,
         kept=copy.kept if present else None,
+        versions=copy.versions if present else None,
     )
 
 

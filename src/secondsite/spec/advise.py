@@ -14,7 +14,7 @@ SAME_PLACE_KM = 1.0
 
 def advise(spec: Spec) -> tuple[Problem, ...]:
     """Every warning about a file that has no faults."""
-    checks = (_places, _operators, _dns, _tunnel, _clients, _silence, _files)
+    checks = (_places, _operators, _dns, _tunnel, _clients, _silence)
     return tuple(problem for check in checks for problem in check(spec))
 
 
@@ -83,13 +83,3 @@ def _silence(spec: Spec) -> Iterator[Problem]:
             "no health URL: recovery ends when the database answers, whether or not the application works",
             "give the URL that answers 200 when the application works",
         )
-
-
-def _files(spec: Spec) -> Iterator[Problem]:
-    for number, fileset in enumerate(spec.files):
-        if fileset.versions is not None:
-            yield Problem(
-                ("files", number, "versions"),
-                f"versions of {fileset.name} are not kept yet: the copy holds what the source holds, and nothing older",
-                "keep backups beside it; the key may stay, and does nothing",
-            )

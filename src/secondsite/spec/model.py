@@ -226,7 +226,9 @@ class FileSet(Section):
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
-    versions: Versions | None = Field(None, description='not kept yet; like "24h hourly, 14d daily"')
+    versions: Versions | None = Field(
+        None, description='kept at the standby beside the newest state, like "1h every 5m, 24h hourly, 14d daily"'
+    )
     max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
     max_change: Share = Field(
         "50%",

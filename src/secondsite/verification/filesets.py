@@ -1,35 +1,58 @@
-"""Compare the file sets byte by byte, and tell what is wrong from what has merely changed meanwhile."""
+"""Compare the file sets, by rsync and in what it does not see, and tell what is wrong from what has merely changed."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
-from secondsite.files.engine import engine_for, last_complete
-from secondsite.files.rsync.verify import Verification
+from secondsite.files.engine import Rsync, engine_for, last_complete
+from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
+from secondsite.files.versions.child import work
+from secondsite.files.versions.facts import MOST, Fact, wrong
 from secondsite.spec import FileSet, Spec
 from secondsite.verification.check import Check, unknown
+from secondsite.verification.record import FILES_NAMED
 
 COMPARE_SECONDS = 6 * 3600.0
 PULL_SECONDS = 60.0
 POLL_SECONDS = 0.5
+EVERYTHING = 10**9
+PORTION_BYTES = 500_000  # of a question, which the agent reads whole
+SHOWN = FILES_NAMED
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Stat = tuple[int, int] | None
 
 
-async def check(spec: Spec, site: str, *, emit: Emit, store: Path = STORE) -> list[Check]:
-    """One check a set."""
+async def check(
+    spec: Spec,
+    site: str,
+    *,
+    emit: Emit,
+    ask: Ask | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    suspects: Mapping[str, tuple[str, ...] | None] | None = None,
+    store: Path = STORE,
+) -> list[Check]:
+    """One check a set. ask: a question to the primary. sample: how many files are read; None is all, and of the others
+    size, time and attributes are compared. suspects: as ``record.suspect_files`` tells: a sample that happens to leave
+    them out would prove nothing."""
     found = []
     for place, fileset in enumerate(spec.files):
         emit(Progress("compare files", place, float(len(spec.files)), "sets", site))
         try:
-            found.append(await _set(spec, site, fileset, store))
+            again = (suspects or {}).get(fileset.name, ())
+            most = None if again is None else sample
+            found.append(await _set(Comparison(spec, site, fileset, store, ask, most, seed, emit, again or ())))
         except SecondsiteError as error:
             found.append(unknown(f"files {fileset.name}", "files", site, error))
     if spec.files:
@@ -37,22 +60,111 @@ async def check(spec: Spec, site: str, *, emit: Emit, store: Path = STORE) -> li
     return found
 
 
-async def _set(spec: Spec, site: str, fileset: FileSet, store: Path) -> Check:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared of one set, and how."""
+
+    spec: Spec
+    site: str
+    fileset: FileSet
+    store: Path
+    ask: Ask | None
+    sample: int | None
+    seed: int
+    emit: Emit
+    suspects: tuple[str, ...] = ()
+
+    async def compared(self, paths: Sequence[str] | None) -> Verification:
+        """By rsync. paths: those whose content is read; None is all."""
+        fileset, spec = self.fileset, self.spec
+        source, port = str(spec.tunnel_address(spec.peer_of(self.site))), spec.tunnel.files_port
+        engine = engine_for(fileset, self.store)
+        if paths is None or not isinstance(engine, Rsync):
+            return await engine.verify(source, port, timeout=COMPARE_SECONDS)
+        whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False)
+        drawn = await verify(fileset, source, port, timeout=COMPARE_SECONDS, only=paths)
+        more = tuple(path for path in drawn.sample if path not in whole.sample)
+        return replace(
+            whole,
+            differing=whole.differing + len(more),
+            sample=whole.sample + more,
+            seconds=whole.seconds + drawn.seconds,
+        )
+
+    async def drawn(self) -> Mapping[str, Fact]:
+        """Files of the copy that are looked at more closely, and what rsync does not compare of them."""
+        order = {"sample": EVERYTHING if self.sample is None else self.sample, "seed": self.seed}
+        name, path = self.fileset.name, str(self.fileset.path)
+        found = dict((await work("facts", name, path, order, emit=self.emit))["facts"])
+        if self.suspects:
+            found |= (await work("facts", name, path, {"paths": self.suspects}))["facts"]
+        return found
+
+    async def structure(self, here: Mapping[str, Fact]) -> tuple[list[str], list[str]]:
+        """Paths whose hard links differ from the primary's, and those whose holes were filled."""
+        if self.ask is None:
+            return [], []
+        there: dict[str, Fact] = {}
+        for part in portions(list(here)):
+            there |= (await self.ask("files", {"set": self.fileset.name, "paths": part}))["facts"]
+        return wrong(here, there)
+
+
+def portions(paths: Sequence[str]) -> Iterator[list[str]]:
+    """Pure: as many as one question may name."""
+    part: list[str] = []
+    length = 0
+    for path in paths:
+        part.append(path)
+        length += 6 * len(path)  # as JSON writes what is no text
+        if len(part) == MOST or length > PORTION_BYTES:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
+
+
+async def _set(one: Comparison) -> Check:
     """A file that changes is fetched by the next pull. One that a complete pull leaves as it is, and that still is not
     what the source has, is wrong: its size and time look right and its content is not, or it should not be there."""
-    source, port = str(spec.tunnel_address(spec.peer_of(site))), spec.tunnel.files_port
-    engine, name = engine_for(fileset, store), f"files {fileset.name}"
-    first = await engine.verify(source, port, timeout=COMPARE_SECONDS)
-    if not first.differing:
-        return Check(
-            name, "files", site, Outcome.EQUAL, f"{first.files} files have the same content", evidence=_told(first)
-        )
+    fileset, site, name = one.fileset, one.site, f"files {one.fileset.name}"
+    drawn = await one.drawn()
+    paths = None if one.sample is None else list(drawn)
+    first = await one.compared(paths)
+    links, filled = await one.structure(drawn)
+    told = {"read": first.files if paths is None else len(paths)}
+    if not first.differing and not links and not filled:
+        return Check(name, "files", site, Outcome.EQUAL, _equal(first, paths), evidence=_told(first) | told)
     before = {path: _stat(fileset, path) for path in first.sample}
-    if not await _pulled(fileset, store):
+    if not await _pulled(fileset, one.store):
         message = f"{first.differing} files differ, and no pull has been complete since"
-        return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first))
-    second = await engine.verify(source, port, timeout=COMPARE_SECONDS)
-    return judged(name, site, first, second, before, {path: _stat(fileset, path) for path in second.sample})
+        return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first) | told)
+    second = await one.compared(paths)
+    again = await one.structure(await one.drawn() if links or filled else {})
+    still = ([path for path in links if path in again[0]], [path for path in filled if path in again[1]])
+    after = {path: _stat(fileset, path) for path in second.sample}
+    found = judged(name, site, first, second, before, after)
+    found = replace(found, evidence={**found.evidence, **told})
+    return found if found.outcome is Outcome.DIFFERENT or not any(still) else structured(found, *still)
+
+
+def _equal(found: Verification, paths: Sequence[str] | None) -> str:
+    if paths is None:
+        return f"{found.files} files have the same content and attributes"
+    return f"{found.files} files have the same size, time and attributes; of {len(paths)} the content was read"
+
+
+def structured(found: Check, links: Sequence[str], filled: Sequence[str]) -> Check:
+    """Pure: a copy that reads the same, and is put together otherwise."""
+    parts = []
+    if links:
+        parts.append(f"{len(links)} files have other hard links than at the source, the first: {links[0]}")
+    if filled:
+        parts.append(f"{len(filled)} files take room where the source has holes, the first: {filled[0]}")
+    some = (*links, *filled)[0]
+    hint = f"move {some} away at {found.site}, and names that are one file with it: the next pull fetches it anew"
+    evidence = {**found.evidence, "links": list(links[:SHOWN]), "filled": list(filled[:SHOWN])}
+    return replace(found, outcome=Outcome.DIFFERENT, message="; ".join(parts), hint=hint, evidence=evidence)
 
 
 def judged(
@@ -73,7 +185,7 @@ def judged(
     if second.differing:
         message = f"{second.differing} of {second.files} files change while they are compared"
         return Check(name, "files", site, Outcome.BUSY, message, "", evidence=evidence)
-    return Check(name, "files", site, Outcome.EQUAL, f"{second.files} files have the same content", evidence=evidence)
+    return Check(name, "files", site, Outcome.EQUAL, f"{second.files} files are the same", evidence=evidence)
 
 
 async def _pulled(fileset: FileSet, store: Path) -> bool:

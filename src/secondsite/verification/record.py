@@ -13,6 +13,7 @@ from secondsite.spec import paths
 from secondsite.verification.check import Check
 
 Kept = Mapping[str, Any]
+FILES_NAMED = 20  # paths that evidence names at most
 
 
 def load(path: Path = paths.VERIFIED) -> Kept | None:
@@ -72,4 +73,18 @@ def suspects(kept: Kept | None) -> dict[str, tuple[Range, ...]]:
             found[name.removeprefix("table ")] = tuple(
                 Range(*(None if one[end] is None else tuple(one[end]) for end in ("low", "high"))) for one in parts
             )
+    return found
+
+
+def suspect_files(kept: Kept | None) -> dict[str, tuple[str, ...] | None]:
+    """By set that was found different: the paths a sample must not leave out; None where not all of them are known, so
+    that everything has to be read."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    for name, told in kept["checks"].items() if kept else ():
+        if told["kind"] == "files" and told["outcome"] == Outcome.DIFFERENT:
+            evidence = told["evidence"]
+            lists = [evidence.get(key, ()) for key in ("wrong", "links", "filled")]
+            whole = max(map(len, lists)) < FILES_NAMED and int(evidence.get("differing", 0)) < FILES_NAMED
+            paths = tuple(path for part in lists for path in part)
+            found[name.removeprefix("files ")] = paths if whole else None
     return found

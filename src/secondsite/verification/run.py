@@ -23,6 +23,7 @@ from secondsite.verification.check import Check
 from secondsite.verification.order import Pair
 
 RANGES = 64
+FILES = 1000
 BEAT_SECONDS = 2.5
 Part = Literal["database", "files"]
 Samples = Callable[[float, int], Sequence[LagSample]]  # since when (unix seconds), how coarse
@@ -30,13 +31,18 @@ Samples = Callable[[float, int], Sequence[LagSample]]  # since when (unix second
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person asked for. tables: names or patterns of the file's kind; none means all. seed: None draws one."""
+    """What a person asked for. tables: names or patterns of the file's kind; none means all. seed: None draws one.
+
+    files_sample: files of each set whose content is read; complete, and full: all of them.
+    """
 
     only: Part | None = None
     full: bool = False
     seed: int | None = None
     ranges: int = RANGES
     tables: tuple[str, ...] = ()
+    files_sample: int = FILES
+    complete: bool = False
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Wanted:
@@ -70,7 +76,15 @@ class Verification:
         if wanted.only != "files":
             checks += await self._database(wanted, seed, kept)
         if wanted.only != "database" and not wanted.tables:
-            checks += await filesets.check(self.spec, self.pair.standby.site, emit=self.emit)
+            checks += await filesets.check(
+                self.spec,
+                self.pair.standby.site,
+                emit=self.emit,
+                ask=self.pair.primary.ask,
+                sample=None if wanted.full or wanted.complete else wanted.files_sample,
+                seed=seed,
+                suspects=record.suspect_files(kept),
+            )
         ended = self.clock.now()
         joined = record.joined(kept, checks, ended.timestamp(), everything=wanted.full and not wanted.tables)
         await asyncio.to_thread(record.save, joined, self.record_file)

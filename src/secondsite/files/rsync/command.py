@@ -96,18 +96,55 @@ def names(paths: Sequence[bytes]) -> bytes:
     return b"".join(b"./" + path + b"\0" for path in paths)
 
 
-def compare(source: str, target: Path, *, exclude: Sequence[str] = (), bandwidth: int | None = None) -> list[str]:
-    """Read every byte on both sides and list what differs; changes nothing."""
+def compare(
+    source: str,
+    target: Path,
+    *,
+    exclude: Sequence[str] = (),
+    bandwidth: int | None = None,
+    content: bool = True,
+    only: Path | None = None,
+) -> list[str]:
+    """List what differs; changes nothing. content: read every byte on both sides; without it size and time tell. only:
+    a file with paths, as for ``bring_back``: these and no others."""
     return [
         "rsync",
         *_BASE,
         "--dry-run",
-        "--checksum",
-        "--delete",
+        *(["--checksum"] if content else []),
+        *([f"--files-from={only}", "--from0", "--no-recursive", "--no-implied-dirs"] if only else ["--delete"]),
         "--itemize-changes",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         f"--exclude={PARTIAL}",
         *(f"--exclude={pattern}" for pattern in exclude),
+        "--",
+        source,
+        f"{target}/",
+    ]
+
+
+def bring_back(
+    source: str, target: Path, *, backup: Path, only: Path | None, implied: bool, bandwidth: int | None, dry_run: bool
+) -> list[str]:
+    """Bring files of a version back into ``target``: content is compared, and what is replaced goes to ``backup``.
+
+    Nothing is deleted, and no folder makes way for a file. only: a file with the paths that are wanted, each ended by a
+    NUL (``--from0``) and begun by "./" (else "#" begins a comment). implied: the folders above them get their
+    attributes back, too.
+    """
+    return [
+        "rsync",
+        *_BASE,
+        "--checksum",
+        "--backup",
+        f"--backup-dir={backup}",
+        f"--partial-dir={PARTIAL}",
+        "--info=progress2,nonreg0",
+        "--outbuf=L",
+        *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
+        *([f"--files-from={only}", "--from0", "--recursive"] if only else []),
+        *(["--no-implied-dirs"] if only and not implied else []),
+        *(["--dry-run", "--itemize-changes"] if dry_run else []),
         "--",
         source,
         f"{target}/",

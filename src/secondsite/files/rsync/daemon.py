@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from secondsite.files.rsync.output import NOT_MOUNTED
+from secondsite.files.versions import offered as offer
 from secondsite.spec import FileSet
 from secondsite.spec.paths import RSYNCD_CONF
 
@@ -42,14 +43,21 @@ def configuration(
         "dont compress = *",
     ]
     for fileset in sets:
-        head += [
-            "",
-            f"[{fileset.name}]",
-            f"path = {fileset.path}",
-            f"lock file = /run/{UNIT.removesuffix('.service')}-{fileset.name}.lock",
-            f"pre-xfer exec = {mounted(mounts[fileset.name])}",
-        ]
+        head += _module(fileset.name, str(fileset.path), mounts[fileset.name])
+        if fileset.versions is not None:
+            # Empty but for the moments in which a person brings files of a version back to the other site.
+            head += _module(offer.module(fileset.name), str(offer.folder(fileset)), mounts[fileset.name])
     return "\n".join(head) + "\n"
+
+
+def _module(name: str, path: str, mount: str) -> list[str]:
+    return [
+        "",
+        f"[{name}]",
+        f"path = {path}",
+        f"lock file = /run/{UNIT.removesuffix('.service')}-{name}.lock",
+        f"pre-xfer exec = {mounted(mount)}",
+    ]
 
 
 def mounted(mount: str) -> str:

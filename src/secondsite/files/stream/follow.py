@@ -31,6 +31,7 @@ from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.heard import Heard
 from secondsite.files.stream.thread import in_thread
+from secondsite.files.versions.keep import keep_versions
 from secondsite.spec import FileSet
 
 SILENT_SECONDS = 10.0  # without a word, the source is gone
@@ -212,6 +213,8 @@ class _Following:
                 await self._idle(told)
             else:
                 raise wire.Broken("it says what this version does not understand")
+            # Between batches and not beside them: whoever takes the set's lock ends the making of a version.
+            await keep_versions(self._its.fileset, self._store, time.time(), complete_at=told["as_of"])
 
     async def _batch(self) -> tuple[list[bytes], bytes, bytes]:
         """Entries up to whatever else is said. Raises wire.Broken where there is no end to them."""

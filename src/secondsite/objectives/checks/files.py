@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from secondsite.files.state import FilesStatus
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.lag import Kind, Lag
+from secondsite.spec.model import Spec
 
 registry = Registry(sees=lambda state: bool(state.files), named=lambda spec: bool(spec.files))
+_LOOK = "repair what it names; the next one is tried within a minute, and `secondsite files list` shows it"
 _WORDS = {
     FilesStatus.STALE: "its last complete copy is too old",
     FilesStatus.FAILED: "its last pull failed",
@@ -38,6 +40,28 @@ def files_blocked(judged: Judged) -> Iterator[Problem]:
         if lag.kind is Kind.FILES and lag.state == FilesStatus.BLOCKED:
             message = f"file set {lag.replica} is blocked: {lag.reason or 'by a safety rule'}"
             yield Problem(lag.site, message, _way_on(lag))
+
+
+def _some(spec: Spec) -> bool:
+    return any(fileset.versions for fileset in spec.files)
+
+
+@registry.check(
+    "versions", Severity.WARNING, "Are versions of the file sets kept, and lately?", Needs.STANDBY, named=_some
+)
+def versions(judged: Judged) -> Iterator[Problem]:
+    """What somebody deletes or encrypts at the primary is gone in the copy within seconds; a version still has it.
+
+    A set whose copy stands still has another finding, and no new version to be made.
+    """
+    for lag in judged.lags:
+        kept = lag.versions
+        if lag.kind is not Kind.FILES or kept is None or lag.state not in (FilesStatus.CURRENT, FilesStatus.PULLING):
+            continue
+        if kept.problem is not None:
+            yield Problem(lag.site, f"file set {lag.replica}: no version could be made: {kept.problem}", _LOOK)
+        elif kept.overdue:
+            yield Problem(lag.site, f"file set {lag.replica}: its next version is overdue", _LOOK)
 
 
 def _way_on(lag: Lag) -> str:

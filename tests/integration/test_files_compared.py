@@ -1,0 +1,229 @@
+"""What verify sees of a file set: each attribute is broken at the copy, that one alone, and found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from secondsite.database.verify.model import Outcome
+from secondsite.errors import SecondsiteError
+from secondsite.events import ignore
+from secondsite.files.keeper import Keeper
+from secondsite.files.versions.acts import file_facts
+from secondsite.files.versions.facts import MOST, wrong
+from secondsite.spec import Spec, Tunnel
+from secondsite.verification import filesets, record
+from secondsite.verification.filesets import Comparison, check, portions
+from tests.integration.database_clusters import specification
+from tests.integration.disks import disk
+from tests.integration.file_daemon import Mirror, mirror
+from tests.integration.test_files_versions_kept import ACL, fill
+
+
+class Pair:
+    """The copy, and the primary that answers questions about its files."""
+
+    def __init__(self, mirrored: Mirror) -> None:
+        self.mirror = mirrored
+        tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": mirrored.port})
+        files = (mirrored.fileset.model_copy(update={"interval": 0.1}),)
+        self.spec: Spec = specification(1).model_copy(update={"files": files, "tunnel": tunnel})
+        there = files[0].model_copy(update={"path": PurePosixPath(mirrored.source)})
+        self._there = self.spec.model_copy(update={"files": (there,)})
+        self.asked = 0
+
+    async def ask(self, act: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert act == "files"
+        self.asked += 1
+        return await file_facts(self._there, request)
+
+    def comparison(self, sample: int | None) -> Comparison:
+        fileset, store = self.spec.files[0], self.mirror.store
+        return Comparison(self.spec, "bergen", fileset, store, self.ask, sample, 7, ignore)
+
+    async def draw(self, sample: int, seed: int) -> set[str]:
+        return set(await replace(self.comparison(sample), seed=seed).drawn())
+
+    async def differing(self, sample: int | None = 1000) -> int:
+        one = self.comparison(sample)
+        drawn = await one.drawn()
+        found = await one.compared(None if sample is None else list(drawn))
+        links, filled = await one.structure(drawn)
+        return found.differing + len(links) + len(filled)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """The copy is pulled all the while."""
+        keeper = Keeper(self.spec, "bergen", store=self.mirror.store)
+        keeping = asyncio.create_task(keeper.keep(lambda: True))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with disk(tmp_path, "ext4") as where, mirror(where) as mirrored:
+        fill(mirrored.source)
+        for number in range(20):
+            (mirrored.source / f"file-{number}").write_text(f"content {number:03}")
+        (mirrored.source / "twin").write_text("linked")
+        times = (mirrored.source / "one").stat().st_mtime_ns
+        os.utime(mirrored.source / "twin", ns=(times, times))
+        yield Pair(mirrored)
+
+
+def content(folder: Path) -> None:
+    """As a disk loses it: size and times stay."""
+    times = (folder / "file-3").stat().st_mtime_ns
+    (folder / "file-3").write_text("content 00X")
+    os.utime(folder / "file-3", ns=(times, times))
+
+
+def nanoseconds(folder: Path) -> None:
+    times = (folder / "file-3").stat().st_mtime_ns
+    os.utime(folder / "file-3", ns=(times, times + 1))
+
+
+def unlinked(folder: Path) -> None:
+    """Two files of the same content and time, where the source has one."""
+    subprocess.run(["cp", "--preserve=all", folder / "one", folder / "copied"], check=True)
+    (folder / "copied").rename(folder / "one")
+
+
+def linked(folder: Path) -> None:
+    """One file, where the source has two of the same content and time."""
+    (folder / "twin").unlink()
+    os.link(folder / "one", folder / "twin")
+
+
+def filled(folder: Path) -> None:
+    subprocess.run(["cp", "--preserve=all", "--sparse=never", folder / "holes", folder / "solid"], check=True)
+    (folder / "solid").rename(folder / "holes")
+
+
+def redirected(folder: Path) -> None:
+    (folder / "way").unlink()
+    (folder / "way").symlink_to("/etc/group")
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "content": content,
+    "missing": lambda folder: (folder / "file-3").unlink(),
+    "extra": lambda folder: (folder / "extra").write_text(""),
+    "mode": lambda folder: (folder / "file-3").chmod(0o604),
+    "owner": lambda folder: os.chown(folder / "file-3", 12, -1),
+    "group": lambda folder: os.chown(folder / "file-3", -1, 12),
+    "time": nanoseconds,
+    "attribute": lambda folder: os.setxattr(folder / "marked", "user.colour", b"blue"),
+    "another attribute": lambda folder: os.setxattr(folder / "file-3", "user.more", b""),
+    "acl": lambda folder: os.setxattr(folder / "file-3", "system.posix_acl_access", ACL),
+    "link": redirected,
+    "links apart": unlinked,
+    "links together": linked,
+    "holes": filled,
+    "folder": lambda folder: (folder / "empty").chmod(0o700),
+}
+
+
+@pytest.mark.parametrize("attribute", BROKEN)
+async def test_each_attribute_that_is_broken_alone_is_seen(pair: Pair, attribute: str) -> None:
+    assert (await pair.mirror.pull()).complete
+    assert await pair.differing() == 0
+    BROKEN[attribute](pair.mirror.target)
+    assert await pair.differing() > 0
+    assert await pair.differing(None) > 0
+
+
+@pytest.mark.parametrize(
+    ("attribute", "told"), [("content", "file-3"), ("links together", "links"), ("holes", "holes")]
+)
+async def test_what_no_pull_repairs_is_told_as_different_with_a_way_on(pair: Pair, attribute: str, told: str) -> None:
+    async with pair.kept():
+        assert (await pair.mirror.pull()).complete
+        BROKEN[attribute](pair.mirror.target)
+        (found,) = await check(pair.spec, "bergen", emit=ignore, ask=pair.ask, sample=1000, store=pair.mirror.store)
+        assert found.outcome is Outcome.DIFFERENT and told in found.message and "next pull fetches it" in found.hint
+
+
+async def test_a_copy_is_equal_and_the_message_says_how_much_was_read(pair: Pair) -> None:
+    assert (await pair.mirror.pull()).complete
+    (found,) = await check(pair.spec, "bergen", emit=ignore, ask=pair.ask, sample=5, seed=3, store=pair.mirror.store)
+    assert found.outcome is Outcome.EQUAL and f"of {found.evidence['read']} the content was read" in found.message
+    assert 5 <= int(found.evidence["read"]) <= 7
+    (whole,) = await check(pair.spec, "bergen", emit=ignore, ask=pair.ask, sample=None, store=pair.mirror.store)
+    assert whole.outcome is Outcome.EQUAL and "same content" in whole.message
+
+
+async def test_a_file_that_was_found_wrong_is_read_again_although_the_sample_leaves_it_out(pair: Pair) -> None:
+    """Else a second look that happens to draw others would call the copy whole."""
+    async with pair.kept():
+        assert (await pair.mirror.pull()).complete
+        content(pair.mirror.target)
+        once: dict[str, Any] = {
+            "spec": pair.spec,
+            "site": "bergen",
+            "emit": ignore,
+            "ask": pair.ask,
+            "store": pair.mirror.store,
+        }
+        (found,) = await check(**once, sample=1000)
+        kept = record.joined(None, [found], 1.0, everything=False)
+        suspects = record.suspect_files(kept)
+        assert suspects == {"uploads": ("file-3",)}
+        seeds = [seed for seed in range(8) if "file-3" not in await pair.draw(2, seed)]
+        unlucky = seeds[0]
+        (blind,) = await check(**once, sample=2, seed=unlucky)
+        (again,) = await check(**once, sample=2, seed=unlucky, suspects=suspects)
+        assert (blind.outcome, again.outcome) == (Outcome.EQUAL, Outcome.DIFFERENT)
+        (whole,) = await check(**once, sample=2, seed=unlucky, suspects={"uploads": None})
+        assert whole.outcome is Outcome.DIFFERENT
+
+
+def test_where_not_every_wrong_path_is_known_everything_is_read() -> None:
+    many = {"kind": "files", "outcome": "different", "evidence": {"wrong": ["a"], "differing": 4000}}
+    assert record.suspect_files({"checks": {"files uploads": many}}) == {"uploads": None}
+    assert record.suspect_files({"checks": {"files uploads": many | {"outcome": "equal"}}}) == {}
+    assert record.suspect_files(None) == {}
+
+
+async def test_the_same_seed_draws_the_same_files_and_another_one_others(pair: Pair) -> None:
+    assert (await pair.mirror.pull()).complete
+    draws = [set(await pair.comparison(5).drawn()) for _ in range(2)]
+    assert draws[0] == draws[1] and {"one", "deep/other"} <= draws[0]
+
+
+async def test_a_question_about_files_leaves_the_set_on_no_way(pair: Pair) -> None:
+    (pair.mirror.source / "out").symlink_to("/etc")
+    paths = ["../store", "/etc/passwd", "out/passwd", "deep/../one", "one\x00", "", ".", "deep", "no", "way", "one"]
+    told = await pair.ask("files", {"set": "uploads", "paths": paths})
+    assert list(told["facts"]) == ["one"]
+    for request in ({"set": "pictures", "paths": []}, {"set": "uploads", "paths": "one"}, {"set": "uploads"}):
+        with pytest.raises(SecondsiteError):
+            await pair.ask("files", request)
+
+
+def test_questions_are_cut_so_that_the_agent_reads_them() -> None:
+    paths = ["x" * 1000] * 300 + ["y"] * (MOST + 1)
+    parts = list(portions(paths))
+    assert [path for part in parts for path in part] == paths
+    assert all(len(part) <= MOST and 6 * sum(map(len, part)) <= filesets.PORTION_BYTES + 6000 for part in parts)
+    assert list(portions([])) == []
+
+
+def test_what_changes_meanwhile_is_no_difference_of_links() -> None:
+    here = {"a": [1, 1, 4096, "1:1"], "b": [1, 1, 4096, "1:1"], "c": [1, 1, 4096, "1:2"]}
+    assert wrong(here, {"a": [1, 1, 4096, "9:1"], "b": [1, 2, 4096, "9:2"], "c": [1, 1, 4096, "9:3"]}) == ([], [])
+    assert wrong(here, {"a": [1, 1, 4096, "9:1"], "b": [1, 1, 4096, "9:2"]}) == (["b"], [])
+    assert wrong(here, {"a": [1, 1, 4096, "9:1"], "c": [1, 1, 4096, "9:1"]}) == (["c"], [])
