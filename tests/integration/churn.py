@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 # Names that have broken programs: line ends, bytes that are not UTF-8, what looks like an option or a comment.
 HOSTILE = [
@@ -125,7 +126,7 @@ class Churn:
         shutil.rmtree(self._some_tree())
 
     def _link(self) -> None:
-        os.symlink(self._random.choice([b"/etc/passwd", b"nowhere", b"..", b"x" * 200]), self._new())
+        os.symlink(self._random.choice([b"/proc/version", b"nowhere", b"..", b"x" * 200]), self._new())
 
     def _hard_link(self) -> None:
         path = self._a(stat.S_ISREG)
@@ -135,7 +136,7 @@ class Churn:
     def _folder_to_link(self) -> None:
         path = self._some_tree()
         shutil.rmtree(path)
-        os.symlink(b"/etc", path)
+        os.symlink(b"/proc/tty", path)
 
     def _link_to_folder(self) -> None:
         path = self._a(stat.S_ISLNK)
@@ -167,7 +168,7 @@ class Churn:
             os.setxattr(path, name, self._random.randbytes(20))
 
     def _sparse(self) -> None:
-        with open(self._new(), "wb") as file:
+        with _made(self._new()) as file:
             file.truncate(3_000_000)
             file.seek(1_500_000)
             file.write(b"in the middle")
@@ -209,8 +210,13 @@ class Churn:
 
 
 def _write(path: bytes, content: bytes) -> None:
-    with open(path, "wb") as file:
+    with _made(path) as file:
         file.write(content)
+
+
+def _made(path: bytes) -> BinaryIO:
+    """Never through a link: a name may be one by now, and what it leads to is not ours."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "wb")
 
 
 def walk(root: bytes) -> Iterator[tuple[bytes, int]]:
