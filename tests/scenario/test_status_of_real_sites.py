@@ -37,6 +37,7 @@ def test_before_the_first_apply_nobody_says_yes_to_what_could_not_be_seen(fresh:
 def test_status_tells_the_truth_through_a_dead_agent_and_a_dead_primary(applied: Lab) -> None:
     until(lambda: bool(on_host(applied, "bergen")["ready"]))
     _both_places_agree(applied)
+    _a_changed_file_is_at_the_standby_at_once(applied)
     _a_dead_agent_is_told_and_hides_nothing(applied)
     _a_paused_replay_is_no_readiness(applied)
     _verify_from_everywhere_finds_the_copy_equal(applied)
@@ -73,6 +74,18 @@ def _both_places_agree(lab: Lab) -> None:
         told = lab.on("oslo", "for n in 1 2 3 4 5; do s=$(date +%s.%N); secondsite status --json >/dev/null || true; "
                       "e=$(date +%s.%N); echo \"$e - $s\" | python3 -c 'print(eval(input()))'; done")  # fmt: skip
         assert min(float(line) for line in told.split()) < HOST_SECONDS
+
+
+def _a_changed_file_is_at_the_standby_at_once(lab: Lab) -> None:
+    """By the stream: a pull each interval would take longer."""
+    until(lambda: {one["kept"] for one in on_host(lab, "bergen")["replicas"] if one["kind"] == "files"} == {"stream"})
+    took = []
+    for number in range(5):
+        began = time.monotonic()
+        lab.on("oslo", f"echo {number} > /srv/shop/uploads/at-once-{number}")
+        lab.on("bergen", f"until grep -qs {number} /srv/shop/uploads/at-once-{number}; do sleep 0.01; done", timeout=30)
+        took.append(time.monotonic() - began)
+    assert min(took) < 1.5, took
 
 
 def _a_dead_agent_is_told_and_hides_nothing(lab: Lab) -> None:

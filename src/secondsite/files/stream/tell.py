@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.files.stream import wire
-from secondsite.files.stream.beneath import Root
+from secondsite.files.stream.beneath import Root, available
 from secondsite.files.stream.collect import MOST_ENTRIES, Batch, Collector
 from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes, understood
@@ -92,7 +92,7 @@ def admitted(offered: Mapping[str, Offered], request: Mapping[str, Any]) -> Offe
     if not known or not understood(patterns):
         raise FinalError("the other site asks for what this version does not understand", slug="files-stream-broken")
     _mounted(one)
-    problem = one.health()
+    problem = one.health() or (None if available() else "openat2 is not allowed here")
     if problem is not None:
         raise FinalError(f"the changes of {one.name} are not seen here: {problem}", slug="files-not-watched")
     return one

@@ -12,7 +12,8 @@ def unit(interface: str, release: str) -> str:
     """Pure. release: the installed program; it stands in the unit, so that another one makes a restart.
 
     CAP_SYS_ADMIN: a fanotify mark on a file system (man 2 fanotify_mark), and ZFS. CAP_DAC_READ_SEARCH: a handle into
-    a path (man 2 open_by_handle_at), and reading what belongs to anybody. Without devices other than ZFS's.
+    a path (man 2 open_by_handle_at), and reading what belongs to anybody. Without devices other than ZFS's. Without
+    RestrictSUIDSGID: systemd then refuses openat2 (ENOSYS), by which every file is opened.
     """
     return f"""\
 # Written by secondsite.
@@ -48,7 +49,6 @@ ProtectHostname=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
