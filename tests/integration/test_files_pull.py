@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from secondsite.cli.bootstrap.verify import originals
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress
 from secondsite.files import engine, parting, store
@@ -205,6 +206,20 @@ async def test_a_promoted_set_is_not_pulled_over_until_it_is_demoted(uploads: Mi
     assert (await uploads.pull()).complete
     (aside,) = (uploads.store.parent / "aside").iterdir()
     assert (aside / "written-after").read_text() == "new"
+
+
+async def test_an_apply_names_each_set_that_is_the_original_at_the_standby_and_leaves_it_so(uploads: Mirror) -> None:
+    spec = specification(1).model_copy(update={"files": (uploads.fileset,)})
+    fill(uploads.source, 3)
+    await uploads.pull()
+    assert originals(spec, "oslo", uploads.store) == []
+    await engine.promote(uploads.fileset, uploads.store)
+    (found,) = originals(spec, "oslo", uploads.store)
+    assert (found.name, found.site, found.ok) == ("file set uploads", "oslo", False)
+    assert "secondsite failback" in str(found.hint) and "apply --replace-standby oslo" in str(found.hint)
+    assert engine.is_original(uploads.fileset, uploads.store), "a look gives nothing up"
+    await engine.give_up(uploads.fileset, uploads.store)
+    assert originals(spec, "oslo", uploads.store) == []
 
 
 async def test_a_folder_may_become_a_file_and_a_link(uploads: Mirror) -> None:

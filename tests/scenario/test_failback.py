@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, lost, shopping, until_buys, where_dns_points
+from tests.scenario.kills import operate
+from tests.scenario.test_switchover import until_ready
 
 
 def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_had(
@@ -58,3 +60,34 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
         for file in one["files"]:
             lab.on("oslo", f"test -s {file['kept']}")
     assert missing and {row["row"]["key"] for row in rows if row["table"] == "orders"} >= missing
+
+
+def test_a_way_back_that_died_behind_the_database_is_finished_by_the_same_command(ground: Ground) -> None:
+    lab = ground.fresh()
+    for site in ("bergen", "oslo"):  # so that oslo has taken over once: its file sets are the original by record
+        operate(lab, "switchover", "--to", site)
+        until_ready(lab, site)
+    lab.lab("link", "cut", "oslo", "bergen")
+    lab.on("oslo", f"echo only here > {lab.info['app']['upload_path']}/only-here; sync")
+    lab.lab("power-off", "oslo")
+    lab.lab("link", "heal", "oslo", "bergen")
+    operate(lab, "failover", "--to", "bergen", "--accept-unconfirmed-fence")
+    lab.lab("power-on", "oslo")
+    lab.on("oslo", "until systemctl is-active --quiet secondsite-agent; do sleep 0.2; done", timeout=60)
+    record = "/var/lib/secondsite/files/uploads"
+    lab.on("oslo", f"systemd-run --quiet --unit=holds flock {record}.lock sleep 600")
+    died = subprocess.run(lab.operator("failback", "--yes", "--json"), capture_output=True, text=True, timeout=300)
+    assert died.returncode == 4 and json.loads(died.stdout)["error"] == "files-busy", died.stdout + died.stderr
+    lab.on("oslo", "systemctl stop holds")
+    assert lab.json("oslo", f"cat {record}.json")["role"] == "source", "the apply has ended behind the database"
+
+    applied = subprocess.run(lab.operator("apply", "--yes", "--json"), capture_output=True, text=True, timeout=300)
+    assert applied.returncode == 4 and "secondsite failback" in json.loads(applied.stdout)["hint"], applied.stdout
+    assert lab.json("oslo", f"cat {record}.json")["role"] == "source", "a plain apply gives nothing up"
+    document = operate(lab, "failback")
+    assert any(change["resource"] == "role of the file set uploads" for change in document["rejoin"]["done"])
+    assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"]
+    (lost_here,) = [one for one in document["lost"]["files"] if one["set"] == "uploads"]
+    assert lost_here["site"] == "oslo" and lost_here["count"] == 1
+    (listed,) = lab.json("oslo", "secondsite report --lost-files --json")["lost_files"][-1]["files"]
+    assert lab.on("oslo", f"cat {listed['kept']}").strip() == "only here"

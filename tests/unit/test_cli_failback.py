@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from secondsite.cli.bootstrap.back import Back
+from secondsite.cli.bootstrap.back import Back, half_taken_back
+from secondsite.cli.bootstrap.look import HostLook
 from secondsite.cli.failback import nothing_to_do, planned_move
 from secondsite.cli.given_up import counted, lines
-from secondsite.cli.journals import Kept, at_home, came_home, halfway, way_home
+from secondsite.cli.journals import Kept, at_home, came_home, halfway, left_by_failover, way_home
 from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import switchover_lines
+from secondsite.database.facts import HostFacts
 from secondsite.errors import FinalError
 from secondsite.recovery.history import entries
 from secondsite.recovery.journal import Journal, Kind
@@ -119,6 +121,37 @@ def test_the_service_is_at_home_unless_a_failover_has_taken_it_away(tmp_path: Pa
         tmp_path, "20261122T051200Z-switchover-dddd", "switchover", "2026-11-22T05:12:00+00:00", "completed", "oslo"
     )
     assert at_home([burned, home], SPEC, "bergen")
+
+
+@pytest.mark.parametrize("role", ["standby", "stopped"])
+def test_a_way_back_that_died_behind_the_database_is_seen_by_what_is_still_a_primarys(role: str) -> None:
+    facts = HostFacts("oslo", role)
+    for still in (("file set uploads",), ("guard",), ("file set uploads", "guard")):
+        assert half_taken_back(HostLook("oslo", "key", facts, as_primary=still), left=True)
+        assert not half_taken_back(HostLook("oslo", "key", facts, as_primary=still), left=False), "nobody gave it up"
+    assert not half_taken_back(HostLook("oslo", "key", facts), left=True), "it has come to its end"
+    assert not half_taken_back(HostLook("oslo", "key", HostFacts("oslo", "primary"), as_primary=("guard",)), left=True)
+
+
+def test_what_is_given_up_at_a_site_is_of_before_the_failover_that_left_it_and_of_nothing_newer(tmp_path: Path) -> None:
+    def move(hour: int, procedure: str, outcome: str | None, to: str) -> Kept:
+        name = f"20261122T{hour:02}1200Z-{procedure}-aaaa"
+        return kept(tmp_path, name, procedure, f"2026-11-22T{hour:02}:12:00+00:00", outcome, to)
+
+    burned = move(3, "failover", "completed", "bergen")
+    assert left_by_failover([burned], SPEC, "oslo")
+    assert not left_by_failover([burned], SPEC, "bergen") and not left_by_failover([], SPEC, "oslo")
+    refused = move(4, "switchover", "rolled_back", "oslo")
+    assert left_by_failover([burned, refused], SPEC, "oslo"), "the move that files-are-source has sent back"
+    drilled = move(5, "gameday", "completed", "oslo")
+    assert left_by_failover([burned, refused, drilled], SPEC, "oslo")
+    for newer in (
+        move(6, "switchover", None, "oslo"),
+        move(7, "switchover", "completed", "oslo"),
+        move(8, "failover", "blocked", "oslo"),  # it has not promoted; its files may be the original already
+        move(9, "failover", "completed", "oslo"),
+    ):
+        assert not left_by_failover([burned, refused, newer], SPEC, "oslo"), newer.entry.id
 
 
 def test_the_plan_of_a_failback_shows_the_move_home_and_its_outage() -> None:

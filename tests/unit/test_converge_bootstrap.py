@@ -155,6 +155,7 @@ def test_what_would_fail_half_way_is_found_before(change: dict[str, Any], slug: 
 
 def test_a_look_crosses_the_wire_whole() -> None:
     look = replace(LOOK, taken_ports=(Listener("udp", 51820, None, None),), addresses=(("eth0", "192.0.2.11/24"),))
+    look = replace(look, as_primary=("file set uploads", "guard"))
     assert from_json(json.loads(json.dumps(look.as_json()))) == look
 
 

@@ -46,7 +46,7 @@ async def run(
     """
     from secondsite.cli.bootstrap.back import back
     from secondsite.cli.given_up import given_up, last_failover
-    from secondsite.cli.journals import at_home, came_home, way_home
+    from secondsite.cli.journals import at_home, came_home, left_by_failover, way_home
     from secondsite.cli.outcome import tell
     from secondsite.cli.render import Renderer, emit_json
     from secondsite.clock import SystemClock
@@ -67,7 +67,13 @@ async def run(
                 document |= {**_named(document), "lost": await given_up(loaded.spec, since, emit)}
             return tell(replace(result, document=document), as_json=json)
         came = await back(
-            loaded, emit, clock, yes=yes, dry_run=dry_run, stays=lambda standby: at_home(kept, loaded.spec, standby)
+            loaded,
+            emit,
+            clock,
+            yes=yes,
+            dry_run=dry_run,
+            stays=lambda standby: at_home(kept, loaded.spec, standby),
+            left=lambda standby: left_by_failover(kept, loaded.spec, standby),
         )
         home = None if came.gave_up else came_home(kept)
         if home is None and not came.gave_up and at_home(kept, loaded.spec, came.home):

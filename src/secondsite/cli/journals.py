@@ -100,6 +100,19 @@ def at_home(kept: Sequence[Kept], spec: Spec, standby: str) -> bool:
     return failover is None or _left(failover, spec) != standby or came_home(kept) is not None
 
 
+def left_by_failover(kept: Sequence[Kept], spec: Spec, standby: str) -> bool:
+    """Pure: has the last failover left ``standby``, and did nothing since make it the primary, or try to? What is
+    there as at a primary is then of its time before that failover. A move that took everything back did nothing."""
+    from secondsite.cli.given_up import last_failover
+
+    failover = last_failover(kept)
+    if failover is None or _left(failover, spec) != standby:
+        return False
+    moves = [one.entry for one in kept if one.entry.opened.get("procedure") in ("failover", "switchover")]
+    done = [entry for entry in moves if entry.position.outcome is not Outcome.ROLLED_BACK]
+    return max(done, key=lambda entry: entry.records[0].at) == failover.entry
+
+
 def _left(failover: Kept, spec: Spec) -> str:
     return spec.peer_of(str(failover.entry.opened["arguments"]["to"]))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import dns.asyncquery
 import dns.exception
 import dns.flags
 import dns.message
@@ -14,6 +13,7 @@ import dns.rdatatype
 import dns.rrset
 import dns.tsig
 
+from secondsite.dns.send import UnsignedRefusal, send
 from secondsite.errors import FinalError, RetryableError
 
 PORT = 53
@@ -64,13 +64,16 @@ async def ask(server: Server, name: dns.name.Name, kind: dns.rdatatype.RdataType
 
 
 async def exchange(server: Server, message: dns.message.Message) -> dns.message.Message:
-    """Send a message and read the reply; one retry, since UDP may lose a packet."""
+    """Send a message and read the reply; one retry, since UDP may lose a packet.
+
+    Raises RetryableError (``dns-silent``), FinalError (``dns-refused``) where the server does not take our key, and
+    FinalError (``dns-bad-answer``) on an answer that cannot be trusted.
+    """
     for last in (False, True):
         try:
-            answer, _tcp = await dns.asyncquery.udp_with_fallback(
-                message, server.address, timeout=TIMEOUT_SECONDS, port=server.port
-            )
-            return answer
+            return await send(message, server.address, server.port, seconds=TIMEOUT_SECONDS)
+        except UnsignedRefusal as no:
+            raise refused(server, message.question[0].name, no.answer, signed=False) from no
         except (TimeoutError, dns.exception.Timeout) as silent:
             if last:
                 raise RetryableError(
@@ -97,17 +100,18 @@ async def exchange(server: Server, message: dns.message.Message) -> dns.message.
     raise AssertionError("unreachable")
 
 
-def refused(server: Server, name: dns.name.Name, answer: dns.message.Message) -> FinalError:
-    """The error for a response code that means no."""
+def refused(server: Server, name: dns.name.Name, answer: dns.message.Message, *, signed: bool = True) -> FinalError:
+    """The error for a response code that means no. signed: False where it is not, although what we sent was."""
     code = dns.rcode.to_text(answer.rcode())
     meaning = {
         "REFUSED": "it does not let this host or key do that",
-        "NOTAUTH": "it is not authoritative for the zone, or does not know the TSIG key",
+        "NOTAUTH": "it is not authoritative for the zone, does not know the TSIG key, or lets that key change nothing",
         "NOTZONE": "the name is not inside the zone",
         "SERVFAIL": "it failed inside",
     }.get(code, "it said no")
+    unsigned = "" if signed else " (its answer is not signed)"
     return FinalError(
-        f"DNS server {server} answered {code} for {name}: {meaning}",
+        f"DNS server {server} answered {code} for {name}: {meaning}{unsigned}",
         slug="dns-refused",
         hint="check zone, server and tsig in the [[dns]] section and the server's update policy",
     )

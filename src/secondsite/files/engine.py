@@ -133,6 +133,11 @@ def taken_over_at(fileset: FileSet, store: Path = STORE) -> float | None:
     return record.complete_at if record.role == SOURCE else None
 
 
+def is_original(fileset: FileSet, store: Path = STORE) -> bool:
+    """Whether the copy here has become the original, and has not been given up since."""
+    return records.load(fileset.name, store).role == SOURCE
+
+
 async def give_up(fileset: FileSet, store: Path = STORE, *, reached: float | None = None) -> None:
     """A person has named this site as the one whose data is given up: the next pull takes away whatever the source has
     not, however much it is; all of it goes aside, and what had never reached the source is listed.

@@ -37,6 +37,11 @@ def resources(spec: Spec, *, rejoined: bool = False, planned: bool = False) -> S
     )
 
 
+def holds_back(cluster: Cluster) -> bool:
+    """Whether the guard or a fence has decided something about the data here, and nobody has let it go since."""
+    return paths.FENCED.exists() or paths.GUARD_VERDICT.exists() or door.is_shut(cluster)
+
+
 def database_drop_in(spec: Spec) -> str:
     """Pure: ask before every start. The tunnel and the network come first, so that somebody can answer."""
     wireguard = f"wg-quick@{spec.tunnel.interface}.service"
@@ -73,8 +78,7 @@ class Rejoined:
 
     async def plan(self) -> Change | None:
         over = self.planned or (observe(self.cluster).role is Role.STANDBY and not marked_by_us(self.cluster))
-        left = paths.FENCED.exists() or paths.GUARD_VERDICT.exists() or door.is_shut(self.cluster)
-        return Change("let it go") if over and left else None
+        return Change("let it go") if over and holds_back(self.cluster) else None
 
     async def apply(self, change: Change, emit: Emit) -> None:
         paths.FENCED.unlink(missing_ok=True)

@@ -8,9 +8,11 @@ from typing import Any
 
 from secondsite.cli.bootstrap.connected import connected
 from secondsite.cli.bootstrap.consent import agree
+from secondsite.cli.bootstrap.look import HostLook
 from secondsite.cli.bootstrap.order import Order
 from secondsite.cli.bootstrap.run import document, not_working
 from secondsite.clock import Clock, to_text
+from secondsite.database.state import Role
 from secondsite.errors import SecondsiteError
 from secondsite.events import ChangeDone, ChangePlanned, Emit, Note
 from secondsite.spec.load import Loaded
@@ -31,18 +33,26 @@ class Back:
 
 
 async def back(
-    loaded: Loaded, emit: Emit, clock: Clock, *, yes: bool, dry_run: bool, stays: Callable[[str], bool]
+    loaded: Loaded,
+    emit: Emit,
+    clock: Clock,
+    *,
+    yes: bool,
+    dry_run: bool,
+    stays: Callable[[str], bool],
+    left: Callable[[str], bool],
 ) -> Back:
     """Both sites as the file says, the former primary as the standby. Asks before anything is changed.
 
     stays: whether the service is at home already, where the named site is the standby; nothing is changed then, unless
-    a former primary is there. Raises what plan and apply raise, and FinalError ``declined``.
+    a former primary is there. left: whether the last procedure was a failover that left the named site; what an earlier
+    way back has not come to there is done then. Raises what plan and apply raise, and FinalError ``declined``.
     """
     began, started_at = clock.monotonic(), to_text(clock.now())
     async with connected(loaded.spec, emit, read_only=dry_run) as sessions:
         order = Order(loaded.spec, loaded.text, sessions, emit)
         await order.observe()
-        changes = await _plan(order)
+        changes = await _plan(order, left)
         gave_up = order.replace_standby is not None
         if not gave_up and stays(order.standby):
             if changes:
@@ -67,10 +77,21 @@ async def back(
     )
 
 
-async def _plan(order: Order) -> Sequence[ChangePlanned]:
+def half_taken_back(standby: HostLook, *, left: bool) -> bool:
+    """Pure: is the site that a failover left a standby again in its database alone, which a plain plan does not refuse?
+    A way back that was killed behind the database leaves the file sets the originals that they were, and the guard's
+    word about the old data. left: as in ``back``."""
+    return left and standby.database.role != Role.PRIMARY and bool(standby.as_primary)
+
+
+async def _plan(order: Order, left: Callable[[str], bool]) -> Sequence[ChangePlanned]:
     """What is missing; a former primary's data is given up, because that is what coming home means."""
     try:
-        return await order.plan()
+        changes, standby = await order.plan(), order.seen[order.standby]
+        if not half_taken_back(standby, left=left(order.standby)):
+            return changes
+        what = " and ".join(standby.as_primary)
+        order.emit(Note(f"a way back was begun and has not come to its end ({what}): it goes on", order.standby))
     except SecondsiteError as refused:
         if refused.slug != GIVEN_UP:
             raise

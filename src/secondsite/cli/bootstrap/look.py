@@ -12,12 +12,14 @@ from typing import Any
 from secondsite.cli.bootstrap.ports import Listener, listeners, strangers
 from secondsite.converge import manifest
 from secondsite.database import facts as database_facts
+from secondsite.database.cluster import Cluster
 from secondsite.database.facts import HostFacts
 from secondsite.database.gather import gather
 from secondsite.database.state import Role
 from secondsite.errors import SecondsiteError
-from secondsite.files.engine import taken_over_at
+from secondsite.files.engine import is_original, taken_over_at
 from secondsite.process import run
+from secondsite.recovery import guard_converge
 from secondsite.spec import Spec
 from secondsite.tunnel.conf import conf_file
 from secondsite.tunnel.keys import public_key
@@ -29,6 +31,7 @@ class HostLook:
 
     foreign_tunnel: the tunnel's interface exists, or has a configuration, that secondsite did not write.
     files_reached: by file set that is the original here, how far it had come when it took over (unix seconds).
+    as_primary: what is here as a primary has it, or left it: file sets that are the original, decisions of the guard.
     """
 
     site: str
@@ -38,6 +41,7 @@ class HostLook:
     addresses: tuple[tuple[str, str], ...] = ()
     foreign_tunnel: str | None = None
     files_reached: Mapping[str, float | None] = field(default_factory=dict)
+    as_primary: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A document that ``from_json`` reads back; no secret is in it."""
@@ -49,6 +53,7 @@ class HostLook:
             "addresses": [list(pair) for pair in self.addresses],
             "foreign_tunnel": self.foreign_tunnel,
             "files_reached": dict(self.files_reached),
+            "as_primary": list(self.as_primary),
         }
 
 
@@ -62,6 +67,7 @@ def from_json(document: Mapping[str, Any]) -> HostLook:
         addresses=tuple((str(pair[0]), str(pair[1])) for pair in document["addresses"]),
         foreign_tunnel=document["foreign_tunnel"],
         files_reached=document.get("files_reached") or {},
+        as_primary=tuple(document.get("as_primary") or ()),
     )
 
 
@@ -85,7 +91,14 @@ async def look(spec: Spec, site: str) -> HostLook:
         addresses=tuple(pair for pair in links if pair[0] != spec.tunnel.interface),
         foreign_tunnel=None if ours else _foreign(spec.tunnel.interface, there),
         files_reached={each.name: taken_over_at(each) for each in spec.files},
+        as_primary=_as_primary(spec),
     )
+
+
+def _as_primary(spec: Spec) -> tuple[str, ...]:
+    sets = [f"file set {each.name}" for each in spec.files if is_original(each)]
+    held = guard_converge.holds_back(Cluster.parse(spec.database.cluster, spec.database.port))
+    return (*sets, "guard") if held else tuple(sets)
 
 
 def _public_key(interface: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from secondsite.cli.bootstrap.commits import as_wanted
@@ -12,6 +13,8 @@ from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe as observe_database
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import SecondsiteError
+from secondsite.files.engine import is_original
+from secondsite.files.store import STORE
 from secondsite.spec import Spec
 from secondsite.tunnel.observe import observe as observe_tunnel
 
@@ -42,7 +45,23 @@ async def verify(spec: Spec, site: str, role: str, now: float) -> list[Check]:
         asyncio.to_thread(_database, spec, site, role),
     )
     checks = [tunnel, database, agent]
-    return [*checks, _commits(spec, site)] if role == "primary" else checks
+    return [*checks, _commits(spec, site)] if role == "primary" else [*checks, *originals(spec, site)]
+
+
+def originals(spec: Spec, site: str, store: Path = STORE) -> list[Check]:
+    """A check that has failed for each file set of the standby that is the original: it is not pulled, and readiness is
+    not to be had. An apply does not give it up by itself: only it may have some of its files."""
+    hint = (
+        f"to take the service home: secondsite failback; to take back the files alone: secondsite apply"
+        f" --replace-standby {site}   (keeps what only it has, lists what was lost)"
+    )
+    return [
+        Check(
+            f"file set {each.name}", site, False, "it is the original here still, and nothing is pulled over it", hint
+        )
+        for each in spec.files
+        if is_original(each, store)
+    ]
 
 
 def _commits(spec: Spec, site: str) -> Check:
