@@ -156,6 +156,16 @@ def test_a_clock_that_is_set_back_forgets_no_deletion() -> None:
     assert alarm(window, 7000.0, entries=801, deleted=5, rewritten=0, **rules()) is not None
 
 
+def test_of_a_small_set_a_few_files_may_go_one_after_the_other_and_not_at_once() -> None:
+    window: tuple[tuple[int, int, int], ...] = ()
+    for number in range(10):
+        assert alarm(window, 60.0 * number, entries=30 - number, deleted=1, rewritten=0, **rules()) is None
+        window = counted(window, 60.0 * number, deleted=1, rewritten=0)
+    assert alarm(window, 600.0, entries=20, deleted=1, rewritten=0, **rules()) is not None
+    assert alarm((), 0.0, entries=10, deleted=3, rewritten=0, **rules()) is not None
+    assert alarm((), 0.0, entries=10, deleted=1, rewritten=0, **rules(max_delete=0.0)) is not None
+
+
 def test_a_small_set_may_be_rewritten_as_a_whole_and_a_large_one_may_not() -> None:
     small = alarm((), 0.0, entries=500, deleted=0, rewritten=500, **rules())
     large = alarm((), 0.0, entries=9000, deleted=0, rewritten=5000, **rules())

@@ -50,6 +50,7 @@ def refusal(counted: Counted, *, most: int) -> str | None:
 
 WINDOW_MINUTES = 60
 LEAST_CHANGES = 1_000  # a release, or a small set that is rewritten as a whole, is no alarm
+LEAST_DELETIONS = 10  # of a small set a few may go one after the other, as they may from pull to pull
 
 
 class Alarm(StrEnum):
@@ -100,7 +101,11 @@ def alarm(
     for _, gone, new in counted(window, now, deleted=deleted, rewritten=rewritten):
         all_deleted, all_rewritten = all_deleted + gone, all_rewritten + new
     before = entries + all_deleted - deleted  # as many as there were before the hour's deletions
-    most = limit(before, max_delete)
+    at_once = limit(entries, max_delete)
+    if deleted > at_once:
+        gone_now = f"{deleted} of {entries} files and folders were deleted at the source at once"
+        return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {at_once}", deleted)
+    most = max(limit(before, max_delete), LEAST_DELETIONS if max_delete > 0 else 0)
     if deleted and all_deleted > most:
         gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
