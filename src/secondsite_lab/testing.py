@@ -1,6 +1,7 @@
 """Labs for tests: brought up and taken down through the same commands that people use."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,9 @@ def left_behind(name: str) -> list[str]:
     found += [f"namespace {path}" for path in Path("/run/netns").glob(f"ss-{name}-*")]
     found += [f"resolver {path}" for path in Path("/etc/netns").glob(f"ss-{name}-*")]
     found += [f"nspawn {path}" for path in Path("/run/systemd/nspawn").glob(f"*/ss-{name}-*")]
-    found += [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/secondsite-lab/{name}")]
+    # os.walk, because the groups of other labs may go while it looks
+    groups = (folder for folder, _, _ in os.walk("/sys/fs/cgroup") if folder.endswith(f"/secondsite-lab/{name}"))
+    found += [f"control group {folder}" for folder in groups]
     found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"/{name}/" in line]
     loops = finished(["losetup", "--all"], timeout=10).out.splitlines()
     found += [f"loop device {line}" for line in loops if f"/{name}/" in line]

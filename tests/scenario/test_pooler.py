@@ -135,6 +135,7 @@ def test_in_a_disaster_the_survivor_serves_and_the_old_site_sends_nobody_anywher
     lab = pooled
     dsn = pooler.dsn_of(lab, "oslo")
     with clients(lab, "bergen") as stop:
+        burned = time.time()
         lab.lab("power-off", "oslo")
         time.sleep(4)
         lab.on("bergen", "systemctl stop secondsite-agent.service")
@@ -146,7 +147,9 @@ def test_in_a_disaster_the_survivor_serves_and_the_old_site_sends_nobody_anywher
         time.sleep(2)
         seen = stop()
     assert target(lab, "bergen") == "127.0.0.1|0"
-    assert seen["lost"] == []  # there may be errors: whoever was in a transaction with the site that burned
+    # There may be errors: whoever was in a transaction with the site that burned. And what was acknowledged just before
+    # may be lost with it, in mode async; a row's name begins with its moment.
+    assert all(burned - 1 < float(name.split("-")[0]) < burned + 1 for name in seen["lost"]), (burned, seen["lost"])
     assert _writes(lab, pooler.dsn_of(lab, "bergen"))
     until_buys(lab)
     lab.lab("power-on", "oslo")

@@ -113,6 +113,8 @@ class Agent:
             self.board.tunnel = await self._ports.tunnel(False)
         with self._troubles.kept_from("host"):
             await self._host()
+        with self._troubles.kept_from("history"):
+            await self._history()
 
     async def _host(self) -> None:
         self.board.disk_free_bytes = free_bytes(self._ports.places.disk)

@@ -138,6 +138,15 @@ def is_original(fileset: FileSet, store: Path = STORE) -> bool:
     return records.load(fileset.name, store).role == SOURCE
 
 
+async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:
+    """The next pull compares everything, although the source's changes are followed: what was changed here by somebody
+    else is told by nobody. Nothing where this site has the original. Raises RetryableError (``files-busy``)."""
+    async with locked(fileset.name, seconds=LOCK_SECONDS, store=store):
+        record = records.load(fileset.name, store)
+        if record.role == PULLED:
+            records.save(fileset.name, replace(record, epoch=None), store)
+
+
 async def give_up(fileset: FileSet, store: Path = STORE, *, reached: float | None = None) -> None:
     """A person has named this site as the one whose data is given up: the next pull takes away whatever the source has
     not, however much it is; all of it goes aside, and what had never reached the source is listed.

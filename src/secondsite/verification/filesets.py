@@ -13,7 +13,7 @@ from typing import Any
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
-from secondsite.files.engine import Rsync, engine_for, last_complete
+from secondsite.files.engine import Rsync, compare_soon, engine_for, last_complete
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
 from secondsite.files.versions.child import work
@@ -136,6 +136,7 @@ async def _set(one: Comparison) -> Check:
     if not first.differing and not links and not filled:
         return Check(name, "files", site, Outcome.EQUAL, _equal(first, paths), evidence=_told(first) | told)
     before = {path: _stat(fileset, path) for path in first.sample}
+    await compare_soon(fileset, one.store)
     if not await _pulled(fileset, one.store):
         message = f"{first.differing} files differ, and no pull has been complete since"
         return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first) | told)
@@ -162,7 +163,7 @@ def structured(found: Check, links: Sequence[str], filled: Sequence[str]) -> Che
     if filled:
         parts.append(f"{len(filled)} files take room where the source has holes, the first: {filled[0]}")
     some = (*links, *filled)[0]
-    hint = f"move {some} away at {found.site}, and names that are one file with it: the next pull fetches it anew"
+    hint = f"move {some} away at {found.site}, and names that are one file with it, and verify again: that fetches it"
     evidence = {**found.evidence, "links": list(links[:SHOWN]), "filled": list(filled[:SHOWN])}
     return replace(found, outcome=Outcome.DIFFERENT, message="; ".join(parts), hint=hint, evidence=evidence)
 
@@ -180,7 +181,7 @@ def judged(
     wrong = [path for path in second.sample if path in before and before[path] == after.get(path)]
     if wrong:
         message = f"{len(wrong)} files differ that a complete pull has left alone, the first: {wrong[0]}"
-        hint = f"move {wrong[0]} away at {site}: the next pull fetches it; and look at the disk"
+        hint = f"move {wrong[0]} away at {site}, then verify again, which fetches it; and look at the disk"
         return Check(name, "files", site, Outcome.DIFFERENT, message, hint, evidence=evidence | {"wrong": wrong})
     if second.differing:
         message = f"{second.differing} of {second.files} files change while they are compared"
