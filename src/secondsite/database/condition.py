@@ -36,7 +36,8 @@ SELECT current_setting('server_version_num')::int,
          WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
        (SELECT array_agg(gid ORDER BY prepared) FROM pg_prepared_xacts
          WHERE prepared < clock_timestamp() - interval '1 minute'),
-       (SELECT CASE WHEN current_setting('archive_mode') <> 'off' AND last_failed_time > coalesce(last_archived_time, '-infinity')
+       (SELECT CASE WHEN current_setting('archive_mode') <> 'off'
+                     AND last_failed_time > coalesce(last_archived_time, '-infinity')
                     THEN extract(epoch FROM last_failed_time)::float8 END FROM pg_stat_archiver),
        CASE WHEN current_setting('archive_mode') <> 'off'
             THEN (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') ELSE 0 END,
