@@ -104,7 +104,7 @@ def careless(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_after_random_changes_both_trees_are_the_same_whatever_was_cut(careless: Pair, seed: int) -> None:
-    """The source's process ends and begins, the standby's too, connections are cut in the middle of a batch."""
+    """The source's process ends and begins, the standby's too; connections end with them, wherever they are."""
     ends, outside = careless, careless.source.parent / "outside"
     outside.mkdir()
     churn = Churn(ends.source, outside, seed)

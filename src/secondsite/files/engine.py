@@ -140,7 +140,10 @@ def is_original(fileset: FileSet, store: Path = STORE) -> bool:
 
 async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:
     """The next pull compares everything, although the source's changes are followed: what was changed here by somebody
-    else is told by nobody. Nothing where this site has the original. Raises RetryableError (``files-busy``)."""
+    else is told by nobody. Nothing where they are not followed: then every pull compares. Raises RetryableError
+    (``files-busy``)."""
+    if records.load(fileset.name, store).epoch is None:
+        return
     async with locked(fileset.name, seconds=LOCK_SECONDS, store=store):
         record = records.load(fileset.name, store)
         if record.role == PULLED:

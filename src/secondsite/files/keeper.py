@@ -7,9 +7,11 @@ something was missed, and once a day. Where it does not, the set is pulled each 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
@@ -22,7 +24,7 @@ from secondsite.files.offer.seal import TokenFile
 from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE, Record, locked
 from secondsite.files.stream import beneath, exclude, heard
-from secondsite.files.stream.follow import Call, End, Follower, Mark
+from secondsite.files.stream.follow import End, Follower, Mark
 from secondsite.files.versions.keep import keep_versions
 from secondsite.files.versions.state import versions_of
 from secondsite.spec import FileSet, Spec, paths
@@ -65,9 +67,10 @@ class Keeper:
         self._followers: dict[str, Follower] = {}
         self._standby = False
         known = TokenFile(token)
-        door: Call = lambda request: call(  # noqa: E731
-            self._source, spec.tunnel.watch_port, known, request, timeout=CALL_SECONDS
-        )
+
+        async def door(request: Mapping[str, Any]) -> socket.socket:
+            return await call(self._source, spec.tunnel.watch_port, known, request, timeout=CALL_SECONDS)
+
         for fileset in self._sets:
             if not exclude.understood(fileset.exclude):
                 self._unstreamed[fileset.name] = "its exclude patterns are left to rsync"

@@ -181,7 +181,7 @@ def judged(
     wrong = [path for path in second.sample if path in before and before[path] == after.get(path)]
     if wrong:
         message = f"{len(wrong)} files differ that a complete pull has left alone, the first: {wrong[0]}"
-        hint = f"move {wrong[0]} away at {site}, then verify again, which fetches it; and look at the disk"
+        hint = f"move {wrong[0]} away at {site} and verify again: that fetches it; and look at the disk"
         return Check(name, "files", site, Outcome.DIFFERENT, message, hint, evidence=evidence | {"wrong": wrong})
     if second.differing:
         message = f"{second.differing} of {second.files} files change while they are compared"

@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from secondsite.files.stream.attributes import give, give_link
 from secondsite.files.stream.beneath import GONE, Root, openat2, split
@@ -101,10 +102,10 @@ class Applying:
         try:
             doomed = [path for path, _ in self._doomed()]
             for path in sorted(self._there):
-                self._guarded(path, lambda path=path: self._make(self._there[path]))  # type: ignore[misc]
+                self._guarded(path, partial(self._make, self._there[path]))
             for path in sorted(doomed, key=_deepest):
                 if path not in self._there:
-                    self._guarded(path, lambda path=path: self._remove(path))  # type: ignore[misc]
+                    self._guarded(path, partial(self._remove, path))
         finally:
             self._leave()
         return self.applied
@@ -115,11 +116,11 @@ class Applying:
             for path in sorted(self._there):
                 entry = self._there[path]
                 if entry.links:
-                    self._guarded(path, lambda entry=entry: self._link(entry))  # type: ignore[misc]
+                    self._guarded(path, partial(self._link, entry))
             self._leave()
             for path in sorted(self._there, key=_deepest):
                 if self._there[path].kind is Kind.FOLDER:
-                    self._guarded(path, lambda path=path: self._time(self._there[path]))  # type: ignore[misc]
+                    self._guarded(path, partial(self._time, self._there[path]))
         finally:
             self._leave()
 
