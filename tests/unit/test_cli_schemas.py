@@ -12,16 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from secondsite.agent.judge import judge
+from secondsite.cli.documents.procedure import ProcedureDocument, StepDocument
+from secondsite.cli.documents.setup import ChangeDocument
+from secondsite.cli.documents.status import GuardDocument, SiteDocument
+from secondsite.cli.documents.words import FindingDocument
 from secondsite.cli.main import main
-from secondsite.cli.schemas import (
-    ChangeDocument,
-    FindingDocument,
-    GuardDocument,
-    ProcedureDocument,
-    SiteDocument,
-    StepDocument,
-    conforms,
-)
+from secondsite.cli.schemas import conforms
 from secondsite.clock import SystemClock
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-Moment = Annotated[str, Field(description="RFC 3339 in UTC")]
+from secondsite.cli.documents.words import Moment
 
 
 class VersionDocument(TypedDict):
