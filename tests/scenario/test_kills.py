@@ -87,7 +87,18 @@ LIMIT_SECONDS = 400 + 2 * ENDED_SECONDS + CASE_SECONDS + 200
 @pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize("name", some(list(ALL), 3, always=ALWAYS))
 def test_whatever_is_killed_there_is_one_primary_and_nothing_is_lost_untold(ground: Ground, name: str) -> None:
-    play(ground, ALL[name])
+    try:
+        play(ground, ALL[name])
+    except AssertionError as failed:
+        failed.add_note(_told(ground.lab))
+        raise
+
+
+def _told(lab: AppliedLab) -> str:
+    """What the databases and their units have said last, for a case that fails: its hosts are gone when it is read."""
+    unit, log = lab.cluster.unit, f"/var/log/postgresql/postgresql-{lab.cluster.version}-{lab.cluster.name}.log"
+    ask = f"journalctl --unit {unit} --lines 30 --no-pager; tail -n 30 {log}"
+    return "\n".join(f"--- {host}\n{lab.said(host, ask).stdout}" for host in OTHER)
 
 
 def play(ground: Ground, case: Case) -> None:

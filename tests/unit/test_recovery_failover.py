@@ -13,7 +13,7 @@ from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import lines
 from secondsite.clock import SystemClock
 from secondsite.database.cluster import Cluster
-from secondsite.database.promote import switch_point
+from secondsite.database.promote import Room, switch_point
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns import verify
 from secondsite.dns.ask import Server
@@ -22,7 +22,7 @@ from secondsite.objectives.silence import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Outcome
-from secondsite.recovery.failover import preview
+from secondsite.recovery.failover import assess, preview
 from secondsite.recovery.failover.assess import Assess, estimate
 from secondsite.recovery.failover.context import FailoverArguments, FailoverContext
 from secondsite.recovery.failover.plan import steps
@@ -157,6 +157,20 @@ async def test_a_failover_whose_dns_key_is_not_sound_refuses_before_anything_is_
     secret.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
     act.refuse_unless_ready(standby(1.0))
     assert (await verify.observe(record, {})).key_problem is None
+
+
+@pytest.mark.parametrize(("free", "refused"), [(2**24 - 1, True), (2**24, False)])
+def test_a_standby_without_room_for_a_promotion_refuses_before_anything_is_touched(
+    free: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assess, "room", lambda _: Room(Path("/data/pg_wal"), free, 2**24))
+    act = Assess(context())
+    if refused:
+        with pytest.raises(FinalError, match="it would fail behind the fence") as told:
+            act.refuse_unless_ready(standby(1.0))
+        assert told.value.slug == "no-room-to-promote" and "/data/pg_wal" in str(told.value.hint)
+    else:
+        act.refuse_unless_ready(standby(1.0))
 
 
 @pytest.mark.parametrize("token", [TOKEN, "another"])

@@ -55,12 +55,24 @@ class SystemdControl:
         await self._order("reload")
 
     async def _order(self, verb: str) -> None:
-        await process.run(
-            ["systemctl", verb, self.cluster.unit],
-            timeout=ORDER_SECONDS,
-            step=f"{verb} {self.cluster.unit}",
-            hint=f"journalctl -u {self.cluster.unit}",
-        )
+        unit = self.cluster.unit
+        step, hint = f"{verb} {unit}", f"journalctl -u {unit} -n 50; the end of {log_file(self.cluster)}"
+        done = await process.run(["systemctl", verb, unit], timeout=ORDER_SECONDS, check=False, step=step, hint=hint)
+        if not done.ok:  # systemctl itself only says where to look
+            told = [words for words in (await _journal(unit), last_words(self.cluster)) if words]
+            raise FinalError(
+                f"systemctl {verb} {unit} ended with {done.code}: {'; its log: '.join(told) or done.why()}",
+                slug="database-not-starting" if verb != "stop" else "program-failed",
+                step=step,
+                hint=hint,
+            )
+
+
+async def _journal(unit: str) -> str:
+    """The last words that a unit's programs, and systemd about it, have said."""
+    argv = ["journalctl", "--unit", unit, "--lines", "6", "--output", "cat", "--no-pager", "--quiet"]
+    done = await process.run(argv, timeout=ORDER_SECONDS, check=False)
+    return " / ".join(line.strip() for line in done.stdout.splitlines() if line.strip())
 
 
 async def answering(cluster: Cluster, *, seconds: float) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from pathlib import Path
 
+from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.delayed.release import release
 from secondsite.errors import FinalError, RetryableError
@@ -23,20 +22,8 @@ def mark_standby(cluster: Cluster, why: str) -> None:
     signal = cluster.data / "standby.signal"
     if signal.exists() and not marked_by_us(cluster):
         return
-    owner = pwd.getpwnam(OWNER)
-    draft = signal.with_suffix(".secondsite")
-    with draft.open("w") as file:
-        file.write(f"{OURS}: {why}\n")
-        file.flush()
-        os.fchown(file.fileno(), owner.pw_uid, owner.pw_gid)
-        os.fchmod(file.fileno(), 0o600)
-        os.fsync(file.fileno())
-    draft.replace(signal)
-    directory = os.open(cluster.data, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    # Its draft has a name of its own: the guard at the start of the database may be writing the same file.
+    atomically(signal, f"{OURS}: {why}\n".encode(), mode=0o600, owner=OWNER)
 
 
 def marked_by_us(cluster: Cluster) -> bool:
@@ -88,13 +75,3 @@ async def stop(cluster: Cluster) -> None:
             step="stop database",
             hint="power the host off",
         )
-
-
-async def start(cluster: Cluster) -> None:
-    """Start the cluster through its unit. Raises FinalError with the unit's own words where it does not start."""
-    await run(
-        ["systemctl", "start", cluster.unit],
-        timeout=120,
-        step="start database",
-        hint=f"journalctl -u {cluster.unit} -n 50",
-    )

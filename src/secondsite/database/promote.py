@@ -7,8 +7,11 @@ Sequence and facts: PostgreSQL manual 27.3 (failover), 9.28.4 (pg_promote, pg_wa
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 
@@ -21,6 +24,8 @@ from secondsite.database.synchronous import wait_for_nobody
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 
 POLL_SECONDS = 0.005
+SEGMENT = re.compile("[0-9A-F]{24}")  # a file name in pg_wal
+SEGMENT_BYTES = 2**24  # unless initdb was told otherwise
 PROMOTE_FILE = "promote"  # in the data folder, from the request until the server has taken notice of it
 HELD_UP_SECONDS = 1.0
 
@@ -40,6 +45,29 @@ class Promoted:
 
     timeline: int
     switch_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Free and needed bytes where the WAL is written."""
+
+    place: Path
+    free_bytes: int
+    needed_bytes: int
+
+    @property
+    def enough(self) -> bool:
+        return self.free_bytes >= self.needed_bytes
+
+
+def room(cluster: Cluster) -> Room:
+    """Whether a promotion has room: it always makes one new WAL segment, a copy of the last under the new timeline,
+    and takes no recycled one for it (xlog.c, XLogInitNewTimeline and XLogFileCopy). Raises OSError."""
+    folder = cluster.data / "pg_wal"
+    with os.scandir(folder) as found:
+        needed = next((one.stat().st_size for one in found if SEGMENT.fullmatch(one.name)), SEGMENT_BYTES)
+    disk = os.statvfs(folder)
+    return Room(folder, disk.f_bavail * disk.f_frsize, needed)
 
 
 def detach(cluster: Cluster) -> None:

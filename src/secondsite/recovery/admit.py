@@ -9,6 +9,7 @@ from secondsite.clock import Clock
 from secondsite.database import door
 from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
+from secondsite.database.control import SystemdControl
 from secondsite.database.controldata import read as read_control
 from secondsite.recovery import application
 from secondsite.recovery.fence import note_verdict
@@ -74,7 +75,7 @@ async def release(spec: Spec, clock: Clock, reason: str) -> None:
     note_verdict(Ruling.ALLOW, reason, clock)
     open_here()
     paths.ADMITTED.write_text(f"{reason}\n")
-    await database.start(cluster)
+    await SystemdControl(cluster).start()
     await application.start(spec.service.units)
 
 

@@ -12,6 +12,7 @@ from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically
 from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
+from secondsite.database.control import SystemdControl
 from secondsite.database.controldata import read as read_control
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UnknownOutcomeError
 from secondsite.process import Completed, run
@@ -132,7 +133,7 @@ async def unfence_here(spec: Spec, site: str, clock: Clock, procedure_id: str) -
     paths.ACTIVE.touch()
     if not database.postmaster_runs(cluster):  # else no start would use it up
         paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
-    await database.start(cluster)
+    await SystemdControl(cluster).start()
     await application.start(spec.service.units)
     return {"site": site, "fenced": False, "at": to_text(clock.now())}
 

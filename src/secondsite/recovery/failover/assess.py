@@ -12,6 +12,7 @@ from typing import Any
 from secondsite.clock import to_text as moment_text
 from secondsite.database.fence import marked_by_us
 from secondsite.database.lsn import to_text
+from secondsite.database.promote import room
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.key import signature
 from secondsite.errors import FinalError
@@ -71,6 +72,7 @@ class Assess(FailoverAct):
                 slug="former-primary",
                 hint=f"secondsite apply --replace-standby {here}; if nothing else is left: secondsite guard --allow",
             )
+        self._refuse_without_room()
         for record in self._context.spec.dns:
             self._refuse_without_key(record)
         if state.replay_paused and not self._context.arguments.resume_replay:
@@ -79,6 +81,20 @@ class Assess(FailoverAct):
                 "end the standby at promotion",
                 slug="replay-paused",
                 hint="see the database's log; if nothing stands against it add --resume-replay",
+            )
+
+    def _refuse_without_room(self) -> None:
+        """A full disk ends the promotion behind the fence: then nobody serves, and nobody can go back."""
+        try:
+            there = room(self._context.cluster)
+        except OSError:
+            return  # nothing is known, so nothing stands against it
+        if not there.enough:
+            raise FinalError(
+                f"{there.place} has {there.free_bytes / 2**20:.1f} MiB of free space, and a promotion first writes a "
+                f"WAL segment of {there.needed_bytes / 2**20:.0f} MiB: it would fail behind the fence",
+                slug="no-room-to-promote",
+                hint=f"make room there, then give the command again: df -h {there.place}; du -xh / | sort -h | tail",
             )
 
     def _refuse_without_key(self, record: DnsRecord) -> None:

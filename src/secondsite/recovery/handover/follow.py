@@ -11,7 +11,7 @@ from secondsite.converge.write import atomically
 from secondsite.database import door, fence
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.connect import local
-from secondsite.database.control import answering, last_words
+from secondsite.database.control import SystemdControl, answering, last_words
 from secondsite.database.controldata import read as read_control
 from secondsite.database.follow import SIGNAL, forget_overrides, reset
 from secondsite.database.logical import drop_left_over
@@ -83,7 +83,7 @@ async def _start(cluster: Cluster) -> None:
         door.reload(cluster)
         return
     forget_overrides(cluster.data)
-    await fence.start(cluster)
+    await SystemdControl(cluster).start()
     await answering(cluster, seconds=START_SECONDS)
 
 

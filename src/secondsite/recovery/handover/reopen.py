@@ -8,6 +8,7 @@ from typing import Any
 from secondsite.clock import Clock, to_text
 from secondsite.database import door, fence
 from secondsite.database.cluster import Cluster
+from secondsite.database.control import SystemdControl
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.recovery import application, pooling
@@ -39,7 +40,7 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
         paths.RUN.mkdir(exist_ok=True)
         paths.ADMITTED.write_text(f"{WHY}\n")
         paths.FENCED.unlink(missing_ok=True)
-        await fence.start(cluster)
+        await SystemdControl(cluster).start()
     open_here()
     state = observe(cluster)
     sent_on: Mapping[str, Any] = {}
