@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from secondsite.cli import failover, sight
+from secondsite.cli import failover, sight, switchover
 from secondsite.cli.taker import only_standby
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import UsageError
 from secondsite.objectives.document import document
-from secondsite.objectives.snapshot import Silence, SiteView
+from secondsite.objectives.snapshot import Silence, SiteView, Unfinished
 from secondsite.objectives.status import assess
 from tests.unit.objectives_worlds import NOW, SPEC, primary, site, standby, well
 
@@ -74,6 +74,13 @@ async def test_a_failover_from_a_laptop_goes_where_it_must_and_asks_only_where_i
     assert await failover._target(SPEC, "oslo", Path("x"), resume=False) == "oslo", "a person has the last word"
     with pytest.raises(UsageError, match="which site shall take over"):
         await failover._target(SPEC, None, Path("x"), resume=True)
+    seen["bergen"] = site("bergen", standby(), unfinished=Unfinished("failover", "failover-1a2b", NOW))
+    assert await failover._target(SPEC, None, Path("x"), resume=True) == "bergen"
+    assert "failover-1a2b of bergen is taken up" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="which site shall take over"):
+        await switchover._target(lambda: SPEC, None, Path("x"), resume=True)
+    seen["bergen"] = site("bergen", standby(), unfinished=Unfinished("switchover", "switchover-1a2b", NOW))
+    assert await switchover._target(lambda: SPEC, None, Path("x"), resume=True) == "bergen"
     seen["oslo"] = site("oslo", standby())
     with pytest.raises(UsageError, match="oslo is a standby; bergen is a standby"):
         await failover._target(SPEC, None, Path("x"), resume=False)

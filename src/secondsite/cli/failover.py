@@ -98,14 +98,14 @@ async def run(
 
 
 async def _target(spec: Spec, site: str | None, config: Path, *, resume: bool) -> str:
-    """The site that was named, else the only one that could take over, and that is told. Raises UsageError."""
+    """The site that was named, else the only one that could take over, or has begun to; told. Raises UsageError."""
     from secondsite.errors import UsageError
 
     if site in spec.sites:
         return str(site)
     said = f"{site} is no site of this file (sites: {', '.join(spec.sites)})"
     if site is None:
-        found, told = (None, "sites: " + ", ".join(spec.sites)) if resume else await _seen(config)
+        found, told = await _seen(config, resume=resume)
         if found is not None:
             print(told, file=sys.stderr)
             return found
@@ -113,13 +113,14 @@ async def _target(spec: Spec, site: str | None, config: Path, *, resume: bool) -
     raise UsageError(said, slug="no-such-site", hint="secondsite failover --to SITE")
 
 
-async def _seen(config: Path) -> tuple[str | None, str]:
+async def _seen(config: Path, *, resume: bool) -> tuple[str | None, str]:
     import asyncio
 
     from secondsite.cli.sight import begin
-    from secondsite.cli.taker import only_standby
+    from secondsite.cli.taker import left_unfinished, only_standby
 
-    return only_standby(await asyncio.to_thread(begin(config)))
+    status = await asyncio.to_thread(begin(config))
+    return left_unfinished(status, "failover") if resume else only_standby(status)
 
 
 async def _with_consent(

@@ -90,6 +90,7 @@ async def _target(spec: Callable[[], Spec], to: str | None, config: Path, *, res
     import asyncio
 
     from secondsite.cli.sight import begin
+    from secondsite.cli.taker import left_unfinished
     from secondsite.cli.this_host import site_here
     from secondsite.errors import UsageError
     from secondsite.recovery import history
@@ -99,8 +100,9 @@ async def _target(spec: Callable[[], Spec], to: str | None, config: Path, *, res
     here = site_here()
     if to is None and resume and here in names:
         to = here if history.unfinished(paths.JOURNAL, "switchover") else spec().peer_of(here)
-    elif to is None and not resume:
-        to = (await asyncio.to_thread(begin(config))).get("standby")
+    elif to is None:
+        status = await asyncio.to_thread(begin(config))
+        to = left_unfinished(status, "switchover")[0] if resume else status.get("standby")
     if to is None or to not in names:
         said = f"{to} is no site of this file" if to else "which site shall take over?"
         hint = "secondsite switchover --to SITE"

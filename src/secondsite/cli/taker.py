@@ -1,4 +1,4 @@
-"""Who takes over, where nobody has said it: away from the sites the only standby there is, if there is exactly one."""
+"""Who takes over, where nobody has said it: the only standby there is, or who has begun to, if there is exactly one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ def only_standby(status: Mapping[str, Any]) -> tuple[str | None, str]:
         (other,) = (name for name in sites if name != site)
         if _leaves_it_to_the_other(sites[other]):
             return site, f"{site} takes over: it is the only standby; {other} {_is(sites[other])}"
+    return None, "; ".join(f"{site} {_is(one)}" for site, one in sites.items())
+
+
+def left_unfinished(status: Mapping[str, Any], procedure: str) -> tuple[str | None, str]:
+    """Pure: the one site that has begun such a procedure and not ended it, by a status document, and why it; or None,
+    and what each site is."""
+    sites: Mapping[str, Mapping[str, Any]] = status["sites"]
+    begun = {
+        site: one["unfinished"]
+        for site, one in sites.items()
+        if (one.get("unfinished") or {}).get("procedure") == procedure
+    }
+    if len(begun) == 1:
+        ((site, one),) = begun.items()
+        return site, f"the {procedure} {one['id']} of {site} is taken up"
     return None, "; ".join(f"{site} {_is(one)}" for site, one in sites.items())
 
 

@@ -16,7 +16,7 @@ from secondsite.objectives.lag import Lag, database_state
 from secondsite.objectives.root import root_of
 from secondsite.objectives.rpo import loss
 from secondsite.objectives.situation import Situation
-from secondsite.objectives.snapshot import LagSample
+from secondsite.objectives.snapshot import LagSample, Unfinished
 from secondsite.objectives.status import Status
 
 BUCKETS, BUCKET_SECONDS = 60, 5
@@ -122,6 +122,12 @@ def _delayed_state(found: DelayedState, delay: float, now: float) -> str:
     return "waiting" if found.waits(delay, now) else "receiver-down"  # it asks for more when that is replayed
 
 
+def _unfinished(found: Unfinished | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"procedure": found.procedure, "id": found.id, "since": _moment(found.since)}
+
+
 def _site(situation: Situation, site: str) -> dict[str, Any]:
     state, silence = situation.present(site), situation.silence(site)
     shown: dict[str, Any] = {
@@ -133,6 +139,7 @@ def _site(situation: Situation, site: str) -> dict[str, Any]:
         "application": state.healthy if state else None,
         "former_primary": situation.former == site,
         "held": state.guard_reason if state else None,
+        "unfinished": _unfinished(state.unfinished if state else None),
         "age_seconds": _rounded(situation.ages.get(site)) if state else None,
         "rtt_ms": state.tunnel.rtt_ms if state else None,
         "version": state.version if state else None,

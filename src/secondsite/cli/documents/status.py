@@ -36,6 +36,14 @@ class LastProcedureDocument(TypedDict):
     why: Annotated[str | None, Field(description="what failed first")]
 
 
+class UnfinishedDocument(TypedDict):
+    """A procedure of a site that died or stopped half-way."""
+
+    procedure: str
+    id: str
+    since: Annotated[Moment, Field(description="when it began")]
+
+
 class SiteDocument(TypedDict):
     """A site at one moment."""
 
@@ -46,6 +54,7 @@ class SiteDocument(TypedDict):
         Annotated[bool, Field(description="was primary until the other took over, and is no standby yet")]
     ]
     held: NotRequired[Annotated[str | None, Field(description="why its guard keeps it read-only")]]
+    unfinished: NotRequired[UnfinishedDocument | None]
     age_seconds: NotRequired[Annotated[float | None, Field(description="how old what is told of it is")]]
     silent: NotRequired[SilentDocument]
 
