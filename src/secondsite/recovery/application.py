@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from secondsite.errors import RetryableError
@@ -56,14 +56,18 @@ async def missing(units: Sequence[str]) -> tuple[str, ...]:
     return tuple(unit for unit, state in zip(units, done.stdout.split(), strict=False) if state != "loaded")
 
 
-async def healthy(url: str, *, within_seconds: float) -> float:
-    """Wait until the health URL answers 200; seconds waited. Raises RetryableError (``unhealthy``) otherwise."""
+async def healthy(url: str, *, within_seconds: float, or_end: Callable[[], None]) -> float:
+    """Wait until the health URL answers 200; seconds waited. Raises RetryableError (``unhealthy``) otherwise.
+
+    or_end: asked behind each failed request; raises where waiting is in vain.
+    """
     loop = asyncio.get_running_loop()
     began = loop.time()
     while True:
         problem = await asyncio.to_thread(probe, url, 2.0)
         if problem is None:
             return loop.time() - began
+        or_end()
         if loop.time() - began > within_seconds:
             raise RetryableError(
                 f"the application does not become healthy within {within_seconds:g} s: {problem}",

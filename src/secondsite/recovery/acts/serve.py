@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 
+from secondsite.database.fence import postmaster_runs
 from secondsite.dns.state import RecordState
 from secondsite.dns.update import swap
 from secondsite.dns.verify import observe
@@ -99,8 +100,19 @@ class Application(Act):
         if url is None:
             running = await application.active(self._context.spec.service.units)
             return {"healthy": None, "units_active": running}
-        waited = await application.healthy(url, within_seconds=60)
+        waited = await application.healthy(url, within_seconds=60, or_end=self._refuse_without_database)
         return {"healthy": True, "waited_seconds": round(waited, 3)}
+
+    def _refuse_without_database(self) -> None:
+        """An application whose database is down never becomes healthy, and each second of waiting is an outage."""
+        cluster = self._context.cluster
+        if not postmaster_runs(cluster):
+            raise FinalError(
+                f"the database of {self.site} has ended since it was promoted; the application cannot become healthy",
+                slug="ended-since",
+                hint=f"systemctl start {cluster.unit}; if it does not start, journalctl -u {cluster.unit} -n 50; then "
+                f"{self._context.go_on}",
+            )
 
 
 def current(state: RecordState) -> tuple[str, ...]:
