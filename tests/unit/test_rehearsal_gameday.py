@@ -17,7 +17,7 @@ from secondsite.errors import FinalError, HalfwayError, SecondsiteError
 from secondsite.events import Emit, Event, Note, Result, ignore
 from secondsite.evidence.write import write
 from secondsite.process import Completed
-from secondsite.rehearsal import gameday, leftovers, observer, probe
+from secondsite.rehearsal import diary, gameday, heal, leftovers, observer, probe
 from secondsite.rehearsal.account import Account
 from secondsite.rehearsal.felt import Attempt
 from secondsite.rehearsal.standing import standing
@@ -120,7 +120,9 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
         "reach": reach, "target_of": lambda _, site: site, "Observer": Observer, "run": run,
         "carry_out_there": carry_out_there, "SERVED_SECONDS": 0.0, "SETTLE_SECONDS": 0.0, "RETURN_SECONDS": 0.2,
     }.items():  # fmt: skip
-        monkeypatch.setattr(gameday, name, fake)
+        for room in (gameday, heal):
+            if hasattr(room, name):
+                monkeypatch.setattr(room, name, fake)
     monkeypatch.setattr(probe, "program", lambda _: ("customer",))
     monkeypatch.setattr(probe, "customer", customer)
     monkeypatch.setattr(leftovers, "look", look)
@@ -146,7 +148,7 @@ async def test_before_the_first_apply_the_next_command_is_named(world: World, mo
 
 
 async def held(work: Path, *, return_power: bool = True, emit: Emit = ignore) -> Account:
-    plan = gameday.Plan("power-off", 0.0, "", lambda _: None, return_power)
+    plan = diary.Plan("power-off", 0.0, "", lambda _: None, return_power)
     return await gameday.hold(spec(), plan, config_sha256="", work=work, emit=emit, clock=SystemClock())
 
 

@@ -62,7 +62,8 @@ async def run(
     from secondsite.clock import SystemClock
     from secondsite.errors import Exit, UsageError
     from secondsite.evidence.write import write
-    from secondsite.rehearsal.gameday import Plan, hold
+    from secondsite.rehearsal.diary import Plan
+    from secondsite.rehearsal.gameday import hold
     from secondsite.spec.load import load
 
     loaded = load(find_config(config))

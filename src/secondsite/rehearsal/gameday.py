@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from secondsite.clock import Clock, from_text, to_text
 from secondsite.errors import FinalError, SecondsiteError, UnknownOutcomeError
-from secondsite.events import Emit, Note, Result
+from secondsite.events import Emit, Result
 from secondsite.process import run
 from secondsite.recovery.unfetched import shown
-from secondsite.rehearsal import leftovers, probe, window
+from secondsite.rehearsal import probe, window
 from secondsite.rehearsal.account import Account, account
+from secondsite.rehearsal.diary import Diary, Plan, ask, words
 from secondsite.rehearsal.faults import DELAY_SECONDS, ON_HOST, TITLES
+from secondsite.rehearsal.heal import POWER_SECONDS, hear, left_behind, surely_healed
 from secondsite.rehearsal.observer import Observer, critical, primary_of
-from secondsite.rehearsal.standing import standing
 from secondsite.remote.host import reach
 from secondsite.remote.procedure import carry_out_there
 from secondsite.remote.target import target_of
@@ -28,8 +27,6 @@ from secondsite.spec import Spec, paths
 NOTICE_SECONDS = 60.0
 SETTLE_SECONDS = 3.0
 SERVED_SECONDS = 120.0
-RETURN_SECONDS = 120.0
-POWER_SECONDS = 120.0
 POLL_SECONDS = 0.2
 ENOUGH_GOOD = 5
 # 64 KiB and an fsync: more than a procedure writes until its promotion.
@@ -37,44 +34,6 @@ _TRY_JOURNAL = (
     f"set -e; mkdir -p -m 700 {paths.JOURNAL}; new=$(mktemp {paths.JOURNAL}/.try-XXXXXX); trap 'rm -f \"$new\"' EXIT; "
     'head -c 65536 /dev/zero > "$new"; sync "$new"'
 )
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be rehearsed. for_seconds: a fault on the host ends by itself after this. approver: by whose leave."""
-
-    fault: str
-    for_seconds: float
-    reason: str
-    confirm: Callable[[str], None]
-    return_power: bool = True
-    approver: str = ""
-
-
-@dataclass(slots=True)
-class Diary:
-    """What has happened so far, for the report."""
-
-    clock: Clock
-    emit: Emit
-    fault_at: float | None = None
-    undone: bool = False  # the fault was seen to be taken back
-    interrupted: bool = False
-    moments: list[dict[str, Any]] = field(default_factory=list)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-
-    def note(self, kind: str, what: str, site: str | None = None, at: float | None = None) -> float:
-        """Keep a moment (unix seconds; now where none is given) and say it."""
-        moment = self.clock.now().timestamp() if at is None else at
-        self.moments.append({"kind": kind, "what": what, "site": site, "at": moment})
-        self.emit(Note(what, site))
-        return moment
-
-    def check(self, name: str, passed: bool, told: str) -> None:
-        """Keep the result of a check."""
-        self.checks.append({"name": name, "passed": passed, "told": told})
-        self.emit(Note(f"{name}: {told}", level="info" if passed else "error"))
 
 
 async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: Emit, clock: Clock) -> Account:
@@ -105,14 +64,14 @@ async def hold(spec: Spec, plan: Plan, *, config_sha256: str, work: Path, emit: 
         result, told = await _break_and_recover(spec, plan, observers, old, before, customer, diary)
         outcome = None if result is None else str(result.document["outcome"])
         moved = outcome in ("completed", "blocked")
-        healed = await _surely_healed(spec, plan, old, diary, moved=moved)
-        await _ask("both hosts looked at", diary, _left_behind(spec, plan, old, diary, moved=moved))
-        after = await _ask("status afterwards", diary, observers[new].status()) or {}
-        await _ask(
+        healed = await surely_healed(spec, plan, old, diary, moved=moved)
+        await ask("both hosts looked at", diary, left_behind(spec, plan, old, diary, moved=moved))
+        after = await ask("status afterwards", diary, observers[new].status()) or {}
+        await ask(
             "customer's end", diary, customer.end()
         )  # what is counted and what is asked for must be the same list
         lost = await _verify(customer, diary)
-        journal = None if result is None else await _ask("journal fetched", diary, _journal(observers[new], result))
+        journal = None if result is None else await ask("journal fetched", diary, _journal(observers[new], result))
         as_before = healed and after != {} and primary_of(after) == old
         return account(
             spec=spec,
@@ -166,46 +125,10 @@ async def _break_and_recover(
             raise  # nothing was broken
         if diary.fault_at is None:
             diary.fault_at = diary.note("fault", f"{TITLES[plan.fault]}, as far as is known", old)
-        diary.check("the failover was carried out", False, _words(failure))
+        diary.check("the failover was carried out", False, words(failure))
         if isinstance(failure, asyncio.CancelledError):
-            _hear(spec, plan, old, diary)
+            hear(spec, plan, old, diary)
     return result, noticed
-
-
-def _hear(spec: Spec, plan: Plan, old: str, diary: Diary) -> None:
-    """The first interrupt ends the rehearsal; what it has broken must not stay so, and is taken back all the same."""
-    diary.interrupted = True
-    if (task := asyncio.current_task()) is not None:
-        task.uncancel()
-    if not diary.undone:
-        goes_on = "It is taken back from here, and the report is written; a second Ctrl-C ends this without either"
-        diary.emit(Note(f"interrupted: {_standing(spec, plan, old, diary)}. {goes_on}", level="warning"))
-
-
-def _standing(spec: Spec, plan: Plan, old: str, diary: Diary) -> str:
-    now, on = diary.clock.now().timestamp(), spec.sites[old].power.on
-    return standing(plan.fault, old, until=(diary.fault_at or now) + plan.for_seconds, now=now, power_on=on)
-
-
-async def _surely_healed(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> bool:
-    """``_heal``, which one interrupt does not stop. A second one does, and says what it leaves behind."""
-    try:
-        return await _heal(spec, plan, old, diary, moved=moved)
-    except asyncio.CancelledError:
-        if not diary.interrupted:
-            _hear(spec, plan, old, diary)
-            return await _surely_healed(spec, plan, old, diary, moved=moved)
-        if not diary.undone:
-            diary.emit(Note(f"interrupted again: {_standing(spec, plan, old, diary)}", level="error"))
-        raise
-
-
-def _words(failure: BaseException) -> str:
-    if isinstance(failure, SecondsiteError):
-        return failure.message
-    if isinstance(failure, asyncio.CancelledError):
-        return "it was interrupted"
-    return f"{type(failure).__name__}: {failure}"
 
 
 def _not_begun(site: str) -> dict[str, Any]:
@@ -220,15 +143,6 @@ def _not_begun(site: str) -> dict[str, Any]:
         "rpo": {},
         "journal": None,
     }
-
-
-async def _ask(what: str, diary: Diary, question: Awaitable[T]) -> T | None:
-    """An answer for the report; where there is none that is told in it."""
-    try:
-        return await question
-    except (SecondsiteError, OSError, TimeoutError) as failure:
-        diary.check(what, False, _words(failure))
-        return None
 
 
 async def _journal_writable(standby: Observer) -> None:
@@ -324,51 +238,6 @@ async def _served(customer: probe.Probe, result: Result, diary: Diary, site: str
         return
     diary.note("customer", "first customer is served again", site, at=served)
     await diary.clock.sleep(SETTLE_SECONDS)
-
-
-async def _heal(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> bool:
-    """End the fault and see what the old primary does when it is back: where another has taken over it must not accept
-    a write, else it must serve again. True where it was seen to do so, or is to stay off. Raises nothing."""
-    wanted = ("standby", "stopped") if moved else ("primary",)
-    if plan.fault == "power-off":
-        on = spec.sites[old].power.on
-        if moved and not (on and plan.return_power):
-            return True
-        if not on:
-            diary.check("the fault is taken back", False, f"the file names no command that powers {old} on again")
-            return False
-        diary.note("undo", f"{old} gets its power back", old)
-        powered = await _ask("the fault is taken back", diary, run(on, timeout=POWER_SECONDS, step="power on"))
-        diary.undone = powered is not None
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + RETURN_SECONDS + plan.for_seconds
-    role, told = "unknown", f"{old} did not come back"
-    while loop.time() < deadline:
-        try:
-            async with asyncio.timeout(20), reach(target_of(spec, old)) as host:
-                back = Observer(host)
-                if plan.fault in ON_HOST:
-                    diary.undone = not (await back.ask(f"fault {plan.fault} --undo"))["left"]
-                state = await back.ask("state --json")
-                role = str(state["database"]["role"])
-                told = str(state.get("guard_reason") or state["database"].get("reason") or role)
-                if role in wanted and state["agent_running"]:
-                    break
-        except (SecondsiteError, TimeoutError, OSError) as not_yet:
-            told = str(not_yet)
-        await asyncio.sleep(1.0)
-    diary.note("check", f"{old} is back: its database is {role}", old)
-    name = "old primary accepts no write" if moved else "the fault is taken back, and the primary serves again"
-    diary.check(name, role in wanted, f"{role}: {told}")
-    return role in wanted
-
-
-async def _left_behind(spec: Spec, plan: Plan, old: str, diary: Diary, *, moved: bool) -> None:
-    """Look at both hosts for what a fault leaves; at the old one only where it has its power back."""
-    returns = bool(spec.sites[old].power.on) and (plan.return_power or not moved)
-    off = old if plan.fault == "power-off" and not returns else None
-    left = await leftovers.look(spec, [site for site in spec.sites if site != off])
-    diary.check(leftovers.NAME, *leftovers.judged(left, off))
 
 
 async def _verify(customer: probe.Probe, diary: Diary) -> dict[str, Any]:
