@@ -59,6 +59,21 @@ async def test_indexes_built_with_other_collation_rules(hosts: Pair) -> None:
     sql(hosts, "DROP DATABASE moved")
 
 
+async def test_an_index_with_a_collation_of_its_own_that_sorts_otherwise_here(hosts: Pair) -> None:
+    """Another ICU moves only these: the database's own version says nothing. One that no index uses does not count."""
+    sql(
+        hosts,
+        'CREATE TABLE people (name text COLLATE "de-x-icu" PRIMARY KEY)',
+        "UPDATE pg_collation SET collversion = '1.0' WHERE collname IN ('de-x-icu', 'fr-x-icu')",
+    )
+    (found,) = (await seen(hosts)).collations
+    assert found[:2] == ("postgres, collation de-x-icu,", "1.0") and found[2] not in (None, "1.0")
+    sql(hosts, "DROP TABLE people")
+    assert (await seen(hosts)).collations == ()
+    actual = "pg_collation_actual_version(oid)"
+    sql(hosts, f"UPDATE pg_collation SET collversion = {actual} WHERE collname IN ('de-x-icu', 'fr-x-icu')")
+
+
 async def test_an_extension_whose_files_are_not_on_this_host(hosts: Pair) -> None:
     sql(hosts, "CREATE EXTENSION pg_trgm", "UPDATE pg_extension SET extname = 'postgis' WHERE extname = 'pg_trgm'")
     assert (await seen(hosts)).extensions == ("postgres: postgis",)

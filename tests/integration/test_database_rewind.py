@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import pytest
 from secondsite.database import promote
 from secondsite.database.connect import local
 from secondsite.database.fence import mark_standby
-from secondsite.database.lost import commits
+from secondsite.database.lost import commits, segment
 from secondsite.database.observe import observe
 from secondsite.database.state import Role, Streaming
+from secondsite.errors import FinalError
 from secondsite.events import Note
 from tests.integration.database_clusters import Pair, pair
 
@@ -61,9 +62,9 @@ def _parent(pid: str) -> int:
         return -1
 
 
-async def parted(hosts: Pair, *, segments: int = 1) -> None:
+async def parted(hosts: Pair, *, segments: int = 1, more: Sequence[str] = ()) -> None:
     """Bergen has taken over while oslo, cut off, went on accepting orders until it crashed; the same ones in so many
-    WAL files."""
+    WAL files. more: what it did besides."""
     await hosts.primary()
     sql(
         hosts,
@@ -81,6 +82,7 @@ async def parted(hosts: Pair, *, segments: int = 1) -> None:
         for what in LOST:
             sql(hosts, "oslo", f"INSERT INTO orders (what) VALUES ('{what}')")
         sql(hosts, "oslo", "BEGIN", "SAVEPOINT s", "UPDATE orders SET what = 'changed' WHERE id = 1", "COMMIT")
+    sql(hosts, "oslo", *more)
     await promote.promote(bergen, timeout_seconds=30)
     sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('late')")
     crash(hosts, "oslo")
@@ -145,6 +147,39 @@ async def test_what_was_lost_is_read_in_every_segment_behind_the_switch(hosts: P
     found = await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])
     assert len(found) == 12
     assert len({one.lsn.split("/")[1].zfill(8)[:2] for one in found}) == 3, "they lie in three files of 16 MB"
+
+
+async def test_what_was_committed_in_two_phases_is_lost_too(hosts: Pair) -> None:
+    """The record of a COMMIT PREPARED belongs to no transaction: whose rows they are stands in its text."""
+    await hosts.primary()
+    sql(hosts, "oslo", "ALTER SYSTEM SET max_prepared_transactions = 5")
+    await hosts.nodes["oslo"].control.stop()
+    await hosts.nodes["oslo"].control.start()
+    order = ("INSERT INTO orders (what) VALUES ('in two phases')", "SAVEPOINT s", "UPDATE orders SET what = 'both'")
+    await parted(hosts, more=("BEGIN", *order, "PREPARE TRANSACTION 'two'", "COMMIT PREPARED 'two'"))
+    await hosts.primary("bergen", rewinding=True)
+    await hosts.standby("oslo", replace=True)
+    (summary,) = hosts.nodes["oslo"].state.glob("lost/*/lost.json")
+    rows = [json.loads(line) for line in (summary.with_name("rows.jsonl")).read_text().splitlines()]
+    assert json.loads(summary.read_text())["commits"] == 5
+    assert [row["row"]["what"] for row in rows] == ["both"] * 5, "every row was changed by its subtransaction"
+
+
+async def test_where_the_wal_behind_the_switch_was_removed_nobody_says_that_nothing_was_lost(hosts: Pair) -> None:
+    """It is copied anew then, and what it had is moved aside."""
+    await parted(hosts, segments=3, more=("CHECKPOINT",))
+    oslo, facts = hosts.nodes["oslo"], await hosts.facts("oslo")
+    assert facts.primary is not None
+    fork = dict(facts.primary.forks)[1]
+    (oslo.cluster.data / "pg_wal" / segment(1, fork, 2**24)).unlink()  # as a slot that was given up leaves it
+    with pytest.raises(FinalError) as told:
+        await commits(oslo.cluster, 1, fork)
+    assert told.value.slug == "wal-unreadable"
+    await hosts.primary("bergen", rewinding=True)
+    await hosts.standby("oslo", replace=True)
+    assert not list(oslo.state.glob("lost/*/lost.json")), "unknown is not none"
+    assert list(oslo.cluster.data.parent.glob("main.aside-*"))
+    assert any(isinstance(event, Note) and "cannot be counted" in event.text for event in hosts.events)
 
 
 async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slot_of_its_time_as_primary(

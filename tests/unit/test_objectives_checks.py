@@ -174,6 +174,15 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
         "oslo",
         lambda: oslo(condition=Condition(NOW, expiries=(Expiry("the password of role shop", NOW - 9),))),
     ),
+    (  # a role is told once, at the primary; what is the standby's own is told beside it
+        "expiry",
+        "bergen",
+        lambda: bergen(
+            condition=Condition(
+                NOW, expiries=(Expiry("the password of role shop", NOW), Expiry("the certificate x", NOW))
+            )
+        ),
+    ),
     ("inodes", "oslo", lambda: oslo(condition=Condition(NOW, inodes_free=9, inodes_total=10**6))),
     ("slot", "oslo", lambda: on_primary(slots=())),
     ("slot", "oslo", lambda: slot(active=False)),

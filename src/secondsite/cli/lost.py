@@ -45,7 +45,11 @@ def lines(records: Sequence[Mapping[str, Any]], files: str | None = None) -> lis
     more = [f"files were lost, too: {files}"] if files else []
     records = [one for one in records if one["commits"]]
     if not records:
-        return ["no lost rows are known: none were lost, or no former primary has been taken back yet", *more]
+        return [
+            "no lost rows are known: none were lost, or no former primary has been taken back yet, or one was copied",
+            "anew unread: then what it had lies in a folder .aside-* beside its data folder",
+            *more,
+        ]
     out = []
     for one in records:
         out.append(

@@ -24,6 +24,13 @@ _COLLATIONS = """
 SELECT datname, datcollversion, actual FROM pg_database, LATERAL pg_database_collation_actual_version(oid) actual
  WHERE datcollversion IS DISTINCT FROM actual AND datcollversion IS NOT NULL AND datallowconn ORDER BY 1
 """
+# The same for a collation of its own that an index uses (COLLATE, or a column's): the database's says nothing of it.
+_INDEX_COLLATIONS = """
+SELECT DISTINCT collname, collversion, actual
+  FROM (SELECT DISTINCT unnest(indcollation::oid[]) AS used FROM pg_index) indexes
+  JOIN pg_collation c ON c.oid = used, LATERAL pg_collation_actual_version(c.oid) actual
+ WHERE collversion IS NOT NULL AND collversion IS DISTINCT FROM actual ORDER BY 1
+"""
 _EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
 _TABLESPACES = "SELECT spcname, path FROM pg_tablespace, pg_tablespace_location(oid) path WHERE path <> '' ORDER BY 1"
 _STATE = """
@@ -67,7 +74,8 @@ class Tablespace:
 class Condition:
     """One cluster, at ``taken_at`` (unix seconds). Empty and zero mean that nothing is wrong there.
 
-    collations: databases whose indexes were built with other collation rules than this host has, with both versions.
+    collations: databases, or "database, collation", whose indexes were built with other rules than this host has, with
+    both versions.
     extensions: "database: extension" that this host has no files for. alter_system: settings can be changed by
     ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as
     PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
@@ -113,9 +121,13 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         places = connection.execute(_TABLESPACES).fetchall()
         databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
     disk = os.statvfs(data)
+    inside = [_inside(cluster, database) for database in databases]
     return {
-        "collations": tuple((name, recorded, actual) for name, recorded, actual in collations),
-        "extensions": tuple(text for database in databases for text in _missing_extensions(cluster, database)),
+        "collations": (
+            *((name, recorded, actual) for name, recorded, actual in collations),
+            *(one for collations_of_indexes, _ in inside for one in collations_of_indexes),
+        ),
+        "extensions": tuple(text for _, missing in inside for text in missing),
         "alter_system": alterable,
         "apply_delay": delay,
         "transaction_seconds": max(0.0, oldest or 0.0),
@@ -138,9 +150,12 @@ def _free(path: str) -> int | None:
     return disk.f_bavail * disk.f_frsize
 
 
-def _missing_extensions(cluster: Cluster, database: str) -> list[str]:
+def _inside(cluster: Cluster, database: str) -> tuple[list[tuple[str, str, str | None]], list[str]]:
+    """What only a connection to the database itself shows: collations of its indexes, and missing extensions."""
     with local(cluster, database, step="condition") as connection:
-        return [f"{database}: {name}" for (name,) in connection.execute(_EXTENSIONS)]
+        collations = connection.execute(_INDEX_COLLATIONS).fetchall()
+        missing = [f"{database}: {name}" for (name,) in connection.execute(_EXTENSIONS)]
+    return [(f"{database}, collation {name},", recorded, actual) for name, recorded, actual in collations], missing
 
 
 async def _certificate_ends(path: Path) -> Expiry | None:

@@ -33,7 +33,8 @@ READ_SECONDS = 600
 TABLE_SECONDS = 3600
 OWN_SCHEMA = "secondsite"  # the heartbeat: lost each second of an outage, and nobody's work
 _COMMIT = re.compile(
-    r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT(?:_PREPARED)? "
+    r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT"
+    r"(?:_PREPARED (?P<prepared>\d+):)? "  # the record is nobody's then: tx is 0 (xactdesc.c, xact_desc_commit)
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC(?P<rest>.*)"
 )
 _SUBXACTS = re.compile(r"subxacts:((?: \d+)+)")
@@ -71,14 +72,22 @@ class Kept:
 
 
 async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, ...]:
-    """Every commit on ``timeline`` behind the position ``since``, in order; none where no WAL is left there.
+    """Every commit on ``timeline`` behind the position ``since``, in order; none where no WAL was written there.
 
-    Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL.
+    Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL, and where there
+    was WAL and it was removed: a primary that went on for long does so once its slot is given up.
     """
     wal = cluster.data / "pg_wal"
     # Without a first file it learns the size of a segment from whichever comes first in the folder (pg_waldump.c,
     # search_directory), and that may be one that a full disk has left allocated and empty.
-    first = segment(timeline, since, (await read_control(cluster)).wal_segment_bytes)
+    control = await read_control(cluster)
+    first = segment(timeline, since, control.wal_segment_bytes)
+    if not (wal / first).exists() and control.checkpoint_lsn >= since:  # nothing behind a checkpoint is removed
+        raise FinalError(
+            f"the old WAL behind {lsn_text(since)} is not here any more ({first}): what was lost cannot be counted",
+            slug="wal-unreadable",
+            step="lost",
+        )
     done = await process.run(
         [
             cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
@@ -114,7 +123,9 @@ def segment(timeline: int, position: int, segment_bytes: int) -> str:
 def parse(text: str) -> tuple[Commit, ...]:
     """Pure: from pg_waldump's output."""
     return tuple(
-        Commit(hit["lsn"], f"{hit['at'].replace(' ', 'T')}Z", (int(hit["xid"]), *_subxacts(hit["rest"])))
+        Commit(
+            hit["lsn"], f"{hit['at'].replace(' ', 'T')}Z", (int(hit["prepared"] or hit["xid"]), *_subxacts(hit["rest"]))
+        )
         for hit in map(_COMMIT.match, text.splitlines())
         if hit
     )

@@ -30,7 +30,8 @@ def collations(judged: Judged) -> Iterator[Problem]:
             yield Problem(
                 state.site,
                 f"database {database} was built with collation version {recorded}, this host has {actual or 'none'}",
-                "the same release at both sites, or REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION",
+                "the same release at both sites, or REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION"
+                " (or ALTER COLLATION … REFRESH VERSION)",
             )
 
 
@@ -117,9 +118,9 @@ def archiver(judged: Judged) -> Iterator[Problem]:
 def expiry(judged: Judged) -> Iterator[Problem]:
     """A login that has expired fails after a promotion as before it, and nobody expects it then."""
     for state, condition in _conditions(judged):
-        if not state.database.writable and any(ends.what.startswith("the password") for ends in condition.expiries):
-            continue  # roles are the primary's; the standby only repeats them
         for ends in condition.expiries:
+            if not state.database.writable and ends.what.startswith("the password"):
+                continue  # roles are the primary's; the standby only repeats them
             when = datetime.fromtimestamp(ends.at, UTC).strftime("%Y-%m-%d")
             over = ends.at < state.taken_at
             yield Problem(state.site, f"{ends.what} {'ended' if over else 'ends'} on {when}", "renew it in time")
