@@ -16,13 +16,15 @@ import pytest
 
 from secondsite.database import promote
 from secondsite.database.connect import local
-from secondsite.database.fence import mark_standby
+from secondsite.database.control import answering
+from secondsite.database.fence import hold, mark_standby
 from secondsite.database.lost import commits, segment
+from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError
 from secondsite.events import Note
-from tests.integration.database_clusters import Pair, pair
+from tests.integration.database_clusters import ADDRESSES, Pair, pair
 
 LOST = ("never", "arrived", "anywhere")
 
@@ -93,7 +95,7 @@ async def test_it_follows_again_and_what_was_lost_is_written_down(hosts: Pair, f
     await parted(hosts)
     oslo = hosts.nodes["oslo"]
     if fenced:
-        mark_standby(oslo.cluster, "the guard holds this site")
+        hold(oslo.cluster, "the guard holds this site")
     await hosts.primary("bergen", rewinding=True)
     await hosts.standby("oslo", replace=True)
 
@@ -198,6 +200,38 @@ async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slo
     assert observe(oslo.cluster).streaming is Streaming.STREAMING
     assert hosts.jobs["oslo"].started == []
     assert sql(hosts, "oslo", "SELECT slot_name FROM pg_replication_slots") == []
+
+
+def was_standby_before(oslo: Node, bergen: Node) -> None:
+    """Oslo knows whom to follow, as a host does that was a standby once."""
+    known = (bergen.cluster.config / "conf.d" / "secondsite.conf").read_text().splitlines()
+    follows = next(line for line in known if line.startswith("primary_conninfo"))
+    password = oslo.cluster.data.parent / "pgpass-before"
+    password.write_text(bergen.passfile.read_text().replace(ADDRESSES["oslo"], ADDRESSES["bergen"]))
+    password.chmod(0o600)
+    shutil.chown(password, "postgres")
+    follows = follows.replace(ADDRESSES["oslo"], ADDRESSES["bergen"]).replace(str(bergen.passfile), str(password))
+    (oslo.cluster.config / "conf.d" / "zz-before.conf").write_text(f"{follows}\n")
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "only marked, or this shows nothing"])
+async def test_a_former_primary_that_is_held_follows_nobody_before_it_is_taken_back(hosts: Pair, held: bool) -> None:
+    """Nothing is only there, and the new primary lets it in: it would begin to stream the new timeline by itself."""
+    await hosts.primary()
+    await hosts.standby()
+    oslo, bergen = (hosts.nodes[site] for site in ("oslo", "bergen"))
+    await oslo.control.stop()
+    await promote.drain(bergen.cluster, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    await hosts.primary("bergen", rewinding=True)
+    was_standby_before(oslo, bergen)
+    (hold if held else mark_standby)(oslo.cluster, "the guard holds this site")
+    await oslo.control.start()
+    await answering(oslo.cluster, seconds=20)
+    await asyncio.sleep(1.5)
+    assert (sql(hosts, "oslo", "SELECT pid FROM pg_stat_wal_receiver") == []) is held
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
 
 
 async def test_a_rewind_that_cannot_be_done_ends_in_a_new_copy(hosts: Pair) -> None:

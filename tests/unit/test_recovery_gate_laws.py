@@ -111,7 +111,7 @@ def open_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(admit, "ask", ask)
     monkeypatch.setattr(admit, "read_control", control)
-    monkeypatch.setattr(fence, "mark_standby", lambda *_: None)
+    monkeypatch.setattr(fence, "hold", lambda *_: None)
     monkeypatch.setattr(fence, "unmark", lambda *_: None)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.delayed.release import release
+from secondsite.database.follow import cut_off
 from secondsite.errors import FinalError, RetryableError
 from secondsite.process import run
 
@@ -24,6 +25,18 @@ def mark_standby(cluster: Cluster, why: str) -> None:
         return
     # Its draft has a name of its own: the guard at the start of the database may be writing the same file.
     atomically(signal, f"{OURS}: {why}\n".encode(), mode=0o600, owner=OWNER)
+
+
+def hold(cluster: Cluster, why: str) -> None:
+    """Have a *stopped* cluster start read-only and follow nobody, durably.
+
+    A former primary knows from its time before whom to follow. Were it to stream by itself as soon as the other site
+    lets it in, whoever takes it back would find it changed between the look and the act; and a server that is stopped
+    while it receives the first segment of a new timeline may refuse to start again ("previous recovered WAL file came
+    from timeline", xlogrecovery.c, WaitForWALToBecomeAvailable).
+    """
+    mark_standby(cluster, why)
+    cut_off(cluster.data)
 
 
 def marked_by_us(cluster: Cluster) -> bool:

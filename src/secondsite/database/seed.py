@@ -19,8 +19,8 @@ from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
 from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
-from secondsite.database.fence import mark_standby, marked_by_us
-from secondsite.database.follow import SIGNAL, cut_off, forget_overrides, is_cut, move, reset, signal
+from secondsite.database.fence import hold, marked_by_us
+from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
 from secondsite.database.gather import existing, size
 from secondsite.database.job import JobState
 from secondsite.database.logical import drop_left_over
@@ -190,8 +190,7 @@ class Standby:
         cluster = self.node.cluster
         if now.database.role is Role.STANDBY:
             return
-        mark_standby(cluster, "read before it is rewound")
-        cut_off(cluster.data)
+        hold(cluster, "read before it is rewound")
         await self.node.control.start()
         await answering(cluster, seconds=START_SECONDS)
 

@@ -37,7 +37,7 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
         open_here()
     else:
         paths.ACTIVE.unlink(missing_ok=True)
-        database.mark_standby(cluster, verdict.reason)
+        database.hold(cluster, verdict.reason)
     return verdict
 
 
