@@ -29,7 +29,7 @@ from secondsite_lab.applied import AppliedLab, applied
 SITES = ("oslo", "bergen")
 MEGABYTES = 300
 CLIENTS = 4
-PAIRS_A_ROUND = 12
+PAIRS_A_ROUND = 8
 BLOCK_SECONDS = 4.0
 SETTLE_SECONDS = 1.0  # after a change: what an agent catches up with is not its cost at rest
 WARM_SECONDS = 15.0  # also how long processor time is counted
