@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from churn.changes import Churn
 from secondsite.files import engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream.entry import INLINE_BYTES
-from tests.integration.churn import Churn
 from tests.integration.file_daemon import mirror
 from tests.integration.file_systems import file_system
 from tests.integration.stream_pair import Pair, pair

@@ -257,6 +257,10 @@ class _Following:
                 applying = Applying(root, batch, self._its.excludes, self._may())
                 cost = await in_thread(applying.cost)
                 stopped, deleted = self._weighed(cost, record)
+                if stopped is not None:  # the record's number may have strayed, and nobody is to be called for that
+                    record = replace(record, entries=await in_thread(applying.entries))
+                    stopped, deleted = self._weighed(cost, record)
+                    records.save(self._name, record, self._store)
                 if stopped is not None:
                     self._stop(stopped)
                     return End.STOPPED
