@@ -6,8 +6,10 @@ Argument: a folder with ``follower.json``. Everything else is secondsite's own.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
+import signal
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -49,7 +51,19 @@ def main(base: Path) -> None:
     settings = json.loads((base / "follower.json").read_text())
     paths.PEER_TOKEN = base / "token"
     keeper = Keeper(spec_of(settings), SITE, store=base / "store" / "files", token=base / "token")
-    asyncio.run(keeper.keep(lambda: True))
+    asyncio.run(_kept(keeper))
+
+
+async def _kept(keeper: Keeper) -> None:
+    """For ever. SIGUSR1 has it say what it waits for, for a round in which it does not go on."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell)
+    await keeper.keep(lambda: True)
+
+
+def _tell() -> None:
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    faulthandler.dump_traceback(all_threads=True)
 
 
 if __name__ == "__main__":

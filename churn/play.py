@@ -99,6 +99,7 @@ class _Playing:
         self._churn = Churn(sites.source, sites.outside, one.seed)
         self._random = random.Random(f"moments {one.seed}")
         self._looks = self._followed = 0
+        self._seen: dict[str, None] = {}  # states of the record, in their order
 
     async def go(self) -> None:
         """Everything but the disks and the line."""
@@ -120,6 +121,7 @@ class _Playing:
         one.wrong += sites.mistakes()
         if one.wrong:
             one.wrong.append(f"the record: {sites.record}")
+            await asyncio.to_thread(sites.ask_why)
 
     async def _faulty(self) -> None:
         left = list(edges(self._one.faults))
@@ -173,7 +175,7 @@ class _Playing:
             found = self._sites.copying()
             if found:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._random.choice(found), signal.SIGKILL)
+                    os.kill(found[-1], signal.SIGKILL)
                 return
             await asyncio.sleep(0.005)
         self._one.missed += 1
@@ -185,14 +187,18 @@ class _Playing:
             self._sites.set_clock(whose, 0)
 
     async def _settled(self, seconds: float) -> None:
-        """Until nothing waits at the source, or for so long."""
+        """Until nothing waits at the source, or for so long. By ZFS: until a round has begun and is complete."""
+        now = time.time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while True:
-                    told = self._sites.told(time.time())
-                    if told is not None and told.pending == 0:
-                        return
+                while not self._came(now):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
+
+    def _came(self, since: float) -> bool:
+        if self._one.engine == "zfs":
+            return (self._sites.record.complete_at or 0.0) > since
+        told = self._sites.told(time.time())
+        return told is not None and told.pending == 0
 
     async def _last_ones(self) -> None:
         """Followed again, and what happens then comes by the stream alone."""
@@ -202,16 +208,17 @@ class _Playing:
             return  # told by the comparison
         try:
             async with asyncio.timeout(60):
-                while (told := sites.told(time.time())) is None or told.pending:  # noqa: ASYNC110
+                while not self._came(0.0):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         except TimeoutError:
             self._one.wrong.append(f"its changes are not followed any more: {sites.record}")
             return
         pulls = sites.record.pulls
+        self._seen.clear()
         await asyncio.to_thread(self._churn.steps, LAST_OPERATIONS)
         await self._until_equal()
         if sites.record.pulls != pulls:
-            self._one.wrong.append("without any fault, a full comparison was needed")
+            self._one.wrong.append(f"without any fault, a full comparison was needed: {'; '.join(self._seen)}")
 
     def _differ(self) -> bool:
         try:
@@ -221,8 +228,10 @@ class _Playing:
 
     async def _until_equal(self) -> None:
         began = time.monotonic()
-        while await asyncio.to_thread(self._differ) and time.monotonic() - began < EQUAL_SECONDS:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+        while await asyncio.to_thread(self._differ) and time.monotonic() - began < EQUAL_SECONDS:
+            record = self._sites.record
+            self._seen.setdefault(f"{record.outcome} epoch {record.epoch} {record.reason or ''}".strip())
+            await asyncio.sleep(0.05)
         self._one.equal_after = round(max(self._one.equal_after or 0.0, time.monotonic() - began), 1)
 
     async def _mounted(self, ended: float) -> None:

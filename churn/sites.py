@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -19,11 +20,11 @@ from secondsite.files.store import mount_of
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard
 from secondsite.files.stream.heard import load as heard
 from secondsite.files.watch import config
-from secondsite.spec import FileSet, Spec
+from secondsite.spec import FileSet, Spec, paths
 
 ADDRESS = "127.0.0.1"
-DOOR, FILES = 7435, 7436  # where they listen; this is a network namespace of our own
-DOOR_SEEN, FILES_SEEN = 8435, 8436  # where the standby reaches them, by a line that can be cut
+DOOR, FILES = 7001, 7002  # where they listen; this is a network namespace of our own
+DOOR_SEEN, FILES_SEEN = 8001, 8002  # where the standby reaches them, by a line that can be cut
 _WATCHER = (
     "import os, sys; os.environ.pop('LD_PRELOAD', None); from pathlib import Path;"
     "from secondsite.files.watch.program import main;"
@@ -88,6 +89,7 @@ class Sites:
 
     def _write(self) -> None:
         (self.base / "token").write_bytes(b"both sites know this")
+        paths.PEER_TOKEN = self.base / "token"
         (self.base / "follower.json").write_text(json.dumps(self._settings))
         mount = mount_of(self.source)
         watched = config.text(ADDRESS, DOOR, [("uploads", str(self.source))], {"uploads": mount})
@@ -177,6 +179,13 @@ class Sites:
         """Every rsync and zfs that works for one of both ends now; of the daemon only its children."""
         found = [pid for child in self._running.values() for pid in descendants(child.pid)]
         return [pid for pid in found if _comm(pid) in ("rsync", "zfs")]
+
+    def ask_why(self) -> None:
+        """The follower writes into its log what it waits for."""
+        child = self._running.get("follower")
+        if child is not None and child.poll() is None:
+            child.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
 
     def stop(self) -> None:
         """All of them, without a word."""

@@ -13,7 +13,8 @@ from typing import Any
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
-from secondsite.files.engine import Rsync, compare_soon, engine_for, last_complete
+from secondsite.files.choice import current
+from secondsite.files.engine import Rsync, compare_soon, last_complete
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
 from secondsite.files.versions.child import work
@@ -78,7 +79,7 @@ class Comparison:
         """By rsync. paths: those whose content is read; None is all."""
         fileset, spec = self.fileset, self.spec
         source, port = str(spec.tunnel_address(spec.peer_of(self.site))), spec.tunnel.files_port
-        engine = engine_for(fileset, self.store)
+        engine = current(spec, fileset, source, store=self.store)
         if paths is None or not isinstance(engine, Rsync):
             return await engine.verify(source, port, timeout=COMPARE_SECONDS)
         whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False)

@@ -184,6 +184,7 @@ async def pull(
         if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
             records.save(fileset.name, _after(record, result, entries), store)
         if complete:
+            held.done()
             await _tell_lost(fileset, emit, store)
         return result
 

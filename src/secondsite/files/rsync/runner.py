@@ -19,6 +19,8 @@ from secondsite.files.store import Held
 
 LINE_BYTES = 65536
 KEPT_BYTES = 262144  # of what it prints; a listing may be longer and only its end matters
+# Exit codes behind which a part of rsync may have died with its half-made file where it was (man rsync, EXIT VALUES).
+_LEFT = (12, 14, 15, 16, 20, 21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ async def run(
 
     Raises FinalError (slug ``program-missing``) where rsync is not here, OSError where it cannot be started.
     """
+    fresh = held is not None and writable is not None and held.begin()
     try:
         child = confine.start(
             argv,
@@ -74,6 +77,8 @@ async def run(
                 _read(child.stdout, watch), _read(child.stderr, None), _write(child.stdin, given)
             )
             await _ended(child)
+            if held is not None and fresh and child.returncode not in _LEFT and child.returncode >= 0:
+                held.done()
             return Ended(child.returncode, out, err)
     except TimeoutError:
         return Ended(None, "", "")

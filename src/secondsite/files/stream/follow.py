@@ -22,7 +22,7 @@ from secondsite.files import store as records
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync.fetch import fetch
-from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
 from secondsite.files.stream.apply import Applied, Applying, Cost, NoSpace, Taken
@@ -83,7 +83,7 @@ class Follower:
     async def follow(self) -> End:
         """Until there is a reason to stop. Raises SecondsiteError: the connection is lost, or refused."""
         record = records.load(self._fileset.name, self._store)
-        if record.epoch is None:
+        if record.epoch is None or unfinished(self._fileset.name, self._store):
             return End.COMPARE
         async with self._connected(record.epoch, record.seq) as (reader, writer, hello):
             if hello["reconcile"] is not False:
@@ -267,10 +267,13 @@ class _Following:
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
                     records.save(self._name, replace(record, epoch=None), self._store)
                     return End.COMPARE
+                fresh = held.begin()
                 applied = await in_thread(applying.carry_out)
                 if applied.fetch:
                     applied.amiss |= await self._its.fetched(applied.fetch, held)
                 await in_thread(applying.finish)
+                if fresh:
+                    held.done()
         await sync_file_system(Path(fileset.path))
         now = time.time()
         self._its.came(applied.created, now)
