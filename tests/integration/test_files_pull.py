@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import stat
 import time
@@ -287,6 +288,26 @@ async def test_promotion_ends_a_pull_that_runs_and_its_word_stays(uploads: Mirro
     assert not result.complete
     assert store.load("uploads", uploads.store).role == "source"
     assert not (uploads.target / "large").exists()
+
+
+async def test_an_rsync_whose_first_process_is_killed_is_no_pull_that_goes_on(uploads: Mirror) -> None:
+    """Its receiver would wait for the source until its own time limit, and keep everybody waiting."""
+    (uploads.source / "large").write_bytes(os.urandom(20_000_000))
+    pulling = asyncio.create_task(uploads.pull(bandwidth=1_000_000))
+    while not list(uploads.target.glob(".large.*")):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    pid = store.running("uploads", uploads.store)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    result = await asyncio.wait_for(pulling, 8)
+    assert not result.complete
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+    assert store.unfinished("uploads", uploads.store)
+    assert (await uploads.pull()).complete and not store.unfinished("uploads", uploads.store)
+    assert sorted(path.name for path in uploads.target.iterdir()) == sorted(
+        path.name for path in uploads.source.iterdir()
+    )
 
 
 async def test_two_pulls_of_one_set_take_turns(uploads: Mirror) -> None:
