@@ -253,7 +253,7 @@ class _Playing:
         if not sites.copy.is_dir():
             one.wrong.append(f"there is no copy: {sites.record}")
             return
-        found = await asyncio.to_thread(differences, sites.source, sites.copy)
+        found = await asyncio.to_thread(differences, sites.source, sites.copy, whole=one.engine == "zfs")
         for path, (there, here) in sorted(found.items())[:5]:
             one.wrong.append(f"{path!r}: {_told(there, here)}")
         if len(found) > 5:

@@ -90,10 +90,11 @@ def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, place
 
 
-def differences(source: Path, copy: Path) -> dict[bytes, tuple[State | None, State | None]]:
+def differences(source: Path, copy: Path, *, whole: bool = False) -> dict[bytes, tuple[State | None, State | None]]:
     """By path: what the source has and what the copy has, where that is not the same in every attribute. What is no
     part of a set by promise (devices, sockets, FIFOs, set-id bits of files) is expected to be missing at the copy. A
-    hole has to be one at the copy too; where the source has written zeros, the copy may save that room.
+    hole has to be one at the copy too; where the source has written zeros, the copy may save that room. whole: nothing
+    is left out; a snapshot has no parts that stay.
 
     Raises FileNotFoundError, NotADirectoryError where a tree changes meanwhile.
     """

@@ -135,6 +135,21 @@ def rules(**more: float) -> dict[str, Any]:
     return {"max_delete": 0.2, "max_change": 0.5} | more
 
 
+def test_a_folder_that_comes_again_while_it_is_walked_is_walked_again() -> None:
+    """Moved away, changed there, and moved back: the walk may have passed before that."""
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    assert not pace.due(1.0, most=10)
+    pace.note(b"a", 2, 101.0, tree=True, now=1.1)
+    pace.walked(tree, now=1.2)
+    assert pace.floor < 2 and pace.due(9.0, most=10) == [tree]
+    pace.walks(tree)
+    pace.walked(tree, now=9.1)
+    assert pace.floor == 2 and not pace.due(20.0, most=10)
+
+
 def test_slow_deletions_cost_as_much_as_quick_ones() -> None:
     window: tuple[tuple[int, int, int], ...] = ()
     entries, now, stopped = 1000, 0.0, None

@@ -180,7 +180,6 @@ class _Telling:
         self._one, self._epoch, self._collector, self._root, self._writer = one, epoch, collector, root, writer
         self._pace = Pace(seq)
         self._walking: tuple[Waiting, Iterator[Entry]] | None = None
-        self._walked_as = 0  # the number that the walked folder had when its walk began
         self._sent = self._answered = 0  # batches
         self._answer = asyncio.Event()
         self._answered_at = time.monotonic()
@@ -245,9 +244,8 @@ class _Telling:
         plain = [one for one in due if not one.tree]
         if self._walking is None and trees:
             tree = trees[0]
-            tree.not_before = float("inf")  # until it was walked to its end
+            self._pace.walks(tree)
             self._walking = tree, self._collector.walk(tree.path, self._waits)
-            self._walked_as = tree.seq
         walking = self._walking[1] if self._walking is not None else None
         drained = await self._drained()
         batch, left = await asyncio.to_thread(self._collector.batch, [one.path for one in plain], self._waits, walking)
@@ -285,10 +283,7 @@ class _Telling:
             return
         if batch.walked:
             self._walking = None
-            if tree.seq == self._walked_as:
-                self._pace.told([tree], now=now, looked_at=tree.since)
-            else:  # it came or went again meanwhile, and what was walked before that may be something else now
-                self._pace.later(tree, at=now)
+            self._pace.walked(tree, now=now)
 
     async def _drained(self) -> float | None:
         """Every change before this moment is noted here; None where the journal has more than there was room for."""
