@@ -215,8 +215,8 @@ async def test_what_somebody_who_was_killed_has_left_half_made_is_gone_when_the_
         assert made.exists()
         async with ends.keeping():
             await ends.until_equal()
-            await ends.until_followed()
-    assert not records.unfinished("uploads", ends.mirror.store)
+            await ends.until(lambda: not records.unfinished("uploads", ends.mirror.store))
+            assert not made.exists()
 
 
 # A process that has the set, and dies while it writes. Arguments: what is remembered, what is half-made.
