@@ -142,6 +142,54 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     assert not store.load("uploads", uploads.store).allow_deletions
 
 
+async def encrypt(uploads: Mirror, first: int, last: int) -> None:
+    for number in range(first, last):
+        (uploads.source / f"file-{number}").write_text("encrypted")
+
+
+def plain(uploads: Mirror) -> int:
+    return sum((uploads.target / path.name).read_text() == "plain" for path in uploads.source.iterdir())
+
+
+async def test_a_pull_too_stops_when_files_are_rewritten_as_whoever_encrypts_them_does(uploads: Mirror) -> None:
+    for number in range(2400):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    await encrypt(uploads, 0, 2400)
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason) and stopped.held_back is not None
+    left = plain(uploads)
+    assert 900 <= left <= 1250, "what is allowed, and what was on its way already"
+    again = await uploads.pull()
+    assert again.blocked and plain(uploads) == left
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete and plain(uploads) == 0
+    assert store.load("uploads", uploads.store).alarm is None
+
+
+async def test_what_is_encrypted_from_pull_to_pull_adds_up_over_an_hour(uploads: Mirror) -> None:
+    for number in range(1800):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    for part in range(2):
+        await encrypt(uploads, 400 * part, 400 * (part + 1))
+        assert (await uploads.pull()).complete
+    await encrypt(uploads, 800, 1800)
+    assert (await uploads.pull()).blocked
+    assert plain(uploads) >= 650
+
+
+async def test_files_that_are_new_or_only_touched_are_no_attack(uploads: Mirror) -> None:
+    (uploads.source / "one").write_text("x")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"file-{number}").write_text("new")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"file-{number}").chmod(0o640)
+    assert (await uploads.pull()).complete
+
+
 @pytest.mark.parametrize("count", [1, 30])
 async def test_a_source_that_is_suddenly_empty_leaves_the_copy_as_it_is(uploads: Mirror, count: int) -> None:
     fill(uploads.source, count)

@@ -38,6 +38,7 @@ class Ended:
 
 
 Watch = Callable[[int, int | None, float, int], None]
+GoOn = Callable[[bytes], bool]
 
 
 async def run(
@@ -48,6 +49,7 @@ async def run(
     watch: Watch | None = None,
     writable: Sequence[Path] | None = None,
     given: bytes = b"",
+    go_on: GoOn | None = None,
 ) -> Ended:
     """Run ``argv`` for ``seconds`` at most. writable: the folders below which it may write, where the kernel can see to
     that (confine.py); None leaves it as it is. given: its standard input.
@@ -70,7 +72,9 @@ async def run(
         raise FinalError(
             "rsync is not installed here", slug="program-missing", step="pull files", hint="apt-get install rsync"
         ) from missing
-    pipes = asyncio.gather(_read(child.stdout, watch), _read(child.stderr, None), _write(child.stdin, given))
+    pipes = asyncio.gather(
+        _read(child.stdout, watch, _asked(child, go_on)), _read(child.stderr), _write(child.stdin, given)
+    )
     try:
         if held is not None:
             held.running(child.pid)
@@ -128,7 +132,23 @@ async def _write(pipe: IO[bytes] | None, given: bytes) -> None:
         writer.close()
 
 
-async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
+def _asked(child: subprocess.Popen[bytes], go_on: GoOn | None) -> Callable[[bytes], None] | None:
+    """Lines as they come: a piece may end anywhere."""
+    if go_on is None:
+        return None
+    left = b""
+
+    def ask(piece: bytes) -> None:
+        nonlocal left
+        whole, end, left = (left + piece).rpartition(b"\n")
+        if end and not go_on(whole + end):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+    return ask
+
+
+async def _read(pipe: IO[bytes] | None, watch: Watch | None = None, ask: Callable[[bytes], None] | None = None) -> str:
     assert pipe is not None
     stream, loop = asyncio.StreamReader(), asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
@@ -137,6 +157,8 @@ async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
         while chunk := await stream.read(LINE_BYTES):
             kept += chunk
             del kept[:-KEPT_BYTES]
+            if ask is not None:
+                ask(chunk)
             if watch is not None and (seen := progress(chunk.decode("utf-8", "replace"))):
                 watch(*seen)
     finally:
