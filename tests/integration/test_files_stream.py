@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -233,6 +234,32 @@ async def work() -> None:
 
 asyncio.run(work())
 """
+
+
+def unchangeable(files: list[Path], flag: str) -> None:
+    subprocess.run(["chattr", flag, *files], check=True)
+
+
+async def test_a_file_that_cannot_be_brought_is_told_and_is_not_forgotten(ends: Pair) -> None:
+    """rsync ends with 23 then, which others count as fine; and large and small files come by different ways."""
+    for name in ("small", "large"):
+        (ends.source / name).write_text("before")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        await ends.until_equal()
+        kept = [ends.target / "small", ends.target / "large"]
+        unchangeable(kept, "+i")
+        try:
+            (ends.source / "small").write_text("after")
+            (ends.source / "large").write_bytes(os.urandom(2 * INLINE_BYTES))
+            (ends.source / "other").write_text("what can be brought is brought")
+            await ends.until((ends.target / "other").exists)
+            await ends.until(lambda: ends.record.outcome == "failed")
+            assert ends.keeper.states()[0].status is not FilesStatus.CURRENT or ends.keeper.states()[0].reason
+        finally:
+            unchangeable(kept, "-i")
+        await ends.until_equal(60)
+        await ends.until(lambda: ends.record.outcome == "complete")
 
 
 async def test_a_record_that_has_lost_count_of_the_copy_calls_nobody(ends: Pair) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from secondsite.files.budget import LEAST_CHANGES, Alarm, alarm, allowed_changes, counted
 from secondsite.files.observe import state_of
-from secondsite.files.rsync.output import rewritten
+from secondsite.files.rsync import output
 from secondsite.files.state import FilesStatus
 from secondsite.files.store import Record
 from secondsite.files.stream import wire
@@ -164,7 +164,7 @@ def test_rewritten_files_are_counted_by_the_line_that_rsync_writes_of_each() -> 
         b".d..t......\n>f.st......\n\r      7  23%    0.00kB/s    0:00:00\r (xfr#1, to-chk=5/7)\n>fcst......\n"
         b">f+++++++++\ncd+++++++++\nhf+++++++++\ncL+++++++++\n.f...p.....\n>f..t......\n"
     )
-    assert rewritten(told) == 3
+    assert output.rewritten(told) == 3
 
 
 def test_slow_deletions_cost_as_much_as_quick_ones() -> None:
