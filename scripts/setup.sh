@@ -154,9 +154,10 @@ fetch_package() { (cd "$1" && apt-get download "$2" >/dev/null 2>&1); }
 unpack_packages() {
   local target=$PWD/.tools/unpacked folder package file
   folder=$(mktemp -d)
+  known_to_apt zfs-fuse libfaketime || apt_get update || fail "apt-get update failed; see .tools/apt.log"
   for package in zfs-fuse libfaketime libfuse2 libfuse2t64 libaio1 libaio1t64; do
     known_to_apt "$package" || continue # two names for one library; which one there is depends on the release
-    fetch_package "$folder" "$package" || { as_root apt-get update -qq && fetch_package "$folder" "$package"; } ||
+    fetch_package "$folder" "$package" || { apt_get update && fetch_package "$folder" "$package"; } ||
       fail "$package cannot be fetched"
   done
   mkdir -p "$target"

@@ -56,7 +56,6 @@ async def run(
 
     Raises FinalError (slug ``program-missing``) where rsync is not here, OSError where it cannot be started.
     """
-    fresh = held is not None and writable is not None and held.begin()
     try:
         child = confine.start(
             argv,
@@ -76,6 +75,7 @@ async def run(
         _read(child.stdout, watch, _asked(child, go_on)), _read(child.stderr), _write(child.stdin, given)
     )
     try:
+        fresh = held is not None and writable is not None and held.begin()
         if held is not None:
             held.running(child.pid)
         async with asyncio.timeout(seconds):

@@ -260,12 +260,12 @@ class _Following:
                 if stopped is not None:  # the record's number may have strayed, and nobody is to be called for that
                     record = replace(record, entries=await in_thread(applying.entries))
                     stopped, deleted = self._weighed(cost, record)
-                    records.save(self._name, record, self._store)
+                    self._change(entries=record.entries)
                 if stopped is not None:
                     self._stop(stopped)
                     return End.STOPPED
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
-                    records.save(self._name, replace(record, epoch=None), self._store)
+                    self._change(epoch=None)
                     return End.COMPARE
                 fresh = held.begin()
                 applied = await in_thread(applying.carry_out)
@@ -300,11 +300,15 @@ class _Following:
         )
         return stopped, deleted
 
-    def _stop(self, stopped: Stopped) -> None:
+    def _change(self, **fields: Any) -> None:
+        """Of the record as it is now: a promotion waits for nobody, and what it wrote meanwhile must stay."""
         record = records.load(self._name, self._store)
-        blocked = replace(record, outcome="blocked", reason=stopped.reason, alarm=stopped.alarm.value)
-        blocked = replace(blocked, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
-        records.save(self._name, blocked, self._store)
+        if record.role != SOURCE:
+            records.save(self._name, replace(record, **fields), self._store)
+
+    def _stop(self, stopped: Stopped) -> None:
+        told = {"outcome": "blocked", "reason": stopped.reason, "alarm": stopped.alarm.value}
+        self._change(**told, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
 
     def _may(self) -> Callable[[], None]:
         """Raises Taken as soon as the record says that this site is the original. Cheap: it is asked for each file, and
