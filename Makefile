@@ -93,6 +93,11 @@ SEED ?= 2026
 campaign: $(READY) .tools/tests ## ROUNDS=n SEED=s: random faults and a checker of every promise; ROUND=k: that one again
 	$(call as_root,$(BIN)/python -m campaign --rounds $(ROUNDS) --seed $(SEED) $(if $(ROUND),--round $(ROUND)))
 
+OPERATIONS ?= 2000
+.PHONY: churn
+churn: $(READY) .tools/tests ## OPERATIONS=n SEED=s: file sets under churn and faults, over every file system (needs root)
+	$(call as_root,$(BIN)/python -m churn --operations $(OPERATIONS) --seed $(SEED) $(if $(ONLY),--only $(ONLY)))
+
 .PHONY: reference
 reference: $(READY) ## write docs/reference anew from the code
 	@$(BIN)/python -m scripts.reference

@@ -4,7 +4,8 @@
 #   scripts/setup.sh system    packages of the machine (uses sudo unless run as root; does nothing when all are there)
 #   scripts/setup.sh python    .tools/venv with uv, and .venv as uv.lock says
 #   scripts/setup.sh           both
-#   scripts/setup.sh tests     what only the tests need: curl, PgBouncer, and PostgreSQL's programs without a cluster of the machine's own
+#   scripts/setup.sh tests     what only the tests need: curl, PgBouncer, and PostgreSQL's programs without a cluster of the
+#                              machine's own; zfs-fuse and libfaketime are unpacked into .tools and not installed
 #
 # Runs on Debian 12 and 13 and on Ubuntu 22.04 and 24.04. Needs no terminal.
 set -euo pipefail
@@ -68,7 +69,8 @@ install_packages() {
 known_to_apt() {
   local package
   for package in "$@"; do
-    apt-cache policy "$package" 2>/dev/null | grep -q '^  Candidate: [^(]' || return 1
+    # Not grep -q: it leaves early, apt-cache dies of that, and pipefail calls the package unknown.
+    apt-cache policy "$package" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null || return 1
   done
 }
 
@@ -146,7 +148,27 @@ setup_python() {
   UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --locked --no-python-downloads --python "$python"
 }
 
+fetch_package() { (cd "$1" && apt-get download "$2" >/dev/null 2>&1); }
+
+# Programs that would start a daemon, or that only one test needs: their packages are unpacked beside the machine's own.
+unpack_packages() {
+  local target=$PWD/.tools/unpacked folder package file
+  folder=$(mktemp -d)
+  known_to_apt zfs-fuse libfaketime || apt_get update || fail "apt-get update failed; see .tools/apt.log"
+  for package in zfs-fuse libfaketime libfuse2 libfuse2t64 libaio1 libaio1t64; do
+    known_to_apt "$package" || continue # two names for one library; which one there is depends on the release
+    fetch_package "$folder" "$package" || { apt_get update && fetch_package "$folder" "$package"; } ||
+      fail "$package cannot be fetched"
+  done
+  mkdir -p "$target"
+  for file in "$folder"/*.deb; do
+    dpkg-deb --extract "$file" "$target"
+  done
+  rm -rf "$folder"
+}
+
 setup_tests() {
+  [ -d .tools/unpacked/usr/lib ] || unpack_packages
   command -v curl >/dev/null || install_packages curl
   if ! command -v pgbouncer >/dev/null; then
     install_packages pgbouncer

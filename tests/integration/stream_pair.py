@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import stat
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from churn.trees import differences
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
 from secondsite.files.offer.door import serve
-from secondsite.files.stream.entry import PARTIAL
 from secondsite.files.watch.handlers import Source, handlers
 from secondsite.files.watch.watched import WatchedSet
 from secondsite.files.watch.watcher import Watcher
 from secondsite.spec import Tunnel
-from tests.integration.churn import State, state_of
 from tests.integration.database_clusters import free_port, specification
 from tests.integration.file_daemon import ADDRESS, Mirror
 
@@ -50,15 +48,9 @@ class Pair:
     def differences(self) -> dict[bytes, tuple[object, object]]:
         """By path: what the source has and what is here, where that is not the same in every attribute."""
         try:
-            return self._differences()
+            return dict(differences(self.source, self.target))
         except (FileNotFoundError, NotADirectoryError) as moving:
             return {b"": (moving, moving)}
-
-    def _differences(self) -> dict[bytes, tuple[object, object]]:
-        there = {path: _copied(seen) for path, seen in state_of(self.source).items()}
-        here = {path: replace(seen, inode=0) for path, seen in state_of(self.target).items()}
-        paths = {path for path in there.keys() | here.keys() if PARTIAL not in path.split(b"/")}
-        return {path: (there.get(path), here.get(path)) for path in paths if there.get(path) != here.get(path)}
 
     async def until(self, seen: Callable[[], bool], seconds: float = 30.0) -> None:
         """Raises TimeoutError."""
@@ -92,12 +84,6 @@ class Pair:
     def keeping(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The standby's agent."""
         return running(self.keeper.keep(lambda: self.standby))
-
-
-def _copied(seen: State) -> State:
-    """What a copy of it has: set-id bits of files stay where they are."""
-    mode = seen.mode if stat.S_ISDIR(seen.mode) else seen.mode & ~0o6000
-    return replace(seen, mode=mode, inode=0)
 
 
 def pair(mirror: Mirror, base: Path, **settings: object) -> Pair:

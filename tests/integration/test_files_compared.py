@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
-from secondsite.events import ignore
+from secondsite.events import Progress, ignore
 from secondsite.files.keeper import Keeper
 from secondsite.files.versions.acts import file_facts
 from secondsite.files.versions.facts import MOST, wrong
@@ -55,7 +56,7 @@ class Pair:
     async def differing(self, sample: int | None = 1000) -> int:
         one = self.comparison(sample)
         drawn = await one.drawn()
-        found = await one.compared(None if sample is None else list(drawn))
+        found = await one.compared(drawn)
         links, filled = await one.structure(drawn)
         return found.differing + len(links) + len(filled)
 
@@ -213,6 +214,32 @@ async def test_a_question_about_files_leaves_the_set_on_no_way(pair: Pair) -> No
     for request in ({"set": "pictures", "paths": []}, {"set": "uploads", "paths": "one"}, {"set": "uploads"}):
         with pytest.raises(SecondsiteError):
             await pair.ask("files", request)
+
+
+async def test_a_comparison_says_how_far_it_is_and_reads_no_faster_than_it_may(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (pair.mirror.source / f"large-{number}").write_bytes(os.urandom(1_000_000))
+    assert (await pair.mirror.pull()).complete
+    monkeypatch.setattr(filesets, "READ_BYTES", 1_000_000)
+    told: list[Progress] = []
+    slow = pair.spec.files[0].model_copy(update={"bandwidth": 2_000_000})
+    one = replace(pair.comparison(None), fileset=slow, emit=lambda event: told.append(cast(Progress, event)))
+    began = time.monotonic()
+    found = await one.compared(await one.drawn())
+    assert found.differing == 0 and time.monotonic() - began >= 2.0
+    read = [each for each in told if each.what == "compare uploads"]
+    assert len(read) >= 4 and read[-1].done == read[-1].total and read[-1].rate_per_second is not None
+    assert read[-1].rate_per_second <= 2_100_000
+
+
+def test_what_is_read_at_once_is_cut_by_bytes_and_by_number() -> None:
+    drawn = {f"{number}": [30_000_000, 0, 0, "1:1"] for number in range(7)}
+    assert [(len(paths), size) for paths, size in filesets.to_read(drawn)] == [(3, 90_000_000)] * 2 + [(1, 30_000_000)]
+    many = {f"{number}": [0, 0, 0, "1:1"] for number in range(MOST + 1)}
+    assert [len(paths) for paths, _ in filesets.to_read(many)] == [MOST, 1]
+    assert filesets.pause(100, 1.0, None) == 0.0 and filesets.pause(100, 1.0, 50) == 1.0
 
 
 def test_questions_are_cut_so_that_the_agent_reads_them() -> None:

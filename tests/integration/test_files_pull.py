@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import stat
 import time
@@ -139,6 +140,54 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     result = await uploads.pull()
     assert (result.blocked, result.deleted, result.held_back) == (True, 0, 11)
     assert not store.load("uploads", uploads.store).allow_deletions
+
+
+async def encrypt(uploads: Mirror, first: int, last: int) -> None:
+    for number in range(first, last):
+        (uploads.source / f"file-{number}").write_text("encrypted")
+
+
+def plain(uploads: Mirror) -> int:
+    return sum((uploads.target / path.name).read_text() == "plain" for path in uploads.source.iterdir())
+
+
+async def test_a_pull_too_stops_when_files_are_rewritten_as_whoever_encrypts_them_does(uploads: Mirror) -> None:
+    for number in range(2400):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    await encrypt(uploads, 0, 2400)
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason) and stopped.held_back is not None
+    left = plain(uploads)
+    assert 900 <= left <= 1250, "what is allowed, and what was on its way already"
+    again = await uploads.pull()
+    assert again.blocked and plain(uploads) == left
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete and plain(uploads) == 0
+    assert store.load("uploads", uploads.store).alarm is None
+
+
+async def test_what_is_encrypted_from_pull_to_pull_adds_up_over_an_hour(uploads: Mirror) -> None:
+    for number in range(1800):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    for part in range(2):
+        await encrypt(uploads, 400 * part, 400 * (part + 1))
+        assert (await uploads.pull()).complete
+    await encrypt(uploads, 800, 1800)
+    assert (await uploads.pull()).blocked
+    assert plain(uploads) >= 650
+
+
+async def test_files_that_are_new_or_only_touched_are_no_attack(uploads: Mirror) -> None:
+    (uploads.source / "one").write_text("x")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"file-{number}").write_text("new")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"file-{number}").chmod(0o640)
+    assert (await uploads.pull()).complete
 
 
 @pytest.mark.parametrize("count", [1, 30])
@@ -287,6 +336,26 @@ async def test_promotion_ends_a_pull_that_runs_and_its_word_stays(uploads: Mirro
     assert not result.complete
     assert store.load("uploads", uploads.store).role == "source"
     assert not (uploads.target / "large").exists()
+
+
+async def test_an_rsync_whose_first_process_is_killed_is_no_pull_that_goes_on(uploads: Mirror) -> None:
+    """Its receiver would wait for the source until its own time limit, and keep everybody waiting."""
+    (uploads.source / "large").write_bytes(os.urandom(20_000_000))
+    pulling = asyncio.create_task(uploads.pull(bandwidth=1_000_000))
+    while not list(uploads.target.glob(".large.*")):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    pid = store.running("uploads", uploads.store)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    result = await asyncio.wait_for(pulling, 8)
+    assert not result.complete
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+    assert store.unfinished("uploads", uploads.store)
+    assert (await uploads.pull()).complete and not store.unfinished("uploads", uploads.store)
+    assert sorted(path.name for path in uploads.target.iterdir()) == sorted(
+        path.name for path in uploads.source.iterdir()
+    )
 
 
 async def test_two_pulls_of_one_set_take_turns(uploads: Mirror) -> None:

@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from churn.changes import Churn
 from secondsite.files import engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream.entry import INLINE_BYTES
-from tests.integration.churn import Churn
 from tests.integration.file_daemon import mirror
 from tests.integration.file_systems import file_system
 from tests.integration.stream_pair import Pair, pair
@@ -196,6 +200,91 @@ async def test_what_came_and_went_within_the_hour_is_no_deletion(ends: Pair) -> 
             path.unlink()
             await ends.until(lambda gone=ends.target / path.name: not gone.exists())  # type: ignore[misc]
         assert ends.record.alarm is None and ends.record.window in ((), [])
+
+
+async def test_what_somebody_who_was_killed_has_left_half_made_is_gone_when_the_copy_is_followed_again(
+    ends: Pair,
+) -> None:
+    (ends.source / "folder").mkdir()
+    async with ends.telling():
+        async with ends.keeping():
+            await ends.until_followed()
+            await ends.until_equal()
+        made = ends.target / "folder" / ".secondsite-new-0123456789abcdef"
+        argv = (sys.executable, "-c", HALF_WAY, str(ends.mirror.store), str(made))
+        assert await (await asyncio.create_subprocess_exec(*argv)).wait() == -signal.SIGKILL
+        assert made.exists()
+        async with ends.keeping():
+            await ends.until_equal()
+            await ends.until(lambda: not records.unfinished("uploads", ends.mirror.store))
+            assert not made.exists()
+
+
+# A process that has the set, and dies while it writes. Arguments: what is remembered, what is half-made.
+HALF_WAY = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from secondsite.files import store
+
+async def work() -> None:
+    async with store.locked("uploads", seconds=5, store=Path(sys.argv[1])) as held:
+        held.begin()
+        Path(sys.argv[2]).write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(work())
+"""
+
+
+def unchangeable(files: list[Path], flag: str) -> None:
+    subprocess.run(["chattr", flag, *files], check=True)
+
+
+async def test_a_file_that_cannot_be_brought_is_told_and_is_not_forgotten(ends: Pair) -> None:
+    """rsync ends with 23 then, which others count as fine; and large and small files come by different ways."""
+    for name in ("small", "large"):
+        (ends.source / name).write_text("before")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        await ends.until_equal()
+        kept = [ends.target / "small", ends.target / "large"]
+        unchangeable(kept, "+i")
+        try:
+            (ends.source / "small").write_text("after")
+            (ends.source / "large").write_bytes(os.urandom(2 * INLINE_BYTES))
+            (ends.source / "other").write_text("what can be brought is brought")
+            await ends.until((ends.target / "other").exists)
+            await ends.until(lambda: ends.record.outcome == "failed")
+            assert ends.keeper.states()[0].status is not FilesStatus.CURRENT or ends.keeper.states()[0].reason
+        finally:
+            unchangeable(kept, "-i")
+        await ends.until_equal(60)
+        await ends.until(lambda: ends.record.outcome == "complete")
+
+
+async def test_a_record_that_has_lost_count_of_the_copy_calls_nobody(ends: Pair) -> None:
+    """Whoever is killed between a batch and its note in the record counts too few; the deletions are judged by what is
+    really here."""
+    for number in range(100):
+        (ends.source / f"file-{number}").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        records.save("uploads", replace(ends.record, entries=10), ends.mirror.store)
+        for number in range(15):
+            (ends.source / f"file-{number}").unlink()
+        await ends.until_equal()
+        await ends.until(lambda: ends.record.entries == 86)
+        assert ends.record.alarm is None
+
+
+async def test_a_name_that_is_a_file_already_is_counted_as_one_that_came(ends: Pair) -> None:
+    (ends.source / "file").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(5):
+            os.link(ends.source / "file", ends.source / f"name-{number}")
+        await ends.until_equal()
+        await ends.until(lambda: ends.record.entries == 7)
 
 
 async def test_files_that_are_all_encrypted_cost_no_more_than_what_is_allowed(ends: Pair) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from churn.changes import Churn
+from churn.trees import State, state_of
 from secondsite.files.rsync.command import PARTIAL
 from secondsite.files.store import mount_of
 from secondsite.files.watch import fanotify, inotify
 from secondsite.files.watch.journal import Dirty, DirtyJournal
 from secondsite.files.watch.watched import Health, Kind, WatchedSet
 from secondsite.files.watch.watcher import Watcher
-from tests.integration.churn import Churn, State, state_of
 from tests.integration.file_systems import BY_FOLDER, HAS_BTRFS, KINDS, file_system
 
 WATCHED_AS = {"ext4": Kind.FANOTIFY, "tmpfs": Kind.FANOTIFY, "btrfs": Kind.INOTIFY, "overlay": Kind.INOTIFY}

@@ -14,7 +14,7 @@ from secondsite.cli.views.procedure import lines, preview_lines
 from secondsite.cli.wording import step_line
 from secondsite.errors import Exit, HalfwayError, SecondsiteError, way_on
 from secondsite.events import Event, Note, Result, StepEnded, ignore, to_line
-from secondsite.recovery.unfetched import shown, unfetched
+from secondsite.recovery.unfetched import shown, told_not_here, unfetched
 
 
 def step(title: str, outcome: str, seconds: float) -> dict[str, Any]:
@@ -120,6 +120,28 @@ def test_a_step_that_only_names_file_sets_has_left_nothing_unfetched() -> None:
     assert unfetched({"name": "assess", "details": {}}) is None
     silent = {"name": "files", "details": {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}}
     assert unfetched(silent) == "uploads: oslo does not answer"
+
+
+def waiting(count: int | None, *names: str) -> dict[str, Any]:
+    told = {"count": count, "names": list(names), "told_at": 1.0}
+    return {
+        "name": "files",
+        "details": {"sets": {"uploads": {"final_pull": "oslo does not answer", "told_not_here": told}}},
+    }
+
+
+def test_what_the_old_primary_had_told_and_nobody_fetched_is_counted_and_named() -> None:
+    told = waiting(9, "a", "b\n\x1b[2J", "c\udcff", "d", "e", "f")
+    assert unfetched(told) == (
+        "uploads: oslo does not answer; 9 changed paths were told and are not known to be here: "
+        "a, b\\n\\x1b[2J, c\\xff, d, e and 4 more"
+    )
+    assert unfetched(waiting(0)) == "uploads: oslo does not answer; by its last word nothing was waiting there"
+    assert unfetched(waiting(None)) == "uploads: oslo does not answer"
+    procedure = {"steps": [{"name": "fence", "details": {}}, told, waiting(None)]}
+    count, names = told_not_here(procedure)
+    assert count == 9 and names[:3] == ["uploads: a", "uploads: b\\n\\x1b[2J", "uploads: c\\xff"]
+    assert told_not_here({"steps": [waiting(None)]}) == (None, [])
 
 
 SILENT = "oslo does not answer: the copy stays as it was"

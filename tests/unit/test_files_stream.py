@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondsite.files.budget import LEAST_CHANGES, Alarm, alarm, counted
+from secondsite.files.budget import LEAST_CHANGES, Alarm, alarm, allowed_changes, counted
 from secondsite.files.observe import state_of
+from secondsite.files.rsync import output
 from secondsite.files.state import FilesStatus
 from secondsite.files.store import Record
 from secondsite.files.stream import wire
@@ -133,6 +134,37 @@ def test_what_is_below_a_folder_that_is_still_to_be_walked_waits_for_it() -> Non
 
 def rules(**more: float) -> dict[str, Any]:
     return {"max_delete": 0.2, "max_change": 0.5} | more
+
+
+def test_a_folder_that_comes_again_while_it_is_walked_is_walked_again() -> None:
+    """Moved away, changed there, and moved back: the walk may have passed before that."""
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    assert not pace.due(1.0, most=10)
+    pace.note(b"a", 2, 101.0, tree=True, now=1.1)
+    pace.walked(tree, now=1.2)
+    assert pace.floor < 2 and pace.due(9.0, most=10) == [tree]
+    pace.walks(tree)
+    pace.walked(tree, now=9.1)
+    assert pace.floor == 2 and not pace.due(20.0, most=10)
+
+
+def test_a_pull_may_rewrite_what_the_hour_has_left() -> None:
+    assert allowed_changes((), 0.0, entries=4000, max_change=0.5) == 2000
+    assert allowed_changes(((0, 5, 700),), 60.0, entries=4000, max_change=0.5) == 1295
+    assert allowed_changes(((0, 0, 9000),), 60.0, entries=4000, max_change=0.5) == 0
+    assert allowed_changes(((0, 0, 9000),), 7200.0, entries=10, max_change=0.5) == LEAST_CHANGES
+    assert allowed_changes((), 0.0, entries=4000, max_change=1.0) is None
+
+
+def test_rewritten_files_are_counted_by_the_line_that_rsync_writes_of_each() -> None:
+    told = (
+        b".d..t......\n>f.st......\n\r      7  23%    0.00kB/s    0:00:00\r (xfr#1, to-chk=5/7)\n>fcst......\n"
+        b">f+++++++++\ncd+++++++++\nhf+++++++++\ncL+++++++++\n.f...p.....\n>f..t......\n"
+    )
+    assert output.rewritten(told) == 3
 
 
 def test_slow_deletions_cost_as_much_as_quick_ones() -> None:

@@ -20,15 +20,17 @@ app.command("secondsite.cli.versions:restore", name="restore", help="Bring back 
 
 @app.command(name="allow-deletions")
 async def allow_deletions(name: str, /, *, config: Config = None, json: Json = False, yes: Yes = False) -> int:
-    """Let the next pull of a file set delete what the deletion budget has held back, once.
+    """Let the next pull of a file set do what a safety rule has held back, once: deletions, or many changes.
 
     When more files are gone at the source than ``max_delete`` allows, nothing is deleted at the standby and the set is
-    blocked: it may be a mistake, or an attack. Look at the source first. If still more is gone when the next pull
-    comes, it is blocked again. Run it anywhere: it reaches the standby as the other commands do.
+    blocked. When more than ``max_change`` of them are rewritten, renamed or deleted within an hour, nothing is brought
+    any more. It may be a mistake, or an attack: look at the source first. What the copy holds now is replaced then; its
+    versions stay. If still more is gone when the next pull comes, it is blocked again. Run it anywhere: it reaches
+    the standby as the other commands do.
 
     Example: ``secondsite files allow-deletions uploads``
 
-    Exit code 0: allowed. 2: there is no such set. 3: the budget has stopped nothing, or the answer was no.
+    Exit code 0: allowed. 2: there is no such set. 3: no rule has stopped anything, or the answer was no.
 
     See also: status, readiness.
 
@@ -47,7 +49,7 @@ async def allow_deletions(name: str, /, *, config: Config = None, json: Json = F
     spec = load(path).spec
     seen = await asyncio.to_thread(begin(path))  # it has a loop of its own where it looks over SSH
     site, told = _blocked(seen, name)
-    confirm(f"{name} at {site}: {told}. Delete them there, once?", yes=yes)
+    confirm(f"{name} at {site}: {told}. Let the next pull do it there, once?", yes=yes)
     with Renderer() as emit:
         result = await carry_out(lambda: spec, "allow-deletions", {"set": name}, at=site, emit=emit)
     raise_error_of(result)
@@ -55,7 +57,10 @@ async def allow_deletions(name: str, /, *, config: Config = None, json: Json = F
         emit_json(result.document)
     else:
         count = result.document["allowed"]
-        print(f"the next pull of {name} at {site} may delete {count} files and folders; see: secondsite status")
+        print(
+            f"the next pull of {name} at {site} may do what was held back ({count} deletions or changes); "
+            "see: secondsite status"
+        )
     return 0
 
 
@@ -78,7 +83,7 @@ def _blocked(status: Mapping[str, Any], name: str) -> tuple[str, str]:
     replica = sets[name]
     if not replica.get("held_back"):
         raise FinalError(
-            f"the deletion budget has stopped no pull of {name}: it is {replica['state']}",
+            f"no safety rule has stopped a pull of {name}: it is {replica['state']}",
             slug="nothing-held-back",
             host=replica["site"],
             hint="secondsite status says how the file set is",

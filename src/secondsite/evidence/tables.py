@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, clock, exact, met, objective
+from secondsite.recovery.unfetched import told_not_here
 
 SHOWN = 120  # lost items that the page names; report.json names all
 
@@ -72,6 +73,7 @@ def _of_failover(report: Report) -> dict[str, list[Row]]:
     """The same, where no customer was measured."""
     rto, rpo = report["rto"], report["rpo"]
     known, away = report["procedure"].get("rpo", {}).get("known_bytes"), rto.get("outage_seconds")
+    waiting, _ = told_not_here(report["procedure"])
     return {
         "Time": [
             Row("RTO", objective(rto["objective_seconds"]), f"fixed beforehand; {met(rto['met'])}"),
@@ -88,6 +90,8 @@ def _of_failover(report: Report) -> dict[str, list[Row]]:
                 "of the write-ahead log, by the primary's last known position"),
             Row("Rows", _of(rpo.get("rows_lost"), None), "found at the old primary: secondsite report --lost-rows"),
             Row("Files", _of(rpo["files_lost"], None), "found at the old primary: secondsite report --lost-files"),
+            Row("Changed paths not fetched", NOT_MEASURED if waiting is None else str(waiting),
+                "told by the old primary before it fell silent, and not known to be here"),
         ],
     }  # fmt: skip
 
@@ -110,7 +114,11 @@ def states(report: Report) -> list[State]:
 def lost_items(report: Report) -> list[Lost]:
     """Orders and files by name."""
     customer = report["customer"]
-    lists = (("Orders", customer["orders_lost"]), ("Files", customer["files_lost"]))
+    lists = (
+        ("Orders", customer["orders_lost"]),
+        ("Files", customer["files_lost"]),
+        ("Changed paths not fetched", told_not_here(report["procedure"])[1]),
+    )
     return [Lost(title, items[:SHOWN], max(0, len(items) - SHOWN)) for title, items in lists if items]
 
 

@@ -83,6 +83,28 @@ def counted(window: Sequence[Minute], now: float, *, deleted: int, rewritten: in
     return tuple((at, *both) for at, both in sorted(kept.items()))
 
 
+def allowed_changes(window: Sequence[Minute], now: float, *, entries: int, max_change: float) -> int | None:
+    """How many files a pull may still rewrite within this hour; None where there is no limit. It cannot know in advance
+    how many that are: it counts while it goes, and stops."""
+    if max_change >= 1:
+        return None
+    done = sum(gone + new for _, gone, new in counted(window, now, deleted=0, rewritten=0))
+    return max(0, _most_changes(entries, max_change) - done)
+
+
+def many_changes(entries: int, max_change: float) -> str:
+    """The reason, for a person, of a pull that stopped while it counted."""
+    most = _most_changes(entries, max_change)
+    return (
+        f"more than {most} of {entries} files and folders were rewritten or renamed at the source within an hour, as "
+        f"whoever encrypts them does; allowed are {most}"
+    )
+
+
+def _most_changes(entries: int, max_change: float) -> int:
+    return max(LEAST_CHANGES, limit(entries, max_change))
+
+
 def alarm(
     window: Sequence[Minute],
     now: float,
@@ -110,7 +132,7 @@ def alarm(
         gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
     changed, changes = all_deleted + all_rewritten, deleted + rewritten
-    least = max(LEAST_CHANGES, limit(before, max_change))
+    least = _most_changes(before, max_change)
     if changes and max_change < 1 and changed > least:
         told = (
             f"{changed} of {before} files and folders were rewritten, renamed or deleted at the source within an hour"

@@ -13,13 +13,13 @@ from pathlib import Path
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, ignore
 from secondsite.files import store as records
-from secondsite.files.engine import Engine, Rsync
+from secondsite.files.engine import Engine, Rsync, engine_for
 from secondsite.files.offer.seal import TokenFile
 from secondsite.files.rsync.pull import TIMEOUT_SECONDS, PullResult
 from secondsite.files.store import STORE
 from secondsite.files.zfs import ask, beside
 from secondsite.files.zfs.ask import Door
-from secondsite.files.zfs.engine import PORT, Zfs
+from secondsite.files.zfs.engine import Zfs
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.spec import FileSet, Spec, paths
 
@@ -36,9 +36,18 @@ async def pull(
     store: Path = STORE,
 ) -> PullResult:
     """One pull by the set's engine. Raises what the engine's ``pull`` does, and FinalError (``zfs-impossible``)."""
-    door = Door(source, getattr(spec.tunnel, "watch_port", PORT), TokenFile(paths.PEER_TOKEN))
-    engine = await chosen(fileset, door, store=store)
+    engine = await chosen(fileset, _door(spec, source), store=store)
     return await engine.pull(source, spec.tunnel.files_port, timeout=timeout, emit=emit)
+
+
+def current(spec: Spec, fileset: FileSet, source: str, *, store: Path = STORE) -> Engine:
+    """The engine by which the set has been pulled so far, with the door where the service's file says that it is."""
+    engine = engine_for(fileset, store)
+    return Zfs(fileset, store, door=_door(spec, source)) if isinstance(engine, Zfs) else engine
+
+
+def _door(spec: Spec, source: str) -> Door:
+    return Door(source, spec.tunnel.watch_port, TokenFile(paths.PEER_TOKEN))
 
 
 async def chosen(fileset: FileSet, door: Door, *, store: Path = STORE, host: Host | None = None) -> Engine:

@@ -169,7 +169,7 @@ async def allow_deletions(fileset: FileSet, store: Path = STORE) -> int:
     """A person has looked: the next pull may do what a safety rule has held back (deletions, or the many changes that
     looked like an attack), once; how many that are.
 
-    Raises FinalError (``nothing-held-back``) where the budget has stopped nothing: an agreement in advance would be an
+    Raises FinalError (``nothing-held-back``) where no rule has stopped anything: an agreement in advance would be an
     agreement to anything. RetryableError (``files-busy``) where a pull does not end.
     """
     name = fileset.name
@@ -177,7 +177,7 @@ async def allow_deletions(fileset: FileSet, store: Path = STORE) -> int:
         record = records.load(name, store)
         if record.outcome != "blocked" or not record.held_back:
             raise FinalError(
-                f"the deletion budget has stopped no pull of {name}, so there is nothing to allow",
+                f"no safety rule has stopped a pull of {name}, so there is nothing to allow",
                 slug="nothing-held-back",
                 step="allow deletions",
                 hint="secondsite status says how the file set is",

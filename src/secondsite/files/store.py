@@ -92,10 +92,23 @@ def mount_of(path: Path) -> str:
 
 
 class Held:
-    """The lock of one set, held. ``running`` tells others whom to end if they must have it."""
+    """The lock of one set, held. ``running`` tells others whom to end if they must have it. Between ``begin`` and
+    ``done`` there may be half-made files in the set's folder: whoever dies there leaves that said."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, handle: int, mark: Path) -> None:
+        self._handle, self._mark = handle, mark
+
+    def begin(self) -> bool:
+        """Whether it was not said already, so that it is the caller's to call ``done``. Raises OSError."""
+        try:
+            os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return False
+        return True
+
+    def done(self) -> None:
+        """Nothing half-made is left. Raises OSError."""
+        self._mark.unlink(missing_ok=True)
 
     def running(self, pid: int | None) -> None:
         """Note the process group that works under this lock."""
@@ -122,11 +135,20 @@ async def locked(
             if waiting is not None:
                 waiting()
             await asyncio.sleep(POLL_SECONDS)
-        held = Held(handle)
+        held = Held(handle, _mark(name, store))
         held.running(None)
         yield held
     finally:
         os.close(handle)
+
+
+def unfinished(name: str, store: Path = STORE) -> bool:
+    """Whether somebody died while writing to the set's folder: only a full comparison finds what is left of that."""
+    return _mark(name, store).exists()
+
+
+def _mark(name: str, store: Path) -> Path:
+    return store / f"{name}.unfinished"
 
 
 def end_keeping(name: str, store: Path = STORE) -> None:

@@ -224,7 +224,7 @@ class FileSet(Section):
         "auto", description="auto: zfs where the path is a dataset's mount point at both sites, else rsync"
     )
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
-    bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate")
+    bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate, and of what `verify` reads")
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
     versions: Versions | None = Field(
         None, description='kept at the standby beside the newest state, like "1h every 5m, 24h hourly, 14d daily"'

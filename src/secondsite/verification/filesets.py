@@ -13,7 +13,8 @@ from typing import Any
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
-from secondsite.files.engine import Rsync, compare_soon, engine_for, last_complete
+from secondsite.files.choice import current
+from secondsite.files.engine import Rsync, compare_soon, last_complete
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
 from secondsite.files.versions.child import work
@@ -28,6 +29,8 @@ POLL_SECONDS = 0.5
 EVERYTHING = 10**9
 PORTION_BYTES = 500_000  # of a question, which the agent reads whole
 SHOWN = FILES_NAMED
+NAMED = 10_000  # of what differs, so that nothing is counted twice
+READ_BYTES = 64 * 1024 * 1024  # at once
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Stat = tuple[int, int] | None
 
@@ -74,22 +77,32 @@ class Comparison:
     emit: Emit
     suspects: tuple[str, ...] = ()
 
-    async def compared(self, paths: Sequence[str] | None) -> Verification:
-        """By rsync. paths: those whose content is read; None is all."""
+    async def compared(self, drawn: Mapping[str, Fact]) -> Verification:
+        """By rsync: of all files what size, time and attributes tell, and of those that are drawn the content. Portion
+        by portion, so that it can say how far it is and read no faster than the set's ``bandwidth``."""
         fileset, spec = self.fileset, self.spec
         source, port = str(spec.tunnel_address(spec.peer_of(self.site))), spec.tunnel.files_port
-        engine = engine_for(fileset, self.store)
-        if paths is None or not isinstance(engine, Rsync):
+        engine = current(spec, fileset, source, store=self.store)
+        if not isinstance(engine, Rsync):
             return await engine.verify(source, port, timeout=COMPARE_SECONDS)
-        whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False)
-        drawn = await verify(fileset, source, port, timeout=COMPARE_SECONDS, only=paths)
-        more = tuple(path for path in drawn.sample if path not in whole.sample)
-        return replace(
-            whole,
-            differing=whole.differing + len(more),
-            sample=whole.sample + more,
-            seconds=whole.seconds + drawn.seconds,
-        )
+        whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False, named=NAMED)
+        found, seconds, read = dict.fromkeys(whole.sample), whole.seconds, 0
+        total, began = sum(int(fact[0]) for fact in drawn.values()), time.monotonic()
+        for paths, size in to_read(drawn):
+            part = await verify(fileset, source, port, timeout=COMPARE_SECONDS, only=paths, named=NAMED)
+            found |= dict.fromkeys(part.sample)
+            seconds += part.seconds
+            read += size
+            await asyncio.sleep(pause(read, time.monotonic() - began, fileset.bandwidth))
+            self._tell(read, total, time.monotonic() - began)
+        more = len(found) - len(whole.sample)
+        return replace(whole, differing=whole.differing + more, sample=tuple(found)[:SHOWN], seconds=seconds)
+
+    def _tell(self, read: int, total: int, seconds: float) -> None:
+        rate = read / seconds if seconds > 0 else 0.0
+        left = (total - read) / rate if rate else None
+        what = f"compare {self.fileset.name}"
+        self.emit(Progress(what, read, float(total), site=self.site, rate_per_second=rate, seconds_left=left))
 
     async def drawn(self) -> Mapping[str, Fact]:
         """Files of the copy that are looked at more closely, and what rsync does not compare of them."""
@@ -108,6 +121,26 @@ class Comparison:
         for part in portions(list(here)):
             there |= (await self.ask("files", {"set": self.fileset.name, "paths": part}))["facts"]
         return wrong(here, there)
+
+
+def to_read(drawn: Mapping[str, Fact]) -> Iterator[tuple[list[str], int]]:
+    """Pure: paths and their bytes, as many at once as may be read between two looks at the clock."""
+    part: list[str] = []
+    size = 0
+    for path, fact in drawn.items():
+        part.append(path)
+        size += int(fact[0])
+        if size >= READ_BYTES or len(part) == MOST:
+            yield part, size
+            part, size = [], 0
+    if part:
+        yield part, size
+
+
+def pause(read: int, seconds: float, bandwidth: float | None) -> float:
+    """Pure: how long to rest after so many bytes in so many seconds, where no more than ``bandwidth`` a second are to
+    be read; rsync's own limit is of what it sends, and a comparison sends next to nothing."""
+    return max(0.0, read / bandwidth - seconds) if bandwidth else 0.0
 
 
 def portions(paths: Sequence[str]) -> Iterator[list[str]]:
@@ -130,7 +163,7 @@ async def _set(one: Comparison) -> Check:
     fileset, site, name = one.fileset, one.site, f"files {one.fileset.name}"
     drawn = await one.drawn()
     paths = None if one.sample is None else list(drawn)
-    first = await one.compared(paths)
+    first = await one.compared(drawn)
     links, filled = await one.structure(drawn)
     told = {"read": first.files if paths is None else len(paths)}
     if not first.differing and not links and not filled:
@@ -140,7 +173,7 @@ async def _set(one: Comparison) -> Check:
     if not await _pulled(fileset, one.store):
         message = f"{first.differing} files differ, and no pull has been complete since"
         return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first) | told)
-    second = await one.compared(paths)
+    second = await one.compared(await one.drawn() if paths is None else drawn)
     again = await one.structure(await one.drawn() if links or filled else {})
     still = ([path for path in links if path in again[0]], [path for path in filled if path in again[1]])
     after = {path: _stat(fileset, path) for path in second.sample}

@@ -60,6 +60,7 @@ def pull(
         "--force",  # a folder that became a file at the source
         "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
+        "--out-format=%i",  # of each item what becomes of it, without its name: output.rewritten counts them
         "--info=progress2,nonreg0",
         "--outbuf=L",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),

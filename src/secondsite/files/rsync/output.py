@@ -40,6 +40,7 @@ _STATS = {
 _SKIPPED = re.compile(r"max-delete limit \((\d+) skipped\)")
 _PROGRESS = re.compile(r"([\d,]+)\s+(\d+)%\s+([\d.,]+)(B|kB|MB|GB|TB)/s\s+(\d+):(\d\d):(\d\d)")
 _UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_REWRITTEN = re.compile(rb">f(?!\+)[.c+?a-zA-Z]{9}(?=[\r\n])")
 NOT_MOUNTED = "the source is not on its file system"
 _COMPLAINTS = ("@ERROR", "rsync:", "file has vanished", "cannot", "could not", "IO error")
 _NOISE = ("rsync error:", "rsync warning:", "Deletions stopped")
@@ -66,6 +67,12 @@ def progress(line: str) -> tuple[int, int | None, float, int] | None:
         float(rate.replace(",", "")) * _UNIT[unit],
         int(hours) * 3600 + int(minutes) * 60 + int(seconds),
     )
+
+
+def rewritten(line: bytes) -> int:
+    """How many files that are here get another content, in output of ``--out-format=%i`` (man rsync, --itemize-changes)
+    that ends with a line."""
+    return len(_REWRITTEN.findall(line))
 
 
 def source_missing(text: str) -> str | None:

@@ -2,7 +2,8 @@
 
 A pull is one pass that copies and deletes nothing (``--max-delete=0``). rsync says how many deletions it held back;
 usually none, and the pull is done. Otherwise the budget decides, and a second pass deletes. So a source that is
-suddenly empty costs the copy nothing, and an idle pull costs one pass.
+suddenly empty costs the copy nothing, and an idle pull costs one pass. What is rewritten is counted as it goes, and
+stops the pull beyond ``max_change``: nobody can tell it in advance without a pass more.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
-from secondsite.files.budget import Alarm, Counted, limit, refusal
+from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync import command
-from secondsite.files.rsync.output import Code, Stats, source_missing, stats, why
-from secondsite.files.rsync.runner import Ended, run
+from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
+from secondsite.files.rsync.runner import Ended, GoOn, run
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
 from secondsite.spec import FileSet
 
@@ -65,12 +66,26 @@ class _Pull:
     reason: str | None = None
     blocked: bool = False
     held_back: int | None = None
+    rewritten: int = 0
+    alarm: Alarm | None = None
+
+    @property
+    def may_rewrite(self) -> int | None:
+        """Files that may get another content, beyond those that did already; None: as many as there are. What differs
+        before the first complete pull goes aside, and a person's word covers what follows it."""
+        record = self.record
+        if not record.settled or record.allow_deletions:
+            return None
+        most = self.fileset.max_change
+        return allowed_changes(record.window, time.time(), entries=record.entries or 1, max_change=most)
 
     async def copy(self) -> Stats | None:
         """Passes that copy and delete nothing, until one sees no file vanish; None where that fails."""
         for _ in range(PASSES):
             ended = await self._run(max_delete=0)
             seen = self._count(ended)
+            if self._alarmed():
+                return None
             in_the_way = ended.code == Code.PARTIAL and seen.skipped > 0  # a folder became a file: deleting decides
             if ended.code in (Code.OK, Code.DELETE_LIMIT) or in_the_way:
                 return seen
@@ -79,22 +94,31 @@ class _Pull:
                 return None
         return seen  # short-lived files come and go: whatever was there before the first pass has been copied
 
+    def _alarmed(self) -> bool:
+        """Whether it was stopped because too much is rewritten; then the reason says so."""
+        if self.alarm is not None:
+            self.reason = many_changes(self.record.entries or 1, self.fileset.max_change)
+            self.blocked, self.held_back = True, self.rewritten
+        return self.alarm is not None
+
     async def delete(self, seen: Stats) -> bool:
         """Delete what is extra here, within the budget, or as many as a person has agreed to."""
-        counted = Counted(seen.files, seen.created, seen.skipped)
+        found = Counted(seen.files, seen.created, seen.skipped)
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
-        agreed = self.record.allow_deletions and counted.extra <= (self.record.held_back or counted.extra)
-        if self.record.alarm == Alarm.DELETIONS and counted.extra and not agreed:
-            self.reason, self.blocked, self.held_back = self.record.reason, True, counted.extra
+        agreed = self.record.allow_deletions and found.extra <= (self.record.held_back or found.extra)
+        if self.record.alarm == Alarm.DELETIONS and found.extra and not agreed:
+            self.reason, self.blocked, self.held_back = self.record.reason, True, found.extra
             return False
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
-        most = counted.before if free else limit(counted.before, self.fileset.max_delete)
-        no = refusal(counted, most=most)
+        most = found.before if free else limit(found.before, self.fileset.max_delete)
+        no = refusal(found, most=most)
         if no is not None and not agreed:
-            self.reason, self.blocked, self.held_back = no, True, counted.extra
+            self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
         ended = await self._run(max_delete=most)
         self._count(ended)
+        if self._alarmed():
+            return False
         if ended.code in (Code.OK, Code.VANISHED):
             return True
         self._fail(ended)
@@ -114,7 +138,25 @@ class _Pull:
         if self.aside is not None:
             self.aside.mkdir(parents=True, exist_ok=True, mode=0o700)
             writable.append(self.aside)
-        return await run(argv, seconds=left, held=self.held, watch=self._watch, writable=writable)
+        return await run(
+            argv,
+            seconds=left,
+            held=self.held,
+            watch=self._watch,
+            writable=writable,
+            go_on=self._within(self.may_rewrite),
+        )
+
+    def _within(self, most: int | None) -> GoOn:
+        """Counts files that are rewritten; no more than ``most`` are: one that encrypts them all costs so many."""
+
+        def go_on(lines: bytes) -> bool:
+            self.rewritten += rewritten(lines)
+            if most is not None and self.rewritten > most:
+                self.alarm = Alarm.CHANGES
+            return self.alarm is None
+
+        return go_on
 
     def _watch(self, done: int, total: int | None, rate: float, left: int) -> None:
         self.emit(Progress(f"files {self.fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
@@ -182,8 +224,9 @@ async def pull(
             work.held_back,
         )
         if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
-            records.save(fileset.name, _after(record, result, entries), store)
+            records.save(fileset.name, _after(record, result, entries, work), store)
         if complete:
+            held.done()
             await _tell_lost(fileset, emit, store)
         return result
 
@@ -258,8 +301,12 @@ def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
     return parting.aside_folder(fileset.name, store)
 
 
-def _after(record: Record, result: PullResult, entries: int | None) -> Record:
+def _after(record: Record, result: PullResult, entries: int | None, work: _Pull) -> Record:
     """The record that says what happened."""
+    if record.settled and work.rewritten:
+        record = replace(record, window=counted(record.window, time.time(), deleted=0, rewritten=work.rewritten))
+    if work.alarm is not None:
+        record = replace(record, alarm=work.alarm.value)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
     record = replace(record, pulls=record.pulls + 1)

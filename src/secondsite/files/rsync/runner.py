@@ -18,7 +18,10 @@ from secondsite.files.rsync.output import progress
 from secondsite.files.store import Held
 
 LINE_BYTES = 65536
+REST_SECONDS = 1.0  # for what was printed to be read, and for who is left of an rsync, when its first process has ended
 KEPT_BYTES = 262144  # of what it prints; a listing may be longer and only its end matters
+# Exit codes behind which a part of rsync may have died with its half-made file where it was (man rsync, EXIT VALUES).
+_LEFT = (12, 14, 15, 16, 20, 21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Ended:
 
 
 Watch = Callable[[int, int | None, float, int], None]
+GoOn = Callable[[bytes], bool]
 
 
 async def run(
@@ -45,6 +49,7 @@ async def run(
     watch: Watch | None = None,
     writable: Sequence[Path] | None = None,
     given: bytes = b"",
+    go_on: GoOn | None = None,
 ) -> Ended:
     """Run ``argv`` for ``seconds`` at most. writable: the folders below which it may write, where the kernel can see to
     that (confine.py); None leaves it as it is. given: its standard input.
@@ -66,28 +71,42 @@ async def run(
         raise FinalError(
             "rsync is not installed here", slug="program-missing", step="pull files", hint="apt-get install rsync"
         ) from missing
+    pipes = asyncio.gather(
+        _read(child.stdout, watch, _asked(child, go_on)), _read(child.stderr), _write(child.stdin, given)
+    )
     try:
+        fresh = held is not None and writable is not None and held.begin()
         if held is not None:
             held.running(child.pid)
         async with asyncio.timeout(seconds):
-            out, err, _ = await asyncio.gather(
-                _read(child.stdout, watch), _read(child.stderr, None), _write(child.stdin, given)
-            )
             await _ended(child)
+            out, err, _ = await _rest(child, pipes)
+            child.wait()
+            if held is not None and fresh and child.returncode not in _LEFT and child.returncode >= 0:
+                held.done()
             return Ended(child.returncode, out, err)
     except TimeoutError:
         return Ended(None, "", "")
     finally:
+        pipes.cancel()
         await _end(child)
         if held is not None:
             held.running(None)
 
 
+async def _rest(child: subprocess.Popen[bytes], pipes: asyncio.Future[tuple[str, str, None]]) -> tuple[str, str, None]:
+    """What it has printed. A receiver whose generator was killed would go on until its own time limit, and write."""
+    try:
+        async with asyncio.timeout(REST_SECONDS):
+            return await asyncio.shield(pipes)
+    except TimeoutError:
+        _kill(child)
+        return await pipes
+
+
 async def _ended(child: subprocess.Popen[bytes]) -> None:
-    """Until the child has ended (pidfd_open(2)); it is reaped then."""
+    """Until the child has ended (pidfd_open(2)). It is not reaped: so long its group bears its number and no other."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    if child.poll() is not None:
-        return
     handle = os.pidfd_open(child.pid)
     try:
         loop.add_reader(handle, ended.set)
@@ -95,7 +114,6 @@ async def _ended(child: subprocess.Popen[bytes]) -> None:
     finally:
         loop.remove_reader(handle)
         os.close(handle)
-    child.wait()
 
 
 async def _write(pipe: IO[bytes] | None, given: bytes) -> None:
@@ -114,7 +132,23 @@ async def _write(pipe: IO[bytes] | None, given: bytes) -> None:
         writer.close()
 
 
-async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
+def _asked(child: subprocess.Popen[bytes], go_on: GoOn | None) -> Callable[[bytes], None] | None:
+    """Lines as they come: a piece may end anywhere."""
+    if go_on is None:
+        return None
+    left = b""
+
+    def ask(piece: bytes) -> None:
+        nonlocal left
+        whole, end, left = (left + piece).rpartition(b"\n")
+        if end and not go_on(whole + end):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+    return ask
+
+
+async def _read(pipe: IO[bytes] | None, watch: Watch | None = None, ask: Callable[[bytes], None] | None = None) -> str:
     assert pipe is not None
     stream, loop = asyncio.StreamReader(), asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
@@ -123,6 +157,8 @@ async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
         while chunk := await stream.read(LINE_BYTES):
             kept += chunk
             del kept[:-KEPT_BYTES]
+            if ask is not None:
+                ask(chunk)
             if watch is not None and (seen := progress(chunk.decode("utf-8", "replace"))):
                 watch(*seen)
     finally:
@@ -133,6 +169,11 @@ async def _read(pipe: IO[bytes] | None, watch: Watch | None) -> str:
 async def _end(child: subprocess.Popen[bytes]) -> None:
     """The generator, the receiver and whoever else is in its group."""
     if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _kill(child)
         await _ended(child)
+        child.wait()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)

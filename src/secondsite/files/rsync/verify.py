@@ -40,8 +40,10 @@ async def verify(
     bandwidth: int | None = None,
     content: bool = True,
     only: Sequence[str] | None = None,
+    named: int = SAMPLE,
 ) -> Verification:
     """The differences now. content: of every byte; else what size, time and attributes tell. only: just these paths.
+    named: how many that differ are named.
 
     Raises RetryableError (``files-unreachable``) or FinalError (``files-unreadable``).
     """
@@ -69,7 +71,7 @@ async def verify(
             step="verify files",
         )
     items = tuple(_ITEM.findall(ended.stdout))
-    return Verification(stats(ended.text).files, len(items), items[:SAMPLE], time.monotonic() - began)
+    return Verification(stats(ended.text).files, len(items), items[:named], time.monotonic() - began)
 
 
 def _listed(room: Path, paths: Sequence[str]) -> Path:

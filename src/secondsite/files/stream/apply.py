@@ -84,6 +84,10 @@ class Applying:
             rewritten += sum(self._replaced(other, here) for other in entry.links if other != path)
         return Cost(tuple(gone), rewritten, self._empties(gone))
 
+    def entries(self) -> int:
+        """Files and folders that are here now, root included: counted, where the record only keeps account."""
+        return len(self._tree(b""))
+
     def _empties(self, gone: Mapping[bytes, None]) -> bool:
         """Whether all that stands here at the top goes, and nothing comes there."""
         if not gone or any(path and b"/" not in path for path in self._there):
@@ -214,7 +218,8 @@ class Applying:
             try:
                 with os.scandir(handle) as entries:
                     for one in entries:
-                        below, inside = folder + b"/" + os.fsencode(one.name), one.is_dir(follow_symlinks=False)
+                        name, inside = os.fsencode(one.name), one.is_dir(follow_symlinks=False)
+                        below = folder + b"/" + name if folder else name
                         if not self._excludes.excluded(below, folder=inside):
                             found.append(below)
                             folders += [below] if inside else []
@@ -373,6 +378,8 @@ class Applying:
                 before = os.fstat(folder)
                 with self._new(folder, name) as temporary:
                     os.link(own, temporary, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                if old is None:
+                    self.applied.created.append(path)
                 self._put_back(parent, before)
 
     def _put_back(self, parent: bytes, before: os.stat_result) -> None:

@@ -22,7 +22,7 @@ from secondsite.files import store as records
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync.fetch import fetch
-from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
 from secondsite.files.stream.apply import Applied, Applying, Cost, NoSpace, Taken
@@ -83,7 +83,7 @@ class Follower:
     async def follow(self) -> End:
         """Until there is a reason to stop. Raises SecondsiteError: the connection is lost, or refused."""
         record = records.load(self._fileset.name, self._store)
-        if record.epoch is None:
+        if record.epoch is None or unfinished(self._fileset.name, self._store):
             return End.COMPARE
         async with self._connected(record.epoch, record.seq) as (reader, writer, hello):
             if hello["reconcile"] is not False:
@@ -257,16 +257,23 @@ class _Following:
                 applying = Applying(root, batch, self._its.excludes, self._may())
                 cost = await in_thread(applying.cost)
                 stopped, deleted = self._weighed(cost, record)
+                if stopped is not None:  # the record's number may have strayed, and nobody is to be called for that
+                    record = replace(record, entries=await in_thread(applying.entries))
+                    stopped, deleted = self._weighed(cost, record)
+                    self._change(entries=record.entries)
                 if stopped is not None:
                     self._stop(stopped)
                     return End.STOPPED
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
-                    records.save(self._name, replace(record, epoch=None), self._store)
+                    self._change(epoch=None)
                     return End.COMPARE
+                fresh = held.begin()
                 applied = await in_thread(applying.carry_out)
                 if applied.fetch:
                     applied.amiss |= await self._its.fetched(applied.fetch, held)
                 await in_thread(applying.finish)
+                if fresh:
+                    held.done()
         await sync_file_system(Path(fileset.path))
         now = time.time()
         self._its.came(applied.created, now)
@@ -293,11 +300,15 @@ class _Following:
         )
         return stopped, deleted
 
-    def _stop(self, stopped: Stopped) -> None:
+    def _change(self, **fields: Any) -> None:
+        """Of the record as it is now: a promotion waits for nobody, and what it wrote meanwhile must stay."""
         record = records.load(self._name, self._store)
-        blocked = replace(record, outcome="blocked", reason=stopped.reason, alarm=stopped.alarm.value)
-        blocked = replace(blocked, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
-        records.save(self._name, blocked, self._store)
+        if record.role != SOURCE:
+            records.save(self._name, replace(record, **fields), self._store)
+
+    def _stop(self, stopped: Stopped) -> None:
+        told = {"outcome": "blocked", "reason": stopped.reason, "alarm": stopped.alarm.value}
+        self._change(**told, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
 
     def _may(self) -> Callable[[], None]:
         """Raises Taken as soon as the record says that this site is the original. Cheap: it is asked for each file, and

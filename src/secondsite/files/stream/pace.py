@@ -17,7 +17,7 @@ AGAIN_SECONDS = 2.0  # changed so soon after it was told: it is one of those
 @dataclass(slots=True)
 class Waiting:
     """A path that is to be told. since: unix seconds, no change that is yet untold is older. first, last: monotonic
-    seconds of its first and newest mark here."""
+    seconds of its first and newest mark here. walked_as: the number that it had when a walk over it began."""
 
     path: bytes
     seq: int
@@ -27,6 +27,7 @@ class Waiting:
     last: float
     busy: bool = False
     not_before: float = 0.0
+    walked_as: int = 0
 
     def due_at(self, newest: float) -> float:
         """The monotonic moment from which it is to be told; ``newest`` is that of the newest mark of all."""
@@ -94,6 +95,18 @@ class Pace:
             self._told[one.path] = now, looked_at
         if len(self._told) > 2 * len(self._waiting) + 10_000:
             self._told = {path: at for path, at in self._told.items() if now - at[0] < AGAIN_SECONDS}
+
+    def walks(self, tree: Waiting) -> None:
+        """All below it is being told; it waits until that is over."""
+        tree.not_before, tree.walked_as = float("inf"), tree.seq
+
+    def walked(self, tree: Waiting, *, now: float) -> None:
+        """The walk is at its end. What has come or gone again meanwhile is walked again: another folder may be there by
+        now than the one of which the first part was told."""
+        if tree.seq == tree.walked_as:
+            self.told([tree], now=now, looked_at=tree.since)
+        else:
+            self.later(tree, at=now)
 
     def later(self, one: Waiting, *, at: float) -> None:
         """It is told from ``at`` on (monotonic), and until then nothing of its number or above counts as told."""

@@ -244,7 +244,7 @@ class _Telling:
         plain = [one for one in due if not one.tree]
         if self._walking is None and trees:
             tree = trees[0]
-            tree.not_before = float("inf")  # until it was walked to its end
+            self._pace.walks(tree)
             self._walking = tree, self._collector.walk(tree.path, self._waits)
         walking = self._walking[1] if self._walking is not None else None
         drained = await self._drained()
@@ -283,7 +283,7 @@ class _Telling:
             return
         if batch.walked:
             self._walking = None
-            self._pace.told([tree], now=now, looked_at=tree.since)
+            self._pace.walked(tree, now=now)
 
     async def _drained(self) -> float | None:
         """Every change before this moment is noted here; None where the journal has more than there was room for."""

@@ -1,21 +1,29 @@
-"""Somebody who changes a tree in every way that there is, by a fixed seed; and the state of a tree, to compare two."""
+"""Somebody who changes a tree in every way that there is, by a fixed seed."""
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
+import socket
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import struct
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from churn.trees import walk
 
 # Names that have broken programs: line ends, bytes that are not UTF-8, what looks like an option or a comment.
 HOSTILE = [
     b"two\nlines", b"\xff\xfe not utf-8", b"#hash", b";semicolon", b"-rf", b"--delete", b" blank ", b"back\\slash",
     b"*", b"?", b"[a]", b"'quote\"", b"tab\there", b"$(reboot)", b"%s%n", b"~", b"\x01control", b"n" * 255,
     "grüße".encode(), "e\u0301".encode(), b"...", b"a:b", b"CON", b"x (deleted)",
+    b"- minus", b"+ plus", b"!", b"@ERROR", b"\r", b"\xc3", b"**", b".name.tmp", b"*deleting  x", b"{}", b"_" * 250,
+    b"\xf0\x9f\x92\xa9", b"\xed\xa0\x80", b"C\xcc\xa7", b"\\#012",
 ]  # fmt: skip
 
 
@@ -31,12 +39,15 @@ class Churn:
         self._random = random.Random(seed)
         self._number = 0
         self.linked: set[int] = set()  # inodes that have, or had, more than one name
+        self.done: Counter[str] = Counter()  # what was really changed, by kind
         self._acts: list[Callable[[], None]] = [
             *[self._make_file] * 6, *[self._make_folder] * 3, *[self._rewrite] * 4, self._append, self._truncate,
             *[self._rename] * 4, *[self._rename_folder] * 2, self._swap, *[self._remove] * 3, self._remove_tree,
             self._link, self._hard_link, self._folder_to_link, self._link_to_folder, self._mode, self._owner,
             self._times, self._attribute, self._sparse, self._move_out, *[self._move_in] * 2, self._deep,
-            self._same_second, self._replace_by_rename, self._folder_to_file,
+            self._same_second, self._replace_by_rename, self._folder_to_file, self._link_and_back, self._large,
+            self._big_tree, *[self._rename_big_tree] * 2, self._acl, self._default_acl, self._punch, self._patch,
+            self._special, self._exchange, self._link_attributes, self._old_file_in, self._hard_link_elsewhere,
         ]  # fmt: skip
 
     def steps(self, count: int) -> None:
@@ -47,6 +58,7 @@ class Churn:
                 act()
             except OSError:
                 continue
+            self.done[act.__name__.strip("_").replace("_", " ")] += 1
 
     def _a(self, kind: Callable[[int], bool]) -> bytes:
         """One of a kind, found by going down somewhere; to list all of it for each step would take most of the time."""
@@ -101,7 +113,8 @@ class Churn:
         _write(self._a(stat.S_ISREG), self._content())
 
     def _append(self) -> None:
-        with open(self._a(stat.S_ISREG), "ab") as file:
+        with _opened(self._a(stat.S_ISREG)) as file:
+            file.seek(0, os.SEEK_END)
             file.write(b"more")
 
     def _truncate(self) -> None:
@@ -202,6 +215,120 @@ class Churn:
         now = before.st_mtime_ns // 10**9 * 10**9 + self._random.randrange(10**9)
         os.utime(path, ns=(now, now))
 
+    def _link_and_back(self) -> None:
+        """A folder that is a link for a moment, and then a folder again: whoever is late meets the wrong one."""
+        path = self._some_tree()
+        between = self._new()
+        os.rename(path, between)
+        os.symlink(between, path)
+        if self._random.random() < 0.5:
+            os.unlink(path)
+            os.rename(between, path)
+
+    def grow(self) -> None:
+        """What takes a moment to copy, by whatever engine."""
+        with suppress(OSError):
+            _write(self._new(), self._random.randbytes(4_000_000))
+
+    def _large(self) -> None:
+        """More than travels with an entry."""
+        _write(self._new(), self._random.randbytes(self._random.choice([262_145, 400_000, 1_500_000])))
+
+    def _big_tree(self) -> None:
+        """Seldom: most of what there is would be it."""
+        if self._random.random() < 0.8:
+            raise FileNotFoundError
+        top = self._new()
+        os.mkdir(top)
+        for folder in range(12):
+            os.makedirs(top + b"/big-%d/below" % folder)
+            for number in range(10):
+                _write(top + b"/big-%d/below/%d" % (folder, number), b"%d" % self._random.randrange(10**9))
+
+    def _rename_big_tree(self) -> None:
+        """The largest of what stands at the top, to another name or into another folder."""
+        tops = [path for path, mode in self._entries(self._root) if stat.S_ISDIR(mode)]
+        largest = max(tops, key=lambda path: sum(1 for _ in walk(path)), default=None)
+        if largest is None:
+            raise FileNotFoundError
+        os.rename(largest, self._new())
+
+    def _acl(self) -> None:
+        path = self._a(lambda mode: not stat.S_ISLNK(mode))
+        if self._random.random() < 0.3:
+            os.removexattr(path, b"system.posix_acl_access")
+        else:
+            os.setxattr(path, b"system.posix_acl_access", _acl(self._random.randrange(1000, 1010)))
+
+    def _default_acl(self) -> None:
+        """What is made in that folder from now on inherits it, at the copy too unless somebody sees to it."""
+        os.setxattr(self._a(stat.S_ISDIR), b"system.posix_acl_default", _acl(self._random.randrange(1000, 1010)))
+
+    def _punch(self) -> None:
+        """Zeros in the middle that take no room, or zeros that do."""
+        path = self._a(stat.S_ISREG)
+        size = os.stat(path).st_size
+        with _opened(path) as file:
+            file.seek(self._random.randrange(size + 1))
+            if self._random.random() < 0.5:
+                file.write(bytes(20_000))
+            else:
+                file.truncate(size + 1_000_000)
+
+    def _patch(self) -> None:
+        """A few bytes in place: size, and all the rest, stay."""
+        path = self._a(stat.S_ISREG)
+        with _opened(path) as file:
+            file.seek(self._random.randrange(max(1, os.stat(path).st_size)))
+            file.write(b"patched")
+
+    def _special(self) -> None:
+        """What is no part of a set, also in the place of something that was."""
+        path = self._new()
+        if self._random.random() < 0.5:
+            path = self._a(lambda mode: not stat.S_ISDIR(mode))
+            os.unlink(path)
+        kind = self._random.randrange(3)
+        if kind == 0:
+            os.mkfifo(path)
+        elif kind == 1:
+            os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        else:
+            with socket.socket(socket.AF_UNIX) as unheard, suppress(OSError):
+                unheard.bind(path)
+
+    def _exchange(self) -> None:
+        """Two names change places, whatever they are."""
+        first, second = self._a(lambda mode: True), self._a(lambda mode: True)
+        if first == second or first.startswith(second + b"/") or second.startswith(first + b"/"):
+            raise FileNotFoundError
+        between = self._new()
+        os.rename(first, between)
+        os.rename(second, first)
+        os.rename(between, second)
+
+    def _link_attributes(self) -> None:
+        path = self._a(stat.S_ISLNK)
+        os.chown(path, self._random.randrange(5), 5, follow_symlinks=False)
+        os.utime(path, ns=(1, self._random.randrange(10**18)), follow_symlinks=False)
+
+    def _old_file_in(self) -> None:
+        """Newer by its place, older by its time: from an archive, with the same size as what was there."""
+        path = self._a(stat.S_ISREG)
+        before = os.stat(path)
+        _write(path + b".old", self._random.randbytes(before.st_size))
+        os.utime(path + b".old", ns=(before.st_atime_ns, before.st_mtime_ns - 86_400 * 10**9))
+        os.rename(path + b".old", path)
+
+    def _hard_link_elsewhere(self) -> None:
+        """A name outside goes on being the same file, and is written through."""
+        path = self._a(stat.S_ISREG)
+        self._number += 1
+        other = self._outside + b"/name-%d" % self._number
+        os.link(path, other)
+        self.linked.add(os.stat(path).st_ino)
+        os.unlink(other)
+
     def _replace_by_rename(self) -> None:
         """As careful programs save."""
         path = self._a(stat.S_ISREG)
@@ -214,75 +341,21 @@ def _write(path: bytes, content: bytes) -> None:
         file.write(content)
 
 
+def _acl(user: int) -> bytes:
+    """One more user may read and write (linux/posix_acl_xattr.h)."""
+    rows = ((0x01, 7, 0xFFFFFFFF), (0x02, 6, user), (0x04, 4, 0xFFFFFFFF), (0x10, 6, 0xFFFFFFFF), (0x20, 0, 0xFFFFFFFF))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+
+
+def _opened(path: bytes) -> BinaryIO:
+    """To be changed in place, and never through a link."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b")
+
+
 def _made(path: bytes) -> BinaryIO:
     """Never through a link: a name may be one by now, and what it leads to is not ours."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "wb")
-
-
-def walk(root: bytes) -> Iterator[tuple[bytes, int]]:
-    """Everything below ``root`` with its mode, folders before what is in them, by name; links are not followed."""
-    with os.scandir(root) as entries:
-        found = sorted((each.path, each.stat(follow_symlinks=False).st_mode) for each in entries)
-    for path, mode in found:
-        yield path, mode
-        if stat.S_ISDIR(mode):
-            yield from walk(path)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything about one entry that a copy must have. inode is only for who asks which names are one file."""
-
-    mode: int
-    owner: tuple[int, int]
-    mtime_ns: int
-    content: bytes
-    attributes: tuple[tuple[str, bytes], ...]
-    holes: tuple[tuple[int, int], ...]
-    group: tuple[bytes, ...]  # every name of the same file within the tree
-    inode: int
-
-
-def state_of(root: Path) -> dict[bytes, State]:
-    """The tree by relative path; ``b""`` is the folder itself."""
-    top = os.fsencode(root)
-    paths = [(top, os.lstat(top).st_mode), *walk(top)]
-    groups: dict[int, list[bytes]] = {}
-    for path, mode in paths:
-        if stat.S_ISREG(mode):
-            groups.setdefault(os.lstat(path).st_ino, []).append(path[len(top) + 1 :])
-    return {path[len(top) + 1 :]: _state(path, groups) for path, _ in paths}
-
-
-def _state(path: bytes, groups: dict[int, list[bytes]]) -> State:
-    seen = os.lstat(path)
-    content, holes = b"", tuple[tuple[int, int], ...]()
-    if stat.S_ISREG(seen.st_mode):
-        with open(path, "rb") as file:
-            content, holes = file.read(), tuple(_data(file.fileno(), seen.st_size))
-    elif stat.S_ISLNK(seen.st_mode):
-        content = os.readlink(path)
-    names = sorted(os.listxattr(path, follow_symlinks=False))
-    return State(
-        seen.st_mode,
-        (seen.st_uid, seen.st_gid),
-        seen.st_mtime_ns,
-        content,
-        tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names),
-        holes,
-        tuple(sorted(groups.get(seen.st_ino, ()))) if stat.S_ISREG(seen.st_mode) else (),
-        seen.st_ino,
-    )
-
-
-def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts that are no hole (lseek(2), SEEK_DATA), where the file has any."""
-    place = 0
-    while place < size:
-        try:
-            start = os.lseek(file, place, os.SEEK_DATA)
-        except OSError:
-            return
-        place = os.lseek(file, start, os.SEEK_HOLE)
-        if (start, place) != (0, size):
-            yield start, place
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # a device takes what is written, and leaves no file
+        os.close(handle)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return os.fdopen(handle, "wb")
