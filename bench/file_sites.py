@@ -169,7 +169,7 @@ def state(folder: Path) -> dict[str, tuple[object, ...]]:
         for name in names:
             file = os.path.join(where, name)  # noqa: PTH118  (a hundred thousand of them)
             try:
-                seen = os.lstat(file)  # noqa: PTH116
+                seen = os.lstat(file)
                 content = _content(file, seen.st_size)
             except FileNotFoundError:
                 continue

@@ -1,7 +1,7 @@
 """One file of 2 GiB: from its appearing at the source until it is complete at the standby, beside a plain rsync.
 
-Both come from the same rsync daemon over the same tunnel, and the file lies in the source's memory. The plain command is
-started by hand on the standby: it need not notice that there is a file, and does not wait for a disk. Times are
+Both come from the same rsync daemon over the same tunnel, and the file lies in the source's memory. The plain command
+is started by hand on the standby: it need not notice that there is a file, and does not wait for a disk. Times are
 compared: 0.95 of its rate is 1 / 0.95 of its time.
 """
 
@@ -48,13 +48,8 @@ def measure(both: Sites, rounds: int, scale: int) -> list[Metric]:
         plain.append(float(json.loads(inside(both.lab, STANDBY, _PLAIN, url, timeout=COPY_SECONDS))))
         file.unlink()
         until(lambda gone=both.ours.copy / file.name: not gone.exists(), 60.0)  # type: ignore[misc]
-        rates = (size / took[-1] / 1e6 for took in (ours, plain))
-        print(
-            "large file, round {}: secondsite {:.1f} s ({:.0f} MB/s), rsync {:.1f} s ({:.0f} MB/s)".format(
-                number + 1, ours[-1], next(rates), plain[-1], next(rates)
-            ),
-            flush=True,
-        )
+        told = [f"{took[-1]:.1f} s ({size / took[-1] / 1e6:.0f} MB/s)" for took in (ours, plain)]
+        print(f"large file, round {number + 1}: secondsite {told[0]}, rsync {told[1]}", flush=True)
     name = f"a file of {size / 2**30:g} GiB until it is complete at the standby"
     return [Metric(name, "s", Series.of(name, ours), round(1 / RATE, 3), Series.of("rsync --archive", plain))]
 
