@@ -128,7 +128,7 @@ class Folders:
             while left:
                 path = left.pop()
                 try:
-                    folder = _open(root, path)
+                    folder = open_folder(root, path)
                 except OSError as gone:
                     if gone.errno in _GONE and path:
                         continue  # whoever has moved it is told of, too
@@ -152,7 +152,7 @@ class Folders:
             del self._folders[number]
 
 
-def _open(root: int, path: bytes) -> int:
+def open_folder(root: int, path: bytes) -> int:
     """A folder of the set by the path that it has now, however long that is. Raises OSError.
 
     In one call where that can be: name by name took most of the time until a set of many folders is watched.
