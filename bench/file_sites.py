@@ -29,7 +29,7 @@ PORT = 8730
 FILES = 50_000
 FILES_A_FOLDER = 100
 FILE_BYTES = 1024
-DISK = "12G"
+DISK = "16G"
 EQUAL_SECONDS = 900.0
 _HIDDEN = b"."  # begins the name of what is half-made, at either
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.file_sites import EQUAL_SECONDS, SOURCE, STANDBY, Sites, equal, run, until
 from bench.results import Metric, Series
 
-REST_SECONDS = 30
-WARM_SECONDS = 15.0
+REST_SECONDS = 20
+WARM_SECONDS = 10.0
 TARGET_PERCENT = 0.5
 AGENT = "secondsite-agent"
 UNITS = (AGENT, "secondsite-watch", "secondsite-files")

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.file_sites import Folders, Sites, run
 from bench.results import Metric, Series
 
-CHANGES = 40  # a round
+CHANGES = 30  # a round
 CHANGE_BYTES = 4096
 LOOK_SECONDS = 0.002
 LOST_SECONDS = 60.0
@@ -68,7 +68,7 @@ def _round(folders: Folders, number: int, changes: int) -> list[float]:
 
 
 def _change(folders: Folders, odd: random.Random, label: str, *, new: bool) -> float:
-    time.sleep(odd.uniform(0.2, 0.6))
+    time.sleep(odd.uniform(0.2, 0.5))
     source = folders.source / f"changed-{label}" if new else odd.choice(_old(folders.source))
     content = odd.randbytes(CHANGE_BYTES)
     copy = folders.copy / source.relative_to(folders.source)

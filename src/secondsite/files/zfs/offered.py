@@ -60,9 +60,8 @@ class Source:
         async with asyncio.timeout(ANSWER_SECONDS):
             await asyncio.get_running_loop().sock_sendall(line, json.dumps(answer).encode() + b"\n")
         if argv is not None:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._hold_later(name, self._to_hold, release=False))
-                await self._send(argv, line, name, _slower(offer, request.get("bandwidth")))
+            sending = self._send(argv, line, name, _slower(offer, request.get("bandwidth")))
+            await asyncio.gather(sending, self._hold_later(name, self._to_hold, release=False))
         await self._hold_later(name, self._landed_now)
 
     def _lock(self, name: str) -> asyncio.Lock:
