@@ -77,6 +77,11 @@ class Sites:
         """Inside the tunnel."""
         return str(self.lab.info["hosts"][site]["tunnel_address"])
 
+    def followed(self) -> bool:
+        """Whether secondsite has compared everything and follows each change now."""
+        status = self.lab.json(STANDBY, "secondsite status --json")
+        return any(one.get("kept") == "stream" for one in status["replicas"])
+
     def versions(self) -> dict[str, str]:
         """Of what was measured, as Debian names it."""
         told = self.lab.on(SOURCE, "dpkg-query -W -f '${Package} ${Version}\\n' lsyncd rsync sanoid zfs-fuse")
@@ -121,6 +126,7 @@ def prepare(both: Sites, files: int) -> None:
     shutil.copytree(both.ours.source, beside.source, copy_function=shutil.copy2, symlinks=True)
     shutil.copytree(beside.source, beside.copy, copy_function=shutil.copy2, symlinks=True)
     until(lambda: equal(both.ours), EQUAL_SECONDS)
+    until(both.followed, EQUAL_SECONDS)
     os.sync()
 
 

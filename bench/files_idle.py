@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.file_sites import EQUAL_SECONDS, SOURCE, STANDBY, Sites, equal, run, until
+from bench.file_sites import EQUAL_SECONDS, SOURCE, STANDBY, Sites, run, until
 from bench.results import Metric, Series
 
 REST_SECONDS = 20
@@ -61,7 +61,7 @@ def measure(both: Sites, rounds: int, scale: int) -> list[Metric]:
     finally:
         config.write_text(text)
     _apply(both)
-    until(lambda: equal(both.ours), EQUAL_SECONDS)
+    until(both.followed, EQUAL_SECONDS)
     return metrics(with_files, without)
 
 

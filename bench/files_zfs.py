@@ -66,6 +66,7 @@ async def main():
     for number in range(rounds + 1):
         for name in took:
             write(name, number)
+        sh(f"zfs snapshot {HERE}/flushed@{number}")  # else who comes first writes for all of them
         order = sorted(took)[number % 3:] + sorted(took)[:number % 3]
         for name in order:
             await asyncio.sleep(1.0)  # what one of them leaves to be done is not the next one's cost
@@ -84,7 +85,7 @@ async def main():
 sh("systemctl start lab-zfs; rm -rf /srv/bench-zfs-store")
 for each in (HERE, THERE):
     sh(f"truncate -s {pool} /srv/{each}.img; zpool create -m /srv/{each} {each} /srv/{each}.img")
-sh(f"for n in ours pipe syncoid; do zfs create {HERE}/$n; done; zfs create {THERE}/ours")
+sh(f"for n in ours pipe syncoid flushed; do zfs create {HERE}/$n; done; zfs create {THERE}/ours")
 try:
     asyncio.run(main())
 finally:
