@@ -82,8 +82,10 @@ crash-matrix: $(READY) .tools/tests ## every procedure killed at every step; mak
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
 # bench-database runs these, and puts what they find into one document.
 DATABASE := $(addprefix bench-,failover switchover seeding load failback)
+# bench-files does these in one lab; each alone has its own: make bench-files_latency.
+FILE_SETS := $(addprefix bench-,files_idle files_latency files_zfs files_large files_new files_restart)
 .PHONY: bench $(BENCHES)
-bench: $(filter-out $(DATABASE),$(BENCHES)) ## every benchmark, one after the other: build/bench and a table (needs root)
+bench: $(filter-out $(DATABASE) $(FILE_SETS),$(BENCHES)) ## every benchmark, one after the other: build/bench and a table (needs root)
 $(BENCHES): bench-%: $(READY)
 	$(call as_root,$(BIN)/python -m bench.$*)
 

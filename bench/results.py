@@ -29,13 +29,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measured thing, what it is compared with, and what it should reach. target: of the ratio where there is one."""
+    """A measured thing, what it is compared with, and what it should reach. target: of the ratio where there is one,
+    unless it is ``alone``: then of the thing itself, whatever stands beside it."""
 
     name: str
     unit: str
     measured: Series
     target: float | None
     baseline: Series | None = None
+    alone: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -45,7 +47,7 @@ class Metric:
 
     @property
     def met(self) -> bool | None:
-        value = self.measured.median if self.ratio is None else self.ratio
+        value = self.measured.median if self.alone or self.ratio is None else self.ratio
         return None if self.target is None else value <= self.target
 
     def document(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Metric:
             "baseline": base,
             "ratio": self.ratio,
             "target": self.target,
+            "target_of": "value" if self.alone or self.ratio is None else "ratio",
         }
 
     @classmethod
@@ -67,7 +70,8 @@ class Metric:
         """A metric from what ``document`` gave."""
         base, own = document["baseline"], {name: document[name] for name in ("name", "median", "min", "max")}
         baseline = Series(**base) if base else None
-        return cls(document["name"], document["unit"], Series(**own), document["target"], baseline)
+        alone = baseline is not None and document.get("target_of") == "value"
+        return cls(document["name"], document["unit"], Series(**own), document["target"], baseline, alone)
 
 
 def write(name: str, rounds: int, versions: dict[str, str], metrics: Sequence[Metric]) -> Path:
@@ -99,9 +103,15 @@ def table(metrics: Sequence[Metric]) -> str:
         lines.append(
             f"| {one.name} ({one.unit}) | {series.median:g} | {series.min:g} | {series.max:g} "
             f"| {base.name if base else '–'} | {f'{base.median:g}' if base else '–'} "
-            f"| {one.ratio if one.ratio is not None else '–'} | {one.target if one.target is not None else '–'}{mark} |"
+            f"| {one.ratio if one.ratio is not None else '–'} | {_target(one)}{mark} |"
         )
     return "\n".join(lines)
+
+
+def _target(one: Metric) -> str:
+    if one.target is None:
+        return "–"
+    return f"{one.target:g} {one.unit}" if one.alone else str(one.target)
 
 
 def len_processors() -> int:

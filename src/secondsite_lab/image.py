@@ -35,7 +35,7 @@ def key(suite: str) -> str:
         suite,
         *packages.installed(suite),
         "--",
-        *packages.IN_REPOSITORY,
+        *packages.in_repository(suite),
         *_NO_CLUSTER_YET,
         customise.fingerprint(),
     ]
@@ -100,7 +100,7 @@ def bootstrap_argv(suite: str, target: Path, source_list: Path) -> list[str]:
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
     argv += [f"--essential-hook={hook}" for hook in _NO_CLUSTER_YET]
     argv += [f"--include={','.join(packages.installed(suite))}"]
-    wanted = " ".join(packages.IN_REPOSITORY)
+    wanted = " ".join(packages.in_repository(suite))
     argv += ['--customize-hook=chroot "$1" apt-get clean']
     argv += [f'--customize-hook=chroot "$1" apt-get -y -q --no-install-recommends --download-only install {wanted}']
     return [*argv, suite, str(target), str(source_list)]

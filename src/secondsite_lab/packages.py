@@ -36,6 +36,9 @@ IN_REPOSITORY = (
     "wireguard-tools",
 )
 
+# What others keep files with, for benchmarks to be measured beside. sanoid brings syncoid, and wants a ZFS of Debian's.
+IN_REPOSITORY_OF_SUITE = {"bookworm": ("lsyncd", "sanoid")}
+
 POSTGRESQL_OF_SUITE = {"bookworm": "15", "trixie": "17"}
 SUITES = tuple(POSTGRESQL_OF_SUITE)
 
@@ -48,3 +51,8 @@ def cluster(suite: str) -> str:
 def installed(suite: str) -> tuple[str, ...]:
     """The packages of a suite's base image."""
     return (*INSTALLED, *INSTALLED_IN_SUITE.get(suite, ()))
+
+
+def in_repository(suite: str) -> tuple[str, ...]:
+    """The packages that wait in a suite's base image to be installed."""
+    return (*IN_REPOSITORY, *IN_REPOSITORY_OF_SUITE.get(suite, ()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import string
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +18,13 @@ from secondsite.files.rsync import output
 from secondsite.files.state import FilesStatus
 from secondsite.files.store import Record
 from secondsite.files.stream import wire
+from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import ACLS, Attributes, Entry, Kind
 from secondsite.files.stream.exclude import understood
 from secondsite.files.stream.heard import Heard
+from secondsite.files.stream.here import Here
 from secondsite.files.stream.pace import BUSY_LONGEST_SECONDS, BUSY_QUIET_SECONDS, LONGEST_SECONDS, QUIET_SECONDS, Pace
+from secondsite.files.stream.tell import pieces
 from secondsite.spec import FileSet
 
 NAMES = (
@@ -267,3 +272,30 @@ def test_a_set_that_is_pulled_says_why_it_is_not_followed() -> None:
     assert (state.status, state.kept, state.reason) == (
         FilesStatus.CURRENT, "pull", "pulled each 3 s: the door is shut",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 10, 11, 1000])
+def test_frames_are_written_in_a_row_some_together(size: int) -> None:
+    frames = [bytes([each]) * (each % 7 + 1) for each in range(50)]
+    found = list(pieces(frames, size))
+    assert b"".join(found) == b"".join(frames)
+    assert all(len(one) >= size for one in found[:-1])
+    assert all(len(one) < size + 7 for one in found)
+    assert list(pieces([], size)) == []
+
+
+def test_what_is_here_is_looked_at_once_and_a_link_is_never_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("12345")
+    (tmp_path / "link").symlink_to("folder")
+    with Root(bytes(tmp_path)) as root, Here(root) as here:
+        first = here.stat(b"folder/file")
+        assert first is not None and first.st_size == 5
+        (tmp_path / "folder" / "file").unlink()
+        assert here.stat(b"folder/file") is first
+        link = here.stat(b"link")
+        assert link is not None and stat.S_ISLNK(link.st_mode)
+        nowhere = (b"link/file", b"folder/none", b"none/none", b"folder/file/none", b"a" * 300, b"a/" * 2100 + b"a")
+        assert [here.stat(path) for path in nowhere] == [None] * len(nowhere)
+        own = here.stat(b"")
+        assert own is not None and stat.S_ISDIR(own.st_mode)

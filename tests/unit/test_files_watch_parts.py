@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from secondsite.errors import FinalError
+from secondsite.files.stream.entry import TEMPORARY
 from secondsite.files.watch import config
+from secondsite.files.watch.by_folder import open_folder
 from secondsite.files.watch.config import WatchConfig
+from secondsite.files.watch.journal import DirtyJournal
 from secondsite.files.watch.place import inside, mounts_below, place_of
 from secondsite.files.watch.unit import unit
 from secondsite.files.watch.watched import Watched, WatchedSet
@@ -119,3 +122,28 @@ def test_paths_of_an_unfinished_transfer_are_never_dirty() -> None:
 def test_what_is_written_is_small_and_json() -> None:
     told = json.loads(config.text("10.10.0.1", 7435, [("a", "/a")], {"a": "/"}))
     assert told == {"address": "10.10.0.1", "port": 7435, "sets": [{"name": "a", "path": "/a", "mount": "/"}]}
+
+
+def test_what_a_batch_makes_under_another_name_first_is_no_change_of_the_set(tmp_path: Path) -> None:
+    journal = DirtyJournal(tmp_path / "journal")
+    watched = Watched(WatchedSet("up", b"/srv/up"), journal)
+    watched.dirty(b"folder", TEMPORARY + b"1234-1", 1.0)
+    assert journal.pending == 0
+    watched.dirty(b"folder", b"file", 1.0)
+    assert [one.path for one in journal.peek()] == [b"folder/file"]
+    journal.close()
+
+
+@pytest.mark.parametrize("above", [b"", b"a" * 200, b"/".join([b"b" * 200] * 30)])
+def test_a_folder_is_opened_by_its_path_however_long_and_through_no_link(tmp_path: Path, above: bytes) -> None:
+    here = root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    for name in (*above.split(b"/"), b"own") if above else (b"own",):
+        os.mkdir(name, dir_fd=here)
+        here = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+    (tmp_path / "link").symlink_to("own")
+    path = above + b"/own" if above else b"own"
+    opened = open_folder(root, path)
+    assert os.path.samestat(os.fstat(opened), os.fstat(here))
+    for wrong in (b"link", path + b"/none"):
+        with pytest.raises(OSError):
+            open_folder(root, wrong)

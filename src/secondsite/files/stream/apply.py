@@ -19,6 +19,7 @@ from secondsite.files.stream.attributes import give, give_link
 from secondsite.files.stream.beneath import GONE, Root, openat2, split
 from secondsite.files.stream.entry import PARTIAL, TEMPORARY, Attributes, Entry, Kind
 from secondsite.files.stream.exclude import Excludes
+from secondsite.files.stream.here import Here
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_BYTES = 262_144
@@ -68,20 +69,23 @@ class Applying:
         self._there = {one.path: one for one in kept if one.kind not in (Kind.NAMES, Kind.GONE)}
         self._gone -= self._there.keys()
         self._folder: tuple[bytes, int] | None = None
+        self._doomed: list[tuple[bytes, os.stat_result]] | None = None
+        self._made, self._token = 0, TEMPORARY + secrets.token_hex(8).encode()
         self.applied = Applied()
 
     def cost(self) -> Cost:
         """Looks only."""
         gone: dict[bytes, None] = {}
         rewritten = 0
-        for path, old in self._doomed():
-            gone |= dict.fromkeys(self._tree(path) if stat.S_ISDIR(old.st_mode) else (path,))
-        for path, entry in self._there.items():
-            here = self._stat(path)
-            if here is not None and stat.S_ISREG(here.st_mode):
-                whole = entry.kind is Kind.FILE and here.st_size == entry.size
-                rewritten += not (whole and here.st_mtime_ns == _of(entry).mtime)
-            rewritten += sum(self._replaced(other, here) for other in entry.links if other != path)
+        with Here(self._root) as here:
+            for path, old in self._find_doomed(here):
+                gone |= dict.fromkeys(self._tree(path) if stat.S_ISDIR(old.st_mode) else (path,))
+            for path, entry in self._there.items():
+                old_one = here.stat(path)
+                if old_one is not None and stat.S_ISREG(old_one.st_mode):
+                    whole = entry.kind is Kind.FILE and old_one.st_size == entry.size
+                    rewritten += not (whole and old_one.st_mtime_ns == _of(entry).mtime)
+                rewritten += sum(_replaced(here.stat(other), old_one) for other in entry.links if other != path)
         return Cost(tuple(gone), rewritten, self._empties(gone))
 
     def entries(self) -> int:
@@ -94,17 +98,11 @@ class Applying:
             return False
         return all(name in gone or name == PARTIAL or self._protected(name) for name in self._names(b""))
 
-    def _replaced(self, path: bytes, by: os.stat_result | None) -> bool:
-        """Whether there is a file that would become another name of the one that is there now."""
-        old = self._stat(path)
-        if old is None or not stat.S_ISREG(old.st_mode):
-            return False
-        return by is None or (old.st_dev, old.st_ino) != (by.st_dev, by.st_ino)
-
     def carry_out(self) -> Applied:
         """All but the content that has to be fetched, and what waits for it. Raises NoSpace, Taken, OSError."""
         try:
-            doomed = [path for path, _ in self._doomed()]
+            with Here(self._root) as here:
+                doomed = [path for path, _ in self._find_doomed(here)]
             for path in sorted(self._there):
                 self._guarded(path, partial(self._make, self._there[path]))
             for path in sorted(doomed, key=_deepest):
@@ -157,21 +155,23 @@ class Applying:
 
     # What goes
 
-    def _doomed(self) -> Iterator[tuple[bytes, os.stat_result]]:
+    def _find_doomed(self, here: Here) -> list[tuple[bytes, os.stat_result]]:
         """Whatever is here and not at the source, or is a folder here and none there; nothing below another of it."""
-        told = set(self._gone)
-        for one in self._listed:
-            told.update(self._unlisted(one))
-        told.update(path for path, entry in self._there.items() if entry.kind is not Kind.FOLDER)
-        last: bytes | None = None
-        for path in sorted(told):
-            if last is not None and path.startswith(last + b"/"):
-                continue
-            old = self._stat(path)
-            if old is None or (path in self._there and not stat.S_ISDIR(old.st_mode)):
-                continue
-            last = path
-            yield path, old
+        if self._doomed is None:
+            told = set(self._gone)
+            for one in self._listed:
+                told.update(self._unlisted(one))
+            told.update(path for path, entry in self._there.items() if entry.kind is not Kind.FOLDER)
+            self._doomed, last = [], None
+            for path in sorted(told):
+                if last is not None and path.startswith(last):
+                    continue
+                old = here.stat(path)
+                if old is None or (path in self._there and not stat.S_ISDIR(old.st_mode)):
+                    continue
+                last = path + b"/"
+                self._doomed.append((path, old))
+        return self._doomed
 
     def _unlisted(self, listed: Entry) -> Iterator[bytes]:
         """Names here that the source has not told for that folder."""
@@ -329,11 +329,12 @@ class Applying:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(temporary, flags, 0o600, dir_fd=folder)
             try:
-                at = 0
+                at = end = 0
                 for offset, length in entry.parts or ():
                     _write_all(handle, entry.content[at : at + length], offset)
-                    at += length
-                os.ftruncate(handle, entry.size)
+                    at, end = at + length, offset + length
+                if end != entry.size:  # a hole is at its end; to cut a file where it ends anyway costs as much
+                    os.ftruncate(handle, entry.size)
                 give(handle, _of(entry))
             finally:
                 os.close(handle)
@@ -342,7 +343,8 @@ class Applying:
     @contextlib.contextmanager
     def _new(self, folder: int, name: bytes) -> Iterator[bytes]:
         """A name for something half-made, which takes ``name``'s place when it is whole."""
-        temporary = TEMPORARY + secrets.token_hex(8).encode()
+        self._made += 1
+        temporary = b"%b-%d" % (self._token, self._made)
         try:
             yield temporary
             self._may()
@@ -407,6 +409,13 @@ class Applying:
 def _of(entry: Entry) -> Attributes:
     assert entry.attributes is not None  # wire.py lets none of these kinds pass without
     return entry.attributes
+
+
+def _replaced(old: os.stat_result | None, by: os.stat_result | None) -> bool:
+    """Whether there is a file that would become another name of the one that is there now."""
+    if old is None or not stat.S_ISREG(old.st_mode):
+        return False
+    return by is None or (old.st_dev, old.st_ino) != (by.st_dev, by.st_ino)
 
 
 def _deepest(path: bytes) -> tuple[int, bytes]:

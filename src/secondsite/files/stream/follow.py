@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections import deque
@@ -35,6 +36,7 @@ from secondsite.files.versions.keep import keep_versions
 from secondsite.spec import FileSet
 
 SILENT_SECONDS = 10.0  # without a word, the source is gone
+HEARD_SECONDS = 1.0  # how exactly that is counted
 BATCH_SECONDS = 600.0  # for all of one batch to arrive
 LOCK_SECONDS = 5.0
 FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
@@ -114,7 +116,8 @@ class Follower:
         line = await self._call(request)
         reader, writer = await asyncio.open_connection(sock=line, limit=1 << 20)
         try:
-            kind, body = await self.next_frame(reader)
+            async with asyncio.timeout(SILENT_SECONDS):
+                kind, body = await frame_of(reader)
             if kind != wire.HELLO:
                 raise wire.Broken("it does not begin with where it is")
             yield reader, writer, _hello(wire.told(body))
@@ -127,14 +130,6 @@ class Follower:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-
-    async def next_frame(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-        """Raises TimeoutError, EOFError, OSError, wire.Broken; FinalError with the source's own words where it ends."""
-        async with asyncio.timeout(SILENT_SECONDS):
-            kind, body = await wire.read_frame(reader)
-        if kind == wire.REFUSED:
-            raise _refusal(wire.told(body))
-        return kind, body
 
     # What is remembered from one connection to the next
 
@@ -175,6 +170,14 @@ class Follower:
     async def fetched(self, entries: list[Entry], held: Held) -> dict[bytes, str]:
         """Have rsync bring what is too large; what it could not, and why. Raises RetryableError, NoSpace."""
         return await fetch(self._fileset, self._address, self._port, entries, held)
+
+
+async def frame_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The next. Raises EOFError, OSError, wire.Broken; FinalError with the source's own words where it ends."""
+    kind, body = await wire.read_frame(reader)
+    if kind == wire.REFUSED:
+        raise _refusal(wire.told(body))
+    return kind, body
 
 
 class _Following:
@@ -219,17 +222,23 @@ class _Following:
     async def _batch(self) -> tuple[list[bytes], bytes, bytes]:
         """Entries up to whatever else is said. Raises wire.Broken where there is no end to them."""
         bodies, size, began = list[bytes](), 0, time.monotonic()
-        while True:
-            kind, body = await self._its.next_frame(self._reader)
-            if kind != wire.ENTRY:
-                return bodies, kind, body
-            bodies.append(body)
-            size += len(body)
-            late = time.monotonic() - began > BATCH_SECONDS
-            if len(bodies) > wire.BATCH_ENTRIES or size > wire.BATCH_BYTES or late:
-                raise wire.Broken("a batch without an end")
-            if len(bodies) % 64 == 0:
-                await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
+        heard = began
+        async with asyncio.timeout(SILENT_SECONDS) as silence:
+            while True:
+                kind, body = await frame_of(self._reader)
+                if kind != wire.ENTRY:
+                    return bodies, kind, body
+                bodies.append(body)
+                size += len(body)
+                now = time.monotonic()
+                late = now - began > BATCH_SECONDS
+                if len(bodies) > wire.BATCH_ENTRIES or size > wire.BATCH_BYTES or late:
+                    raise wire.Broken("a batch without an end")
+                if now - heard > HEARD_SECONDS:  # not for each: there may be thousands in a second
+                    heard = now
+                    silence.reschedule(asyncio.get_running_loop().time() + SILENT_SECONDS)
+                if len(bodies) % 64 == 0:
+                    await asyncio.sleep(0)  # what has arrived already is read without a pause otherwise
 
     def _outdated(self) -> End | None:
         """Whether this connection's batches may still be applied. A pull that came between has brought what is newer
@@ -313,12 +322,12 @@ class _Following:
     def _may(self) -> Callable[[], None]:
         """Raises Taken as soon as the record says that this site is the original. Cheap: it is asked for each file, and
         the record is a new file each time it is written."""
-        place = self._store / f"{self._name}.json"
-        seen = place.stat()
+        place = os.fspath(self._store / f"{self._name}.json")
+        seen = os.stat(place)  # noqa: PTH116  (twice for each file of a batch)
 
         def may() -> None:
             nonlocal seen
-            now = place.stat()
+            now = os.stat(place)  # noqa: PTH116
             if (now.st_ino, now.st_mtime_ns) != (seen.st_ino, seen.st_mtime_ns):
                 if records.load(self._name, self._store).role == SOURCE:
                     raise Taken

@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ LATER_SECONDS = 2.0  # for what could not be read
 WAITING_NAMES = 200  # of what waits are named each second, for whoever has to tell a loss
 WAITING_BYTES = 32_768
 PATTERNS = 1_000
+WRITTEN_BYTES = 1_000_000  # at once, and on their way to the kernel
 
 
 class Dirtied(Protocol):
@@ -171,6 +172,19 @@ async def _tell(
             hearing.cancel()
 
 
+def pieces(frames: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """Pure: the frames in a row, some together: a write for each small file would be a packet for each."""
+    gathered, total = list[bytes](), 0
+    for one in frames:
+        gathered.append(one)
+        total += len(one)
+        if total >= size:
+            yield b"".join(gathered)
+            gathered, total = [], 0
+    if gathered:
+        yield b"".join(gathered)
+
+
 class _Telling:
     """One follower of one set."""
 
@@ -251,9 +265,9 @@ class _Telling:
         batch, left = await asyncio.to_thread(self._collector.batch, [one.path for one in plain], self._waits, walking)
         self._done(plain, set(left), batch)
         if batch.frames:
-            for written in batch.frames:
-                self._writer.write(written)
-                if self._writer.transport.get_write_buffer_size() > 1_000_000:
+            for piece in pieces(batch.frames, WRITTEN_BYTES):
+                self._writer.write(piece)
+                if self._writer.transport.get_write_buffer_size() > WRITTEN_BYTES:
                     await self._writer.drain()
             self._sent += 1
             await self._say(wire.COMMIT, drained, batch=self._sent, entries=len(batch.frames))

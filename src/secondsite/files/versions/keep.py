@@ -30,6 +30,8 @@ async def keep_versions(
     wrong is remembered and told by status; nothing of the world is raised. Whoever wants the set's lock meanwhile has
     it within milliseconds: the version is given up, and made after another pull.
     """
+    if fileset.versions is None:
+        return None  # asked each second while nothing happens: without a look at the disk
     before = state.load(fileset.name, store)
     if not is_due(fileset, before, now):
         return None

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 
+from secondsite.files.stream.beneath import openat2
 from secondsite.files.watch import inotify, queue
 from secondsite.files.watch.inotify import CREATE, DELETE, IGNORED, ISDIR, MOVED_FROM, MOVED_TO, OVERFLOW, UNMOUNT, Told
 from secondsite.files.watch.watched import Kind, Watched
@@ -20,6 +21,7 @@ PAUSE_SECONDS = 0.015
 AT_ONCE = 64  # folders, before others have a turn
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
+_NOT_AT_ONCE = (errno.ENAMETOOLONG, errno.ENOSYS, errno.EPERM)  # a long path; no openat2 here, or none allowed
 
 
 class Folders:
@@ -121,34 +123,26 @@ class Folders:
 
     def _watch_all(self, top: bytes) -> Iterator[None]:
         """Watch ``top`` and every folder below it, each before it is listed. Raises OSError."""
-        left = [top]
-        while left:
-            path = left.pop()
-            try:
-                folder = self._open(path)
-            except OSError as gone:
-                if gone.errno in _GONE and path:
-                    continue  # whoever has moved it is told of, too
-                raise
-            try:
-                self._folders[inotify.watch(self._queue, folder)] = path
-                with os.scandir(folder) as entries:
-                    names = [os.fsencode(each.name) for each in entries if each.is_dir(follow_symlinks=False)]
-            finally:
-                os.close(folder)
-            left += [path + b"/" + name if path else name for name in names]
-            yield
-
-    def _open(self, path: bytes) -> int:
-        """A folder of the set, however long its path. Raises OSError."""
-        here = os.open(self._root, _FOLDER)
-        for name in path.split(b"/") if path else ():
-            try:
-                below = os.open(name, _FOLDER, dir_fd=here)
-            finally:
-                os.close(here)
-            here = below
-        return here
+        left, root = [top], os.open(self._root, _FOLDER)
+        try:
+            while left:
+                path = left.pop()
+                try:
+                    folder = open_folder(root, path)
+                except OSError as gone:
+                    if gone.errno in _GONE and path:
+                        continue  # whoever has moved it is told of, too
+                    raise
+                try:
+                    self._folders[inotify.watch(self._queue, folder)] = path
+                    with os.scandir(folder) as entries:
+                        names = [os.fsencode(each.name) for each in entries if each.is_dir(follow_symlinks=False)]
+                finally:
+                    os.close(folder)
+                left += [path + b"/" + name if path else name for name in names]
+                yield
+        finally:
+            os.close(root)
 
     def _forget_below(self, path: bytes) -> None:
         """A folder was moved away; where it went is told next, and it is watched anew there."""
@@ -156,6 +150,26 @@ class Folders:
         for number in [each for each, at in self._folders.items() if at == path or at.startswith(inside)]:
             inotify.forget(self._queue, number)
             del self._folders[number]
+
+
+def open_folder(root: int, path: bytes) -> int:
+    """A folder of the set by the path that it has now, however long that is. Raises OSError.
+
+    In one call where that can be: name by name took most of the time until a set of many folders is watched.
+    """
+    try:
+        return openat2(root, path, _FOLDER)
+    except OSError as refused:
+        if refused.errno not in _NOT_AT_ONCE:
+            raise
+    here = os.dup(root)
+    for name in path.split(b"/") if path else ():
+        try:
+            below = os.open(name, _FOLDER, dir_fd=here)
+        finally:
+            os.close(here)
+        here = below
+    return here
 
 
 async def _in_turns(steps: Iterator[None]) -> None:

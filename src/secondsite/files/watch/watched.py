@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secondsite.files.rsync.command import PARTIAL
+from secondsite.files.stream.entry import TEMPORARY
 from secondsite.files.watch.journal import DirtyJournal
 from secondsite.files.watch.place import Place, inside
 
@@ -76,7 +77,7 @@ class Watched:
         """Something happened to ``name`` in ``folder``, which is relative to the set; ``b"."`` is the folder itself."""
         if name == b".":
             self.journal.add(folder, at, tree=tree)
-        elif name != _PARTIAL:
+        elif name != _PARTIAL and not name.startswith(TEMPORARY):
             self.journal.add(folder + b"/" + name if folder else name, at, tree=tree)
 
     def lost(self, reason: str) -> None:

@@ -25,6 +25,7 @@ from secondsite.files.zfs.retain import Rule
 SEND_SECONDS = 7 * 24 * 3600.0
 ANSWER_SECONDS = 60.0
 MOST_GUIDS = 3000
+PRUNE_AT = 10  # snapshots: the removal of one makes the pool write all it has, and a round would wait for that
 _PACING = getattr(socket, "SO_MAX_PACING_RATE", 47)
 
 
@@ -45,19 +46,39 @@ class Source:
     host: Host = field(default_factory=lambda: HERE)
     problem: dict[str, str] = field(default_factory=dict)  # what the last send of a set printed
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _to_hold: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
+    _landed_now: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
 
     async def __call__(self, request: Mapping[str, Any], line: socket.socket) -> None:
         """One JSON line as the answer; behind that of ``send`` comes the stream."""
         try:
             name, offer = self._offer(request)
-            async with self._locks.setdefault(name, asyncio.Lock()):
+            async with self._lock(name):
                 answer, argv = await self._carry_out(request, name, offer)
         except SecondsiteError as refused:
             answer, argv = {"error": refused.slug, "message": refused.message}, None
         async with asyncio.timeout(ANSWER_SECONDS):
             await asyncio.get_running_loop().sock_sendall(line, json.dumps(answer).encode() + b"\n")
         if argv is not None:
-            await self._send(argv, line, name, _slower(offer, request.get("bandwidth")))
+            sending = self._send(argv, line, name, _slower(offer, request.get("bandwidth")))
+            await asyncio.gather(sending, self._hold_later(name, self._to_hold, release=False))
+        await self._hold_later(name, self._landed_now)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def _hold_later(
+        self, name: str, wanted: dict[str, tuple[Tree, frozenset[int]]], *, release: bool = True
+    ) -> None:
+        """Beside the stream, or behind the answer: a hold, and a release, take as long as a small stream. The base is
+        held since it has landed. What fails is told by the next round."""
+        async with self._lock(name):
+            waiting = wanted.pop(name, None)
+            if waiting is not None:
+                try:
+                    await self._hold(*waiting, release=release)
+                except SecondsiteError as failed:
+                    self.problem[name] = failed.message
 
     def _offer(self, request: Mapping[str, Any]) -> tuple[str, Offer]:
         name = request.get("set")
@@ -77,7 +98,7 @@ class Source:
             case "round":
                 return await self._round(tree, request, name, offer), None
             case "landed":
-                return await self._landed(tree, _guids(request, "guids"), offer), None
+                return await self._landed(tree, _guids(request, "guids"), name, offer), None
             case "send":
                 return {"ok": True}, await self._stream(tree, request)
             case "resume":
@@ -107,7 +128,10 @@ class Source:
         if not settled or any(_fresh(each, have) for each in tree.datasets):
             await self.host.snapshot(tree, names.snapshot(at, digits()))
             tree = await self._again(tree)
-        await self._hold(tree, have, partial)
+        if partial or not all(_base_held(each, have) for each in tree.datasets):
+            await self._hold(tree, have, partial)
+        else:
+            self._to_hold[name] = tree, have
         tree = await self._thin(tree, offer, have, partial)
         return {"ok": True, "at": at, "root": tree.root, "tree": to_json(tree), "problem": self.problem.get(name)}
 
@@ -117,7 +141,9 @@ class Source:
             raise FinalError(f"{tree.root} is gone", slug="zfs-no-dataset")
         return found
 
-    async def _hold(self, tree: Tree, have: frozenset[int], partial: frozenset[int] = frozenset()) -> None:
+    async def _hold(
+        self, tree: Tree, have: frozenset[int], partial: frozenset[int] = frozenset(), *, release: bool = True
+    ) -> None:
         """In each dataset the newest that the standby has, one of which it has a part, and the newest at all. The
         holds of earlier rounds, of killed ones too, go: whatever becomes of the standby, these few are held."""
         for each in tree.datasets:
@@ -126,7 +152,7 @@ class Source:
             for one in each.snapshots:
                 if one.guid in keep and not one.held:
                     await self.host.hold(_name(tree, each, one))
-                if one.guid not in keep and one.held:
+                if release and one.guid not in keep and one.held:
                     await self.host.release(_name(tree, each, one))
 
     async def _thin(self, tree: Tree, offer: Offer, have: frozenset[int], partial: frozenset[int]) -> Tree:
@@ -140,14 +166,14 @@ class Source:
             await self.host.run("zfs", "destroy", name, check=False)
         return await self._again(tree) if gone else tree
 
-    async def _landed(self, tree: Tree, guids: frozenset[int], offer: Offer) -> dict[str, Any]:
-        """The standby has these: bookmark and hold them, release the others, prune."""
+    async def _landed(self, tree: Tree, guids: frozenset[int], name: str, offer: Offer) -> dict[str, Any]:
+        """The standby has these: bookmark them, prune; behind the answer they are held, and others released."""
         for each in tree.datasets:
             known = [one for one in each.snapshots if one.guid in guids]
             if known and not any(one.guid == known[-1].guid for one in each.bookmarks):
                 await self.host.bookmark(_name(tree, each, known[-1]))
-        await self._hold(tree, guids)
-        failed = await prune(self.host, await self._again(tree), offer.rules, guids)
+        failed = await prune(self.host, tree, offer.rules, guids)
+        self._landed_now[name] = tree, guids
         return {"ok": True, "problem": failed}
 
     async def _stream(self, tree: Tree, request: Mapping[str, Any]) -> list[str]:
@@ -212,13 +238,22 @@ class Source:
 
 
 async def prune(host: Host, tree: Tree, rules: Sequence[Rule], bases: frozenset[int]) -> str | None:
-    """Remove what ``retain`` lets go; what failed, as the last message. Without the permission to destroy (a delegated
-    source) nothing is removed, and that is said."""
+    """Remove what ``retain`` lets go, as soon as that is worth it; what failed, as the last message. Without the
+    permission to destroy (a delegated source) nothing is removed, and that is said."""
+    gone = {
+        below(tree.root, each.path): (
+            [one.name for one in retain.removable(each, rules, now=time.time(), bases=bases)],
+            [one.name for one in retain.stale_bookmarks(each, bases=bases)],
+        )
+        for each in tree.datasets
+    }
+    if sum(len(snapshots) + len(bookmarks) for snapshots, bookmarks in gone.values()) < PRUNE_AT:
+        return None
     failed = None
-    for each in tree.datasets:
-        gone = [_name(tree, each, one) for one in retain.removable(each, rules, now=time.time(), bases=bases)]
-        gone += [f"{below(tree.root, each.path)}#{one.name}" for one in retain.stale_bookmarks(each, bases=bases)]
-        for name in gone:
+    together = (await host.features()).many  # such a ZFS takes the names of several in one command
+    for dataset, (snapshots, bookmarks) in gone.items():
+        lists = [",".join(snapshots)] if together and snapshots else snapshots
+        for name in (*(f"{dataset}@{one}" for one in lists), *(f"{dataset}#{one}" for one in bookmarks)):
             done = await host.run("zfs", "destroy", name, check=False)
             failed = failed if done.ok else done.why()
     return failed
@@ -234,6 +269,11 @@ def _slower(offer: Offer, wanted: object) -> Offer:
 def _fresh(dataset: Dataset, have: frozenset[int]) -> bool:
     newest = dataset.newest
     return newest is None or newest.guid not in have or dataset.written is None or dataset.written > 0
+
+
+def _base_held(dataset: Dataset, have: frozenset[int]) -> bool:
+    known = [each for each in dataset.snapshots if each.guid in have]
+    return bool(known) and known[-1].held > 0
 
 
 def _name(tree: Tree, dataset: Dataset, snapshot: Snapshot) -> str:
