@@ -17,6 +17,7 @@ from secondsite.files import store as records
 from secondsite.files.choice import chosen
 from secondsite.files.engine import allow_deletions
 from secondsite.files.offer import door
+from secondsite.files.zfs import pools
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.engine import Zfs
 from secondsite.files.zfs.host import HERE
@@ -63,6 +64,8 @@ class Site:
             case "tree":
                 tree = await HERE.tree(asked["root"])
                 return None if tree is None else asdict(tree)
+            case "pools":
+                return [asdict(each) for each in await pools.look([self.fileset], self.store, HERE)]
             case "features":
                 return asdict(await HERE.features())
         raise ValueError(asked)

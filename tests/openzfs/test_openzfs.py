@@ -219,13 +219,18 @@ def test_an_ordinary_user_sends_and_receives_by_delegation(oslo: Site, bergen: S
     bergen.zfs(f"destroy {bergen.root}")
     bergen.root = "tank/in/up"
     oslo.zfs(f"create -o mountpoint={PATH} {oslo.root}")
-    oslo.zfs(f"allow -u keeper {SOURCE_MAY} {oslo.root}")
     bergen.zfs("create -o mountpoint=none tank/in")
     bergen.zfs(f"allow -u keeper {TARGET_MAY} tank/in")
     bergen.zfs(f"create -u -o canmount=noauto -o readonly=on -o mountpoint={PATH} {bergen.root}")
     for site in (oslo, bergen):
         site.start()
         assert site.sh("pgrep -u keeper -f more/program.py")
+    (seen,) = oslo.ask("pools")
+    assert seen["lacking"] == [[oslo.root, sorted(SOURCE_MAY.split(","))]]
+    refused = bergen.ask("pull")
+    assert not refused["complete"] and "permission denied" in refused["reason"]
+    oslo.zfs(f"allow -u keeper {SOURCE_MAY} {oslo.root}")
+    assert oslo.ask("pools")[0]["lacking"] == []
     oslo.fill("a", 4)
     bergen.pull()
     second = oslo.fill("b", 1)

@@ -28,6 +28,8 @@ from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
 from secondsite.files.stream import heard
 from secondsite.files.versions.state import versions_of
+from secondsite.files.zfs import pools
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import fence_commands, pooling
@@ -80,10 +82,18 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         last_procedure=last_ended(paths.JOURNAL),
         verified=record.verified(record.load()),
         fence_commands=fence_commands.look(spec, site),
+        pools=await _pools(spec),
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())
     return views_document(site, now, {site: state, peer.site: view}, recoveries)
+
+
+async def _pools(spec: Spec) -> tuple[PoolState, ...] | None:
+    try:
+        return await pools.look(spec.files)
+    except SecondsiteError:
+        return None
 
 
 async def _units(spec: Spec) -> tuple[UnitState, ...]:
