@@ -276,6 +276,23 @@ async def test_the_copy_becomes_the_original_and_the_old_original_its_copy_and_b
     assert bergen.read(bergen.root, "a") == "home again"
 
 
+async def test_a_planned_move_misses_nothing_and_has_nothing_to_list(sites: Pair) -> None:
+    oslo, bergen = sites.oslo, sites.bergen
+    (oslo.seen / "a").write_text("one")
+    await sites.begin()
+    (oslo.seen / "last").write_text("just before the move")
+    await asyncio.sleep(1.1)  # a snapshot's creation is told in whole seconds
+    assert (await sites.round()).complete  # the last pull: nobody writes any more
+    assert (await bergen.engine(oslo).verify("127.0.0.1", 0, timeout=60)).differing == 0
+    await bergen.engine(oslo).promote()
+    assert (bergen.seen / "last").read_text() == "just before the move"
+    (bergen.seen / "after").write_text("moved")
+    assert (await oslo.pull(bergen)).complete
+    assert not [*(oslo.store / "lost").glob("*.json")]
+    assert (await oslo.engine(bergen).verify("127.0.0.1", 0, timeout=60)).differing == 0
+    assert oslo.read(oslo.root, "after") == "moved"
+
+
 async def test_what_stands_in_the_empty_folder_is_moved_beside_it_when_the_copy_is_mounted(sites: Pair) -> None:
     (sites.oslo.seen / "a").write_text("one")
     await sites.begin()

@@ -132,7 +132,7 @@ class Site:
         self.guest.start()
         self.guest.wait_up()
         mount(self.guest)
-        self.sh("zpool list -H tank >/dev/null 2>&1 || zpool import -d /dev tank")
+        self.sh("zpool list -H tank >/dev/null 2>&1 || zpool import -f -d /dev tank")
 
     def fill(self, name: str, megabytes: int) -> str:
         """A file that does not compress; its checksum. It is on the disk."""
