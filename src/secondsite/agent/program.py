@@ -135,7 +135,6 @@ class Agent:
             ("condition", self._condition),
             ("pooler", self._pooler),
             ("delayed", self._delayed),
-            ("pools", self._pools),
         ):
             with self._troubles.kept_from(name):
                 await act()
