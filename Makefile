@@ -79,6 +79,14 @@ crash-matrix: $(READY) .tools/tests ## every procedure killed at every step; mak
 		tests/scenario/test_switchover_killed.py tests/scenario/test_zombies.py tests/scenario/test_kills.py \
 		--junit-xml=$(JUNIT)/crash-matrix.xml)
 
+.tools/openzfs: scripts/setup.sh
+	@scripts/setup.sh openzfs
+	@mkdir -p $(@D) && touch $@
+
+.PHONY: openzfs
+openzfs: $(READY) .tools/openzfs ## real OpenZFS in two emulated machines, half an hour or more, not in CI (needs root)
+	$(call pytest,tests/openzfs -v --junit-xml=$(JUNIT)/openzfs.xml)
+
 BENCHES := $(patsubst bench/%.py,bench-%,$(shell grep -ls '^if __name__' bench/*.py))
 # bench-database runs these, and puts what they find into one document.
 DATABASE := $(addprefix bench-,failover switchover seeding load failback)

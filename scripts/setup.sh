@@ -6,6 +6,7 @@
 #   scripts/setup.sh           both
 #   scripts/setup.sh tests     what only the tests need: curl, PgBouncer, and PostgreSQL's programs without a cluster of the
 #                              machine's own; zfs-fuse and libfaketime are unpacked into .tools and not installed
+#   scripts/setup.sh openzfs   what only make openzfs needs: QEMU
 #
 # Runs on Debian 12 and 13 and on Ubuntu 22.04 and 24.04. Needs no terminal.
 set -euo pipefail
@@ -183,13 +184,19 @@ setup_tests() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || fail "PostgreSQL could not be installed"
 }
 
+setup_openzfs() {
+  command -v qemu-system-x86_64 >/dev/null && command -v qemu-img >/dev/null && return
+  install_packages qemu-system-x86 qemu-utils
+}
+
 case ${1:-all} in
   system) setup_system ;;
   python) setup_python ;;
   tests) setup_tests ;;
+  openzfs) setup_openzfs ;;
   all)
     setup_system
     setup_python
     ;;
-  *) fail "unknown part: $1" "scripts/setup.sh [system|python|tests]" ;;
+  *) fail "unknown part: $1" "scripts/setup.sh [system|python|tests|openzfs]" ;;
 esac

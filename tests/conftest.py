@@ -12,7 +12,7 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 # In this order they run; seconds are the limit for one test that names none itself.
-LAYERS = {"unit": 30, "docs": 60, "contract": 120, "integration": 300, "scenario": 900}
+LAYERS = {"unit": 30, "docs": 60, "contract": 120, "integration": 300, "scenario": 900, "openzfs": 3600}
 _LAB_PROGRAMS = ("systemd-nspawn", "mmdebstrap", "ip", "nft", "losetup")
 
 

@@ -31,6 +31,7 @@ from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Event, Note, Result
 from secondsite.files.state import FileSetState
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.snapshot import UnitState
 from secondsite.spec import Spec
 from secondsite.tunnel.state import TunnelState
@@ -222,6 +223,9 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
     async def no_delayed(_answers: bool) -> None:
         return None
 
+    async def no_pools() -> tuple[PoolState, ...]:
+        return ()
+
     database = LocalDatabase(cluster, site)
 
     async def change_waiting(act: Act) -> bool:
@@ -240,6 +244,7 @@ def ports(cluster: Throwaway, site: str, folder: Path, calls: Calls) -> Ports:
         condition=lambda: condition(cluster, time.time()),
         pooler=no_pooler,
         delayed=no_delayed,
+        pools=no_pools,
         fence_commands=lambda: (),
         files=NoFiles(),
         history=lambda: (),

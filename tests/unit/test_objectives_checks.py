@@ -327,8 +327,8 @@ def test_a_silent_standby_leaves_a_marked_slot_unknown() -> None:
 
 
 def test_every_check_is_tried_here() -> None:
-    # test_delayed, test_cli_versions: the file has to name them
-    elsewhere = {"rto", "delayed-standby", "delayed-slot", "versions"}
+    # test_delayed, test_cli_versions: the file has to name them; test_objectives_zfs
+    elsewhere = {"rto", "delayed-standby", "delayed-slot", "versions", "zfs-pool", "zfs-space", "zfs-delegation"}
     assert {check.name for check in CHECKS} - {case[0] for case in CASES} == elsewhere
 
 

@@ -12,6 +12,7 @@ from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.rto import PastRun, remembered, together
 from secondsite.objectives.snapshot import (
     CommitWait,
@@ -60,6 +61,7 @@ class Board:
     last_procedure: LastProcedure | None = None
     verified: Verified | None = None
     fence_commands: tuple[FenceCommand, ...] | None = None
+    pools: tuple[PoolState, ...] | None = None
     recent: deque[LagSample] = field(default_factory=deque)
     looked_at: float = 0.0
     peer_view: SiteView = field(default_factory=lambda: Silence("", "not asked yet"))
@@ -102,6 +104,7 @@ class Board:
             last_procedure=self.last_procedure,
             verified=self.verified,
             fence_commands=self.fence_commands,
+            pools=self.pools,
         )
 
     def recoveries(self) -> tuple[PastRun, ...]:

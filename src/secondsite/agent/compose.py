@@ -30,6 +30,7 @@ from secondsite.dns.state import RecordState
 from secondsite.errors import FinalError
 from secondsite.files.keeper import Keeper
 from secondsite.files.versions.acts import file_facts
+from secondsite.files.zfs import pools
 from secondsite.recovery import admit, fence_commands, pooling
 from secondsite.recovery.fence import fence_here, unfence_here
 from secondsite.recovery.handover.serve import LOOKS, Handover
@@ -118,6 +119,7 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
         units=Units(spec.service.units).look,
         healthy=_healthy(spec),
         fence_commands=lambda: fence_commands.look(spec, site),
+        pools=lambda: pools.look(spec.files),
         files=Keeper(spec, site, clock=clock),
         history=lambda: past_runs(paths.JOURNAL),
         ask_guard_again=ask_guard_again,

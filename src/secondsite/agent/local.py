@@ -28,6 +28,8 @@ from secondsite.files.observe import state_of
 from secondsite.files.state import FileSetState
 from secondsite.files.stream import heard
 from secondsite.files.versions.state import versions_of
+from secondsite.files.zfs import pools
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.rto import remembered, together
 from secondsite.objectives.snapshot import SiteState, UnitState
 from secondsite.recovery import fence_commands, pooling
@@ -37,6 +39,7 @@ from secondsite.tunnel import observe as tunnel
 from secondsite.verification import record
 
 DNS_SECONDS = 2.0
+POOLS_SECONDS = 5.0
 
 
 async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any]:
@@ -80,10 +83,19 @@ async def observe_here(loaded: Loaded, site: str, clock: Clock) -> dict[str, Any
         last_procedure=last_ended(paths.JOURNAL),
         verified=record.verified(record.load()),
         fence_commands=fence_commands.look(spec, site),
+        pools=await _pools(spec),
     )
     view = peer.view()
     recoveries = together(state.history, view.history if isinstance(view, SiteState) else ())
     return views_document(site, now, {site: state, peer.site: view}, recoveries)
+
+
+async def _pools(spec: Spec) -> tuple[PoolState, ...] | None:
+    try:
+        async with asyncio.timeout(POOLS_SECONDS):  # a pool that has lost its disks may answer nobody
+            return await pools.look(spec.files)
+    except (SecondsiteError, TimeoutError):
+        return None
 
 
 async def _units(spec: Spec) -> tuple[UnitState, ...]:

@@ -17,6 +17,7 @@ from secondsite.database.pooler.state import PoolerState
 from secondsite.dns.state import RecordState
 from secondsite.events import Emit
 from secondsite.files.state import FileSetState
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.rto import PastRun
 from secondsite.objectives.snapshot import FenceCommand, UnitState
 from secondsite.spec import paths
@@ -68,6 +69,7 @@ class Ports:
     pooler: Callable[[bool, bool], Awaitable[PoolerState | None]]  # whether this site, and the peer, accept writes
     delayed: Callable[[bool], Awaitable[DelayedState | None]]  # whether this site's own cluster answers
     fence_commands: Callable[[], tuple[FenceCommand, ...]]
+    pools: Callable[[], Awaitable[tuple[PoolState, ...]]]
     files: Files
     history: Callable[[], tuple[PastRun, ...]]
     ask_guard_again: Callable[[], Awaitable[None]]

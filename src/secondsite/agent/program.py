@@ -95,6 +95,7 @@ class Agent:
             Duty("host", 5.0, self._host),
             Duty("pooler", 2.0, self._pooler),
             Duty("delayed", 10.0, self._delayed),
+            Duty("pools", 30.0, self._pools),
             Duty("samples", BATCH_SECONDS, self._flush),
             Duty("guard", 10.0, ports.ask_guard_again),
             Duty("dns", 1.0, self._records.when_due),
@@ -179,6 +180,9 @@ class Agent:
         """Look at the delayed standby, and keep the slot through which it follows this site's cluster."""
         answers = self.board.database.role in (Role.PRIMARY, Role.STANDBY)
         self.board.delayed = await self._ports.delayed(answers)
+
+    async def _pools(self) -> None:
+        self.board.pools = await self._ports.pools()
 
     async def _feed(self) -> None:
         """Feed the watchdog, but only if the duty of each second was really done since the last time."""

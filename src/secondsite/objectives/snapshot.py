@@ -14,6 +14,7 @@ from secondsite.database.pooler.state import PoolerState
 from secondsite.database.state import DatabaseState
 from secondsite.dns.state import RecordState
 from secondsite.files.state import FileSetState
+from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.rto import PastRun
 from secondsite.tunnel.state import TunnelState
 
@@ -170,6 +171,7 @@ class SiteState:
     last_procedure: LastProcedure | None = None  # the newest that they prove to be over
     verified: Verified | None = None  # None where this site was never verified
     fence_commands: tuple[FenceCommand, ...] | None = None  # None before the first look
+    pools: tuple[PoolState, ...] | None = None  # of file sets by ZFS; None before the first look
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError
-from secondsite.files.zfs import names
+from secondsite.files.zfs import names, parse
 from secondsite.files.zfs.host import Host, digits
 from secondsite.files.zfs.model import Dataset, Tree
 from secondsite.files.zfs.names import below, incoming
@@ -77,15 +77,40 @@ async def swap(host: Host, root: str, path: str) -> str | None:
 
 
 async def _rename(host: Host, name: str, to: str) -> None:
-    """A receive that was refused, or an unmount, may hold the dataset for a moment longer."""
-    for _ in range(BUSY_TIMES):
-        done = await host.run("zfs", "rename", name, to, check=False)
-        if done.ok:
-            return
-        if "busy" not in done.stderr:
-            break
-        await asyncio.sleep(BUSY_SECONDS)
-    raise RetryableError(f"{name} cannot be renamed: {done.why()}", slug="zfs-broken", step="pull files")
+    """A receive that was refused, or an unmount, may hold the dataset for a moment longer.
+
+    `zfs rename` unmounts what was cloned from the dataset's snapshots, renames, and mounts it again (changelist_gather
+    in libzfs). What went aside earlier is such a clone, and is mounted where its lost files are listed. zfs-fuse still
+    holds a file system for a moment after its unmount, so each try of the command made itself fail with "dataset is
+    busy". So these are unmounted before, and stay so until the name is changed.
+    """
+    away = await _mounted_aside(host, name)
+    try:
+        for _ in range(BUSY_TIMES):
+            for each in away:
+                await host.run("zfs", "umount", each, check=False)  # in use: then the rename says so
+            done = await host.run("zfs", "rename", name, to, check=False)
+            if done.ok:
+                return
+            if "busy" not in done.stderr:
+                break
+            await asyncio.sleep(BUSY_SECONDS)
+        raise RetryableError(f"{name} cannot be renamed: {done.why()}", slug="zfs-broken", step="pull files")
+    finally:
+        for each in away:
+            await host.run("zfs", "mount", each, check=False)  # its files are reached by its name, too
+
+
+async def _mounted_aside(host: Host, name: str) -> list[str]:
+    """What went aside in this pool and is mounted, but for ``name`` itself."""
+    pool = name.partition("/")[0]
+    words = ("zfs", "list", "-H", "-t", "filesystem", "-o", "name,mountpoint,mounted", "-r", pool)
+    rows = parse.mountpoints((await host.run(*words, check=False)).stdout)
+    return [
+        one
+        for one, _, mounted in rows
+        if mounted and names.beside(one) and one != name and not one.startswith(f"{name}/")
+    ]
 
 
 async def settle(host: Host, root: str, path: str) -> None:
@@ -132,6 +157,14 @@ async def _keep(host: Host, name: str, dataset: Dataset) -> None:
     """What the other site will need to come back without a full copy is not pruned meanwhile."""
     if dataset.newest is not None and not dataset.newest.held:
         await host.hold(f"{name}@{dataset.newest.name}")
+
+
+async def settled(host: Host, tree: Tree, path: str) -> Tree | None:
+    """A run may have been killed behind the second rename; the tree with its mount point."""
+    if tree.datasets[0].mountpoint == "none":
+        await settle(host, tree.root, path)
+        return await host.tree(tree.root)
+    return tree
 
 
 async def finish_swap(host: Host, root: str, path: str) -> Tree | None:

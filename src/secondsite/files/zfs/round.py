@@ -50,6 +50,8 @@ class Round:
     async def carry_out(self) -> bool:
         """Whether everything that the source had at ``at`` is here. Raises SecondsiteError."""
         target, made = await self._look()
+        if target is not None and made is None:
+            target = await beside.settled(self.host, target, self.path)
         if target is not None:
             await beside.retire(self.host, target)
         answer = await ask.start(self.door, self.fileset, _have(target, made), _partial(target, made))

@@ -18,6 +18,7 @@ from secondsite.objectives.checks import (
     slots,
     tunnel,
     verified,
+    zfs,
 )
 from secondsite.objectives.finding import Check
 
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = tuple(
         condition,
         logical,
         files,
+        zfs,
         objectives,
         tunnel,
         dns,
