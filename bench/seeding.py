@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from bench.filled import AS_OWNER, BIN, fill
 from bench.results import Metric, Series, write
@@ -19,35 +20,7 @@ TARGET_RATIO = 1.05
 COPY_SECONDS = 900
 STANDBY = "bergen"
 
-# The same two calls as an apply's (database/seed.py), from the release that stands on the host. The password is in the
-# password file, so none is given here.
-_OURS = """
-import asyncio, json, os, sys, time
-release = os.path.realpath("/opt/secondsite/current")
-with open(release + "/bin/secondsite") as launcher:
-    libraries = next(line for line in launcher if line.startswith("libraries")).split("'")[-2]
-sys.path[:0] = [release, "/opt/secondsite/libraries/" + libraries]
-from secondsite.clock import SystemClock
-from secondsite.database import basebackup
-from secondsite.database.facts import Facts
-from secondsite.database.node import Node
-from secondsite.database.password import Password
-from secondsite.spec import paths
-from secondsite.spec.load import load
-spec, site = load(paths.CONFIG).spec, paths.SITE.read_text().strip()
-peer = spec.tunnel_address(spec.peer_of(site))
-facts, node = Facts(str(spec.tunnel_address(site)), str(peer), Password("")), Node.of(spec)
-async def seed():
-    await basebackup.start(node, spec, site, facts)
-    await basebackup.wait(node, site, lambda event: None, SystemClock())
-basebackup.remove_half(node)
-os.sync()
-began = time.monotonic()
-asyncio.run(seed())
-print(json.dumps(time.monotonic() - began))
-basebackup.remove_half(node)
-os.sync()
-"""
+_OURS = Path(__file__).with_name("clients").joinpath("seed.py").read_text()
 _PLAIN = f"""
 import json, os, shutil, subprocess, time
 folder = "/var/lib/postgresql/15/by-hand"

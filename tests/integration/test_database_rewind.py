@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from secondsite.database import promote
+from secondsite.clock import SystemClock
+from secondsite.database import lost, promote
 from secondsite.database.connect import local
 from secondsite.database.control import answering
+from secondsite.database.controldata import read
 from secondsite.database.fence import hold, mark_standby
 from secondsite.database.lost import commits, segment
 from secondsite.database.node import Node
@@ -182,6 +184,42 @@ async def test_where_the_wal_behind_the_switch_was_removed_nobody_says_that_noth
     assert not list(oslo.state.glob("lost/*/lost.json")), "unknown is not none"
     assert list(oslo.cluster.data.parent.glob("main.aside-*"))
     assert any(isinstance(event, Note) and "cannot be counted" in event.text for event in hosts.events)
+
+
+async def test_of_a_large_table_only_the_pages_that_were_changed_are_read(
+    hosts: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost, "_ALL_PAGES", "the whole of {} shall not be read, for %s")
+    await hosts.primary()
+    create = "CREATE TABLE large AS SELECT n AS id, repeat('x', 400) AS what FROM generate_series(1, 5000) n"
+    sql(hosts, "oslo", create, "ALTER TABLE large ADD PRIMARY KEY (id)", "VACUUM (FREEZE, ANALYZE) large")
+    await hosts.standby()
+    bergen, oslo = (hosts.nodes[site].cluster for site in ("bergen", "oslo"))
+    promote.detach(bergen)
+    await promote.drain(bergen, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    sql(hosts, "oslo", "UPDATE large SET what = 'changed' WHERE id IN (1, 2500)", "INSERT INTO large VALUES (0, 'new')")
+    sql(hosts, "oslo", "DELETE FROM large WHERE id = 5")
+    await promote.promote(bergen, timeout_seconds=30)
+    await hosts.nodes["oslo"].control.stop()
+    primary = (await hosts.facts("oslo")).primary
+    assert primary is not None
+    control, fork = await read(oslo), dict(primary.forks)[1]
+    found = await commits(oslo, 1, fork)
+    hold(oslo, "read before it is rewound")
+    await hosts.nodes["oslo"].control.start()
+    await answering(oslo, seconds=20)
+    kept = lost.write(
+        oslo,
+        found,
+        hosts.nodes["oslo"].state,
+        SystemClock(),
+        control=control,
+        since=fork,
+        secret=hosts.nodes["oslo"].passfile,
+    )
+    rows = [json.loads(line)["row"] for line in (kept.folder / "rows.jsonl").read_text().splitlines()]
+    assert sorted((row["id"], row["what"]) for row in rows) == [(0, "new"), (1, "changed"), (2500, "changed")]
+    assert kept.commits == 3
 
 
 async def test_a_primary_that_was_stopped_in_good_order_follows_and_keeps_no_slot_of_its_time_as_primary(

@@ -23,14 +23,18 @@ from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically, sync_directory
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.connect import asked, local
+from secondsite.database.controldata import ControlData
 from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.node import PASSFILE
 from secondsite.database.reader import reader
-from secondsite.errors import FinalError
+from secondsite.database.touched import Touched, read
+from secondsite.errors import FinalError, SecondsiteError
 
 READ_SECONDS = 600
 TABLE_SECONDS = 3600
+ROWS_A_PAGE = 291  # MaxHeapTuplesPerPage of pages of 8 kB (htup_details.h)
+FEW = 20  # a page by its places costs about as much as so many in their order
 OWN_SCHEMA = "secondsite"  # the heartbeat: lost each second of an outage, and nobody's work
 _COMMIT = re.compile(
     r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT"
@@ -44,10 +48,18 @@ _ENDS = (
     "invalid magic number", "could not read from log", "invalid resource manager ID",
 )  # fmt: skip
 _TABLES = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname, pg_relation_filenode(c.oid)::bigint,
+       pg_relation_size(c.oid) / current_setting('block_size')::int
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence = 'p'
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', %s)
  ORDER BY 1, 2
+"""
+_ALL_PAGES = "SELECT t.xmin::text::bigint, to_jsonb(t) FROM ONLY {} t WHERE t.xmin = ANY(%s::xid[])"
+_SOME_PAGES = f"""
+SELECT t.xmin::text::bigint, to_jsonb(t)
+  FROM unnest(%s::bigint[]) page, generate_series(1, {ROWS_A_PAGE}) place, ONLY {{}} t
+ WHERE t.ctid = format('(%%s,%%s)', page, place)::tid AND t.xmin = ANY(%s::xid[])
 """
 
 
@@ -89,15 +101,12 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
             step="lost",
         )
     done = await process.run(
-        [
-            cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
-            "--rmgr=Transaction", *_between(wal, first),
-        ],
+        [*_waldump(cluster, timeline, since, control.wal_segment_bytes), "--rmgr=Transaction"],
         timeout=READ_SECONDS,
         env={"TZ": "UTC"},
         user=OWNER if os.geteuid() == 0 else None,
         check=False,
-    )  # fmt: skip
+    )
     found = parse(done.stdout)
     if not found and not done.ok and not _is_the_end(done.stderr):
         raise FinalError(
@@ -106,12 +115,19 @@ async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, 
     return found
 
 
-def _between(wal: Path, first: str) -> tuple[str, ...]:
-    """The first file and the last of its timeline, as pg_waldump wants them: a first one alone is the last one too.
-    What lies behind the end of the WAL (allocated, or recycled) ends it. None where the first is not there."""
-    timeline = re.compile(rf"{first[:8]}[0-9A-F]{{16}}")
-    names = [path.name for path in wal.iterdir() if timeline.fullmatch(path.name)]
-    return (first, max(names)) if first in names else ()
+def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int) -> list[str]:
+    """pg_waldump from ``since`` to the end of the timeline; options may follow.
+
+    It is told the first file and the last, where the first is there: a first one alone is the last one too. What lies
+    behind the end of the WAL (allocated, or recycled) ends it.
+    """
+    wal, first = cluster.data / "pg_wal", segment(timeline, since, segment_bytes)
+    names = [path.name for path in wal.iterdir() if re.fullmatch(rf"{first[:8]}[0-9A-F]{{16}}", path.name)]
+    files = [first, max(names)] if first in names else []
+    return [
+        cluster.program("pg_waldump"), *files,
+        f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
+    ]  # fmt: skip
 
 
 def segment(timeline: int, position: int, segment_bytes: int) -> str:
@@ -141,25 +157,31 @@ def _is_the_end(stderr: str) -> bool:
     return any(words in stderr for words in _ENDS)
 
 
-def rows(cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE) -> Iterator[dict[str, Any]]:
+def rows(
+    cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE, *, touched: Touched | None = None
+) -> Iterator[dict[str, Any]]:
     """Each row a lost transaction left, as ``{database, schema, table, lsn, at, row}``; the cluster answers read-only.
 
-    They are read as the reading role (``reader``), whose password stands in ``secret``.
-        Transaction numbers are compared modulo 2^32, as they stand in the rows. Raises SecondsiteError.
+    They are read as the reading role (``reader``), whose password stands in ``secret``. Transaction numbers are
+    compared modulo 2^32, as they stand in the rows. touched: only these pages are read; None: every table, whole.
+    Raises SecondsiteError.
     """
     by_xid = {xid % 2**32: commit for commit in lost for xid in commit.xids}
     if not by_xid:
         return
-    wanted = list(by_xid)
+    xids = f"{{{','.join(map(str, by_xid))}}}"
     with local(cluster) as connection:
         databases = connection.execute(
-            "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1"
+            "SELECT oid::bigint, datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 2"
         ).fetchall()
-    for (database,) in databases:
+    for oid, database in databases:
+        if touched is not None and not any(where == oid for where, _ in touched):
+            continue
         with asked(cluster, "lost rows"), reader(cluster, database, step="lost rows", secret=secret) as connection:
             connection.execute(f"SET statement_timeout = '{TABLE_SECONDS}s'")
-            for schema, table in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
-                for xid, row in _of_table(connection, schema, table, wanted):
+            for schema, table, file, count in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
+                pages = None if touched is None else touched.get((oid, file), frozenset())
+                for xid, row in _of_table(connection, sql.Identifier(schema, table), xids, pages, count):
                     commit = by_xid[xid]
                     yield {
                         "database": database, "schema": schema, "table": table, "lsn": commit.lsn, "at": commit.at,
@@ -168,25 +190,41 @@ def rows(cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE) -> I
 
 
 def _of_table(
-    connection: psycopg.Connection[Any], schema: str, table: str, xids: Sequence[int]
+    connection: psycopg.Connection[Any], table: sql.Identifier, xids: str, pages: frozenset[int] | None, count: int
 ) -> Iterator[tuple[int, Any]]:
-    query = sql.SQL(
-        "SELECT t.xmin::text::bigint, to_jsonb(t) FROM ONLY {} t WHERE t.xmin::text::bigint = ANY(%s)"
-    ).format(sql.Identifier(schema, table))
-    with connection.cursor() as cursor:
-        yield from cursor.stream(query, (list(xids),))
+    """Rows of these transactions in a table of ``count`` pages; all of its pages where so many are named.
+
+    The numbers are compared as they are, and given as one array of their type: so the server looks each up by its hash
+    (ScalarArrayOpExpr of a constant array, since version 14).
+    """
+    if pages is not None and not pages:
+        return
+    some = pages is not None and len(pages) * FEW <= count
+    query = sql.SQL(_SOME_PAGES if some else _ALL_PAGES).format(table)
+    with connection.transaction(), connection.cursor() as cursor:
+        if some:  # else it may reckon that reading the whole table is cheaper than so many places in it
+            for method in ("seqscan", "hashjoin", "mergejoin"):
+                connection.execute(f"SET LOCAL enable_{method} = off")
+        yield from cursor.stream(query, (*((sorted(pages or ()),) if some else ()), xids))
 
 
 def write(
-    cluster: Cluster, lost: Sequence[Commit], folder: Path, clock: Clock, *, generation: int, secret: Path = PASSFILE
+    cluster: Cluster,
+    lost: Sequence[Commit],
+    folder: Path,
+    clock: Clock,
+    *,
+    control: ControlData,
+    since: int,
+    secret: Path = PASSFILE,
 ) -> Kept:
-    """Write commits and rows below ``folder``, readable by root only, durably; what was written. Raises OSError,
-    SecondsiteError."""
+    """Write commits behind the position ``since`` of the cluster's timeline, and their rows, below ``folder``: readable
+    by root only, durably. What was written. Raises OSError, SecondsiteError."""
     place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
     place.mkdir(parents=True, mode=0o700)
-    count = 0
+    count, touched = 0, _touched(cluster, control, since) if lost else None
     with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        for row in rows(cluster, lost, secret):
+        for row in rows(cluster, lost, secret, touched=touched):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
         file.flush()
@@ -194,10 +232,18 @@ def write(
     kept = Kept(len(lost), count, lost[0].at if lost else None, lost[-1].at if lost else None, place)
     summary = {
         "written_at": to_text(clock.now()),
-        "generation": generation,
+        "generation": control.timeline,
         **{key: value for key, value in asdict(kept).items() if key != "folder"},
         "transactions": [asdict(commit) for commit in lost],
     }
     atomically(place / "lost.json", json.dumps(summary, indent=1).encode(), mode=0o600)
     sync_directory(place)
     return kept
+
+
+def _touched(cluster: Cluster, control: ControlData, since: int) -> Touched | None:
+    """None where that cannot be told: then every table is read."""
+    try:
+        return read(_waldump(cluster, control.timeline, since, control.wal_segment_bytes), seconds=READ_SECONDS)
+    except SecondsiteError:
+        return None

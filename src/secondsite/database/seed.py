@@ -168,7 +168,8 @@ class Standby:
             lost,
             self.node.state / "lost",
             self.clock,
-            generation=control.timeline,
+            control=control,
+            since=fork,
             secret=self.node.passfile,
         )
         if lost:
