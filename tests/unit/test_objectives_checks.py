@@ -600,6 +600,9 @@ def test_what_the_file_does_not_name_is_neither_right_nor_wrong() -> None:
         "pooler-target",
         "pooler-waits",
         "versions",
+        "zfs-delegation",
+        "zfs-pool",
+        "zfs-space",
     }
     assert (
         nothing == {"files", "files-blocked", "dns-target", "dns-key", "dns-ttl", "dns-servers"} | named_in_no_file_here
