@@ -52,7 +52,7 @@ async def test_a_disk_that_is_lost_and_one_that_comes_back(mirrored: Machine, tm
 async def test_a_pool_that_fills_up_until_nothing_can_be_written(mirrored: Machine, tmp_path: Path) -> None:
     empty = await seen(mirrored, tmp_path)
     assert empty.used is not None and empty.used < 5
-    mirrored.sh("head -c 62M /dev/urandom >/srv/uploads/most && sync")
+    mirrored.sh("head -c 37M /dev/urandom >/srv/uploads/most && sync")
     filling = await seen(mirrored, tmp_path)
     assert filling.used is not None and NEARLY_FULL <= filling.used < FULL
     failed = mirrored.sh("head -c 40M /dev/urandom >/srv/uploads/rest 2>&1 && echo written; sync", check=False)
