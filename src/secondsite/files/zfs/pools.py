@@ -60,14 +60,21 @@ async def _dataset(fileset: FileSet, host: Host, store: Path) -> str | None:
 
 
 async def _pool(host: Host, name: str, sets: Iterable[tuple[str, str]]) -> PoolState:
-    done = await host.run("zpool", "list", "-H", "-o", "health,capacity", name, check=False)
-    health, _, capacity = done.stdout.strip().partition("\t")
+    done = await host.run("zpool", "list", "-H", "-o", "health", name, check=False)
+    health = done.stdout.strip()
     named = tuple(fileset for fileset, _ in sets)
     if not done.ok or not health:
         return PoolState(name, "MISSING", None, named)
     wanted = () if os.geteuid() == 0 else tuple(dataset for _, dataset in sets)
     lacking = [(each, await missing(host, each, getpass.getuser())) for each in wanted]
-    return PoolState(name, health, number(capacity.rstrip("%")), named, tuple(one for one in lacking if one[1]))
+    return PoolState(name, health, await _used(host, name), named, tuple(one for one in lacking if one[1]))
+
+
+async def _used(host: Host, pool: str) -> int | None:
+    """Percent of what can be used: zpool's own capacity also counts what ZFS keeps for itself."""
+    done = await host.run("zfs", "get", "-Hp", "-o", "value", "used,available", pool, check=False)
+    used, free = ([number(each) for each in done.stdout.split()] + [None, None])[:2]
+    return None if used is None or free is None or not used + free else used * 100 // (used + free)
 
 
 async def missing(host: Host, dataset: str, user: str) -> tuple[str, ...]:

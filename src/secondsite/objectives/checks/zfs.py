@@ -8,7 +8,7 @@ from secondsite.files.zfs.pools import PoolState
 from secondsite.objectives.finding import Judged, Problem, Registry, Severity
 from secondsite.spec.model import Spec
 
-# ZFS slows down as it fills, and keeps the last 1/32 for itself (spa_slop_shift, zfs(4)): nothing more is written then.
+# Of what can be used, which is less than the disks have (spa_slop_shift, zfs(4)). ZFS slows down as it fills.
 NEARLY_FULL, FULL = 80, 95
 _MEANS = {
     "MISSING": ("the pool {pool} is not imported", "`zpool import` there; then the next round goes on"),
