@@ -157,7 +157,7 @@ def rows(cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE) -> I
         ).fetchall()
     for (database,) in databases:
         with asked(cluster, "lost rows"), reader(cluster, database, step="lost rows", secret=secret) as connection:
-            connection.execute(f"SET statement_timeout = '{TABLE_SECONDS}s'")
+            connection.allow(TABLE_SECONDS)
             for schema, table in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
                 for xid, row in _of_table(connection, schema, table, wanted):
                     commit = by_xid[xid]
