@@ -115,7 +115,7 @@ async def _over(old: history.Entry, cluster: Cluster, site: str) -> bool:
     """
     timeline = promised(old)
     if timeline is None:
-        return old.opened["procedure"] == "switchover" and await apart(_stands_by, cluster)
+        return str(old.opened["procedure"]) == "switchover" and await apart(_stands_by, cluster)
     if not await apart(denied, old, cluster):
         return False
     await refuse_held(old, cluster, site)
