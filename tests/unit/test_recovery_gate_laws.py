@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from secondsite.clock import SystemClock
 from secondsite.database import fence
+from secondsite.database.cluster import Cluster
 from secondsite.dns.state import RecordState, ServerAnswer
 from secondsite.objectives.finding import Finding, Severity
 from secondsite.objectives.readiness import ready
@@ -36,7 +37,7 @@ def record(mentions: tuple[str, ...]) -> RecordState:
 def ruling(peer: PeerAnswer | None, points: tuple[str, ...], generation: int, policy: str, clean: bool) -> Ruling:
     return decide(
         site="oslo", peer_site="bergen", generation=generation, peer=peer, dns=(record(points),) if points else (),
-        policy=policy, stopped_cleanly=clean,
+        policy=policy, cannot_be_replaced=clean,
     ).ruling  # fmt: skip
 
 
@@ -58,9 +59,7 @@ def test_in_every_world_the_guard_opens_nothing_beside_a_peer_that_writes_is_ahe
             assert not peer.writable and not peer.taking_over
             assert peer.generation is None or peer.generation <= generation
         if peer is None and policy == "wait":
-            assert clean and "oslo" in points, (
-                "nobody but the DNS of a host that was stopped in good order speaks for it"
-            )
+            assert clean and "oslo" in points, "nobody but the DNS of a host that cannot be replaced speaks for it"
 
 
 def test_in_every_world_worse_news_of_the_peer_opens_nothing() -> None:
@@ -140,3 +139,44 @@ async def test_a_fence_comes_before_everything_that_could_open_this_host_whateve
 def test_a_verdict_that_a_power_cut_has_torn_is_no_verdict(host: Path, left: bytes) -> None:
     paths.GUARD_VERDICT.write_bytes(left)
     assert admit.last_ruling() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "runs_on", "standby", "alone_enough"),
+    [
+        ("shut down", False, True, False),  # it went in good order, and its standby may have been promoted since
+        ("shut down", False, False, True),  # it never had a standby: there is nobody who could take over
+        ("shut down", True, True, True),  # only the database was stopped: this host was there all the time
+        ("in production", True, True, True),
+        ("in production", False, True, False),
+        ("in production", False, False, False),
+    ],
+)
+async def test_the_dns_alone_is_enough_only_for_a_host_that_nobody_can_have_replaced(
+    host: Path, monkeypatch: pytest.MonkeyPatch, state: str, runs_on: bool, standby: bool, alone_enough: bool
+) -> None:
+    asked: list[bool] = []
+
+    async def ask(*_: object, cannot_be_replaced: bool) -> Verdict:
+        asked.append(cannot_be_replaced)
+        return decide(
+            site="oslo", peer_site="bergen", generation=1, peer=None, dns=(record(("oslo",)),), policy="wait",
+            cannot_be_replaced=cannot_be_replaced,
+        )  # fmt: skip
+
+    async def control(_: object) -> SimpleNamespace:
+        return SimpleNamespace(state=state, generation=1)
+
+    monkeypatch.setattr(admit, "ask", ask)
+    monkeypatch.setattr(admit, "read_control", control)
+    monkeypatch.setattr(fence, "hold", lambda *_: None)
+    monkeypatch.setattr(fence, "unmark", lambda *_: None)
+    monkeypatch.setattr(Cluster, "data", host / "data")
+    if standby:
+        (host / "data" / "pg_replslot" / "secondsite_bergen").mkdir(parents=True)
+    if runs_on:
+        paths.ACTIVE.touch()
+    wanted = Ruling.ALLOW if alone_enough else Ruling.WAIT
+    assert (await admit.asked(SPEC, "oslo")).ruling is wanted
+    assert (await admit.at_start(SPEC, "oslo", SystemClock())).ruling is wanted
+    assert asked == [alone_enough] * 2

@@ -25,7 +25,7 @@ def ruling(
     records = () if dns == "none" else (record(dns),)
     return decide(
         site="oslo", peer_site="bergen", generation=generation, peer=peer, dns=records, policy=policy,
-        stopped_cleanly=clean,
+        cannot_be_replaced=clean,
     ).ruling  # fmt: skip
 
 
@@ -55,9 +55,9 @@ def test_a_primary_with_a_standby_behind_it_comes_up_writable() -> None:
     assert ruling(PeerAnswer(False, 3), "none") is Ruling.ALLOW
 
 
-def test_the_dns_is_enough_beside_a_silent_peer_only_after_a_stop_in_good_order() -> None:
+def test_the_dns_is_enough_beside_a_silent_peer_only_where_nobody_can_have_taken_over() -> None:
     assert ruling(None, "oslo", clean=True) is Ruling.ALLOW
-    # After a crash the peer may have taken over without reaching the DNS: that is how a failover looks from here.
+    # Otherwise the peer may have taken over without reaching the DNS: that is how a failover looks from here.
     assert ruling(None, "oslo", clean=False) is Ruling.WAIT
     assert ruling(None, "oslo", clean=False, policy="serve") is Ruling.ALLOW
 
@@ -75,7 +75,7 @@ def test_where_nobody_answers_the_policy_decides() -> None:
 def test_one_server_that_sends_users_to_the_other_site_is_enough_to_hold() -> None:
     split = RecordState("example.test", "shop", (ServerAnswer("203.0.113.53"),), None, ("oslo", "bergen"))
     verdict = decide(
-        site="oslo", peer_site="bergen", generation=3, peer=None, dns=(split,), policy="serve", stopped_cleanly=True
+        site="oslo", peer_site="bergen", generation=3, peer=None, dns=(split,), policy="serve", cannot_be_replaced=True
     )
     assert verdict.ruling is Ruling.HOLD
 
@@ -87,7 +87,7 @@ def test_a_peer_that_may_be_taking_over_at_this_moment_is_waited_for() -> None:
 def reason(peer: PeerAnswer | None, dns: str | None, policy: str = "wait") -> str:
     records = () if dns == "none" else (record(dns),)
     return decide(
-        site="oslo", peer_site="bergen", generation=3, peer=peer, dns=records, policy=policy, stopped_cleanly=True
+        site="oslo", peer_site="bergen", generation=3, peer=peer, dns=records, policy=policy, cannot_be_replaced=True
     ).reason
 
 

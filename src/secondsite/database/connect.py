@@ -12,18 +12,17 @@ import ctypes
 import os
 import platform
 import pwd
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import TupleRow
 
+from secondsite.database.bounded import STATEMENT_SECONDS, Bounded, apart, asking
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.errors import FinalError, RetryableError
 
 CONNECT_SECONDS = 3
 CANCEL_SECONDS = 5.0
-STATEMENT_SECONDS = 10  # these connections are used where nothing may hang; what takes long sets its own
 _OUR_DISK = " -c synchronous_commit=local"
 _SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewhere the wrapper
 
@@ -31,15 +30,27 @@ _SETRESUID = {"x86_64": 117, "aarch64": 147}  # linux: arch/*/syscalls; elsewher
 @contextlib.contextmanager
 def local(
     cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False
-) -> Iterator[psycopg.Connection[TupleRow]]:
+) -> Iterator[Bounded]:
     """An autocommit connection to the local cluster as its owner; closed at the end.
 
     Its commits wait for this disk only: no bookkeeping of ours may hang because a standby is lost, and no
     statement_timeout ends that wait. as_set: they wait as the server's settings say, like a customer's.
     Raises RetryableError (slug ``database-unreachable``) where the cluster does not answer, FinalError
-    (``database-refused``) where it says no to a statement.
+    (``database-refused``) where it says no to a statement. A coroutine uses ``elsewhere``, or calls what uses this
+    by ``bounded.apart``: a server that is frozen would hold up the whole process until the time of a statement is over.
     """
     connection = connect(cluster, database, step=step, as_set=as_set)
+    try:
+        with asked(cluster, step):
+            yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.asynccontextmanager
+async def elsewhere(cluster: Cluster, *, step: str | None = None) -> AsyncIterator[Bounded]:
+    """As ``local``, for a coroutine: it is made in a thread, and used by ``bounded.asking``."""
+    connection = await apart(connect, cluster, step=step)
     try:
         with asked(cluster, step):
             yield connection
@@ -60,27 +71,33 @@ def asked(cluster: Cluster, step: str | None = None) -> Iterator[None]:
         raise FinalError(f"{cluster} refused: {_first_line(refused)}", slug="database-refused", step=step) from refused
 
 
-async def in_thread(connection: psycopg.Connection[TupleRow], statement: LiteralString) -> None:
-    """Execute what may take minutes in a thread. Where the task is cancelled the statement is too: its thread must
-    have let go of the connection before that is closed."""
-    work = asyncio.create_task(asyncio.to_thread(connection.execute, statement))
+async def in_thread(connection: Bounded, statement: LiteralString) -> None:
+    """Execute what may take minutes in a thread. Where the task is cancelled the statement is too, as far as the
+    server still listens: its thread must have let go of the connection before that is closed."""
+    limit, connection.patience = connection.patience, None
+    work = asyncio.create_task(asking(connection, connection.execute, statement))
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
-        connection.cancel()
+        with contextlib.suppress(psycopg.Error):
+            await asyncio.to_thread(connection.cancel_safe, timeout=CANCEL_SECONDS)
         await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        work.cancel()  # gives the connection up, where the server did not listen
+        await asyncio.wait({work})
         raise
+    finally:
+        connection.patience = limit
 
 
 def connect(
     cluster: Cluster, database: str = "postgres", *, step: str | None = None, as_set: bool = False,
     user: str = OWNER, hint: str | None = None, **more: Any,
-) -> psycopg.Connection[TupleRow]:  # fmt: skip
+) -> Bounded:  # fmt: skip
     """As ``local``, but the caller closes the connection. user: another role than the owner; hint: what
     else may help where it does not answer."""
     try:
         with as_user(OWNER):
-            return psycopg.connect(
+            return Bounded.connect(
                 host=str(cluster.socket_directory),
                 port=cluster.port,
                 dbname=database,

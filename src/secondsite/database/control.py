@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from secondsite import process
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import connect
 from secondsite.errors import FinalError, RetryableError
@@ -77,11 +78,12 @@ async def _journal(unit: str) -> str:
 
 async def answering(cluster: Cluster, *, seconds: float) -> None:
     """Wait until the cluster takes connections. Raises FinalError (slug ``database-not-starting``) with its log."""
+    last = "it does not answer"
     try:
         async with asyncio.timeout(seconds):
             while True:
                 try:
-                    connect(cluster).close()
+                    await apart(lambda: connect(cluster).close())
                     return
                 except RetryableError as refused:
                     last = refused.message

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from secondsite.converge.block import with_block
 from secondsite.converge.write import atomically
+from secondsite.database.bounded import asking
 from secondsite.database.cluster import OWNER, Cluster
-from secondsite.database.connect import local
+from secondsite.database.connect import elsewhere, local
 from secondsite.database.settings import READER_ROLE
 
 LABEL = "closed while the service moves"
@@ -43,10 +44,10 @@ async def shut(cluster: Cluster) -> int:
     """
     ended, empty = 0, 0
     deadline = asyncio.get_running_loop().time() + EMPTY_SECONDS
-    with local(cluster, step="close the database") as connection:
-        connection.execute("SELECT pg_reload_conf()")
+    async with elsewhere(cluster, step="close the database") as connection:
+        await asking(connection, connection.execute, "SELECT pg_reload_conf()")
         while empty < 2 and asyncio.get_running_loop().time() < deadline:  # the postmaster may be a moment behind
-            gone = connection.execute(_END).rowcount
+            gone = (await asking(connection, connection.execute, _END)).rowcount
             ended, empty = ended + gone, 0 if gone else empty + 1
             await asyncio.sleep(POLL_SECONDS)
     return ended

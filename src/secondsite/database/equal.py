@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from secondsite.database.bounded import asking
 from secondsite.database.cluster import Cluster
-from secondsite.database.connect import in_thread, local
+from secondsite.database.connect import elsewhere, in_thread
 from secondsite.database.lsn import to_int, to_text
 from secondsite.database.promote import END_READERS, HELD_UP_SECONDS
 from secondsite.errors import FinalError, RetryableError
@@ -43,9 +44,9 @@ async def replayed_to(cluster: Cluster, lsn: int, *, seconds: float) -> int:
     loop = asyncio.get_running_loop()
     began = loop.time()
     deadline = began + seconds
-    with local(cluster, step="wait for replay") as connection:
+    async with elsewhere(cluster, step="wait for replay") as connection:
         while True:
-            row = connection.execute(_REPLAYED).fetchone()
+            row = (await asking(connection, connection.execute, _REPLAYED)).fetchone()
             assert row is not None
             here = to_int(row[0]) if row[0] else 0
             if not row[1]:
@@ -60,7 +61,7 @@ async def replayed_to(cluster: Cluster, lsn: int, *, seconds: float) -> int:
                     hint="secondsite status; look at the tunnel and at the standby's log",
                 )
             if loop.time() - began > HELD_UP_SECONDS:
-                connection.execute(END_READERS)
+                await asking(connection, connection.execute, END_READERS)
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -72,15 +73,15 @@ async def prove(cluster: Cluster, end: End, *, seconds: float) -> int:
     """
     deadline = asyncio.get_running_loop().time() + seconds
     await replayed_to(cluster, end.checkpoint + 1, seconds=seconds)
-    with local(cluster, step="prove equality") as connection:
-        connection.execute("SET statement_timeout = 0")
+    async with elsewhere(cluster, step="prove equality") as connection:
+        await asking(connection, connection.execute, "SET statement_timeout = 0")
         while True:
             await in_thread(connection, "CHECKPOINT")
-            row = connection.execute(_CONTROL).fetchone()
+            row = (await asking(connection, connection.execute, _CONTROL)).fetchone()
             assert row is not None
             here = End(to_int(row[0]), int(row[1]), str(row[2]))
             if here == end:
-                replayed = connection.execute(_REPLAYED).fetchone()
+                replayed = (await asking(connection, connection.execute, _REPLAYED)).fetchone()
                 assert replayed is not None
                 return to_int(replayed[0])
             other = here.checkpoint > end.checkpoint or here.system_identifier != end.system_identifier

@@ -178,7 +178,7 @@ def rows(
         if touched is not None and not any(where == oid for where, _ in touched):
             continue
         with asked(cluster, "lost rows"), reader(cluster, database, step="lost rows", secret=secret) as connection:
-            connection.execute(f"SET statement_timeout = '{TABLE_SECONDS}s'")
+            connection.allow(TABLE_SECONDS)
             for schema, table, file, count in connection.execute(_TABLES, (OWN_SCHEMA,)).fetchall():
                 pages = None if touched is None else touched.get((oid, file), frozenset())
                 for xid, row in _of_table(connection, sql.Identifier(schema, table), xids, pages, count):

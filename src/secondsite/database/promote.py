@@ -15,8 +15,9 @@ from pathlib import Path
 
 import psycopg
 
+from secondsite.database.bounded import Bounded, apart, asking
 from secondsite.database.cluster import Cluster
-from secondsite.database.connect import in_thread, local
+from secondsite.database.connect import elsewhere, in_thread, local
 from secondsite.database.fence import postmaster_runs
 from secondsite.database.follow import forget_overrides
 from secondsite.database.lsn import to_int, to_text
@@ -87,6 +88,12 @@ def attach_again(cluster: Cluster) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
+_DRAINED = """
+SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text, pg_is_in_recovery(),
+       EXISTS (SELECT FROM pg_stat_wal_receiver)
+"""
+
+
 async def drain(
     cluster: Cluster, *, patience_seconds: float, progress: Callable[[int, int], None], receiver_gone: bool
 ) -> int:
@@ -98,12 +105,9 @@ async def drain(
     """
     loop = asyncio.get_running_loop()
     moved_at, last = loop.time(), -1
-    with local(cluster, step="drain") as connection:
+    async with elsewhere(cluster, step="drain") as connection:
         while True:
-            row = connection.execute(
-                "SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text, pg_is_in_recovery(),"
-                " EXISTS (SELECT FROM pg_stat_wal_receiver)"
-            ).fetchone()
+            row = (await asking(connection, connection.execute, _DRAINED)).fetchone()
             assert row is not None
             replayed = to_int(row[1]) if row[1] else 0
             received = max(to_int(row[0]) if row[0] else 0, replayed)
@@ -113,7 +117,7 @@ async def drain(
             if replayed != last:
                 moved_at, last = loop.time(), replayed
             if loop.time() - moved_at > HELD_UP_SECONDS:
-                connection.execute(END_READERS)
+                await asking(connection, connection.execute, END_READERS)
             if loop.time() - moved_at > patience_seconds:
                 raise RetryableError(
                     f"replay stands at {to_text(replayed)} and {received - replayed} received bytes wait",
@@ -150,10 +154,10 @@ async def under_way(cluster: Cluster, *, timeout_seconds: float) -> bool:
     Whoever asked may have died since; the server goes on with it. It tells only by what it refuses: no replay can be
     resumed once a promotion was triggered. Raises as ``promote``.
     """
-    if not _asked(cluster):
+    if not await apart(_asked, cluster):
         return False
     deadline = asyncio.get_running_loop().time() + timeout_seconds
-    with local(cluster, step="promote") as connection:
+    async with elsewhere(cluster, step="promote") as connection:
         await _ended(connection, cluster, deadline, timeout_seconds)
     return True
 
@@ -173,18 +177,22 @@ def _asked(cluster: Cluster) -> bool:
     return False
 
 
-async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
+async def promote(cluster: Cluster, *, timeout_seconds: float, last_word: Callable[[], None] | None = None) -> Promoted:
     """Promote and observe the end of recovery; returns as soon as the cluster accepts writes, and no commit hangs.
 
-    ``pg_promote`` itself looks only ten times a second, so it is asked not to wait. Raises FinalError
+    ``pg_promote`` itself looks only ten times a second, so it is asked not to wait. last_word: called
+    immediately before it is asked; what it raises keeps everything as it is. Raises FinalError
     (``promotion-refused``) where PostgreSQL does not begin, UnknownOutcomeError (``promotion-unseen``) where the
     end of recovery is not seen in time or the connection breaks.
     """
     deadline = asyncio.get_running_loop().time() + timeout_seconds
-    with local(cluster, step="promote") as connection:
-        wait_for_nobody(connection)  # before the first write: whoever it names cannot stream from here yet
+    async with elsewhere(cluster, step="promote") as connection:
+        # before the first write: whoever it names cannot stream from here yet
+        await asking(connection, wait_for_nobody, connection)
+        if last_word is not None:
+            last_word()
         try:
-            begun = connection.execute("SELECT pg_promote(wait => false)").fetchone()
+            begun = (await asking(connection, connection.execute, "SELECT pg_promote(wait => false)")).fetchone()
             if not (begun and begun[0]):
                 raise FinalError("pg_promote() said no", slug="promotion-refused", step="promote")
             await _ended(connection, cluster, deadline, timeout_seconds)
@@ -197,14 +205,12 @@ async def promote(cluster: Cluster, *, timeout_seconds: float) -> Promoted:
                 hint="look at the database's log (a full disk?); where it does not run, "
                 f"systemctl start {cluster.unit}; then give the same command with --resume",
             ) from broken
-        return _promoted(connection)
+        return await asking(connection, _promoted, connection)
 
 
-async def _ended(
-    connection: psycopg.Connection[tuple[object, ...]], cluster: Cluster, deadline: float, seconds: float
-) -> None:
+async def _ended(connection: Bounded, cluster: Cluster, deadline: float, seconds: float) -> None:
     """Wait for the end of recovery."""
-    while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+    while (await asking(connection, connection.execute, "SELECT pg_is_in_recovery()")).fetchone() == (True,):
         if asyncio.get_running_loop().time() > deadline:
             raise UnknownOutcomeError(
                 f"{cluster} is still in recovery {seconds:g} s after it was asked to end it",
@@ -270,10 +276,10 @@ def create_slot(cluster: Cluster, name: str) -> None:
 async def checkpoint(cluster: Cluster) -> None:
     """An immediate checkpoint, so that the control file shows the new timeline (a later rewind relies on it).
 
-    It may take minutes: it runs in a thread, the connection is made here because making it changes who we are.
+    It may take minutes, in a thread.
     """
-    with local(cluster, step="checkpoint") as connection:
-        connection.execute("SET statement_timeout = 0")
+    async with elsewhere(cluster, step="checkpoint") as connection:
+        await asking(connection, connection.execute, "SET statement_timeout = 0")
         await in_thread(connection, "CHECKPOINT")
 
 

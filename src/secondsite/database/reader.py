@@ -16,10 +16,10 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
 from secondsite.converge.resource import Change
 from secondsite.database import passfile
+from secondsite.database.bounded import Bounded
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import connect, local
 from secondsite.database.node import PASSFILE, Node
@@ -50,9 +50,7 @@ _GROUP = "pg_read_all_data"
 
 
 @contextmanager
-def reader(
-    cluster: Cluster, database: str = "postgres", *, step: str, secret: Path = PASSFILE
-) -> Iterator[psycopg.Connection[TupleRow]]:
+def reader(cluster: Cluster, database: str = "postgres", *, step: str, secret: Path = PASSFILE) -> Iterator[Bounded]:
     """An autocommit connection as the reading role; closed at the end. psycopg.Error is the caller's.
 
     secret: the file of this host that holds the password. Raises RetryableError (``database-unreachable``).

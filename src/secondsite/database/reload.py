@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from secondsite.database.bounded import apart
 from secondsite.database.connect import local
 from secondsite.database.control import POLL_SECONDS
 from secondsite.database.node import Node
@@ -24,10 +25,10 @@ def is_loaded(connection: psycopg.Connection[Any], path: Path) -> bool:
 
 async def reload(node: Node, *, step: str) -> None:
     """Reload, and wait until new sessions see it. Raises FinalError (slug ``not-reloaded``)."""
-    before = _loaded_at(node, step)
+    before = await apart(_loaded_at, node, step)
     await node.control.reload()
     for _ in range(int(SEEN_SECONDS / POLL_SECONDS)):
-        if _loaded_at(node, step) > before:
+        if await apart(_loaded_at, node, step) > before:
             return
         await asyncio.sleep(POLL_SECONDS)
     raise FinalError(

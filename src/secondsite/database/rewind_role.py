@@ -75,5 +75,5 @@ class RewindRole:
                 connection.execute(
                     sql.SQL("GRANT EXECUTE ON FUNCTION pg_catalog.{} TO {}").format(sql.SQL(function), role)
                 )
-            connection.execute(f"SET statement_timeout = '{CHECKPOINT_SECONDS}s'")
+            connection.allow(CHECKPOINT_SECONDS)
             connection.execute("CHECKPOINT")

@@ -14,8 +14,9 @@ import psycopg
 from psycopg import sql
 
 from secondsite.converge.resource import Change
+from secondsite.database.bounded import asking
 from secondsite.database.commit_wait import names
-from secondsite.database.connect import local
+from secondsite.database.connect import elsewhere
 from secondsite.database.node import Node
 from secondsite.database.reload import reload
 from secondsite.errors import RetryableError
@@ -64,8 +65,8 @@ class Synchronous:
     async def plan(self) -> Change | None:
         """What differs. A peer that does not stream (yet) is not waited for; the agent sets it once it does."""
         try:
-            with local(self.node.cluster, step=self.name) as connection:
-                row = connection.execute(_LOOK, (self.peer,)).fetchone()
+            async with elsewhere(self.node.cluster, step=self.name) as connection:
+                row = (await asking(connection, connection.execute, _LOOK, (self.peer,))).fetchone()
         except RetryableError:
             return None
         now, streams = row or ("", False)
@@ -77,6 +78,6 @@ class Synchronous:
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Set or reset it, and reload."""
-        with local(self.node.cluster, step=self.name) as connection:
-            connection.execute(wait_for(self.peer) if self.wanted else RESET)
+        async with elsewhere(self.node.cluster, step=self.name) as connection:
+            await asking(connection, connection.execute, wait_for(self.peer) if self.wanted else RESET)
         await reload(self.node, step=self.name)

@@ -11,6 +11,7 @@ from secondsite.database import fence as database
 from secondsite.database.cluster import Cluster
 from secondsite.database.control import SystemdControl
 from secondsite.database.controldata import read as read_control
+from secondsite.database.slot import slot_name
 from secondsite.recovery import application
 from secondsite.recovery.fence import note_verdict
 from secondsite.recovery.guard import Ruling, Verdict, ask
@@ -28,9 +29,14 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
     if (cluster.data / "standby.signal").exists() and not database.marked_by_us(cluster):
         return Verdict(Ruling.ALLOW, "it starts as a standby")
     control = await read_control(cluster)
-    clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()  # or only the database went down, not the host
     # A fence is asked first: what allowed an earlier start must not outlive it.
-    verdict = fenced() or admitted() or await ask(spec, site, control.generation, stopped_cleanly=clean)
+    verdict = (
+        fenced()
+        or admitted()
+        or await ask(
+            spec, site, control.generation, cannot_be_replaced=_cannot_be_replaced(spec, site, cluster, control.state)
+        )
+    )
     note_verdict(verdict.ruling, verdict.reason, clock)
     if verdict.ruling is Ruling.ALLOW:
         database.unmark(cluster)
@@ -43,9 +49,11 @@ async def at_start(spec: Spec, site: str, clock: Clock) -> Verdict:
 
 async def asked(spec: Spec, site: str) -> Verdict:
     """What the guard would say now; nothing changes."""
-    control = await read_control(Cluster.parse(spec.database.cluster, spec.database.port))
-    clean = control.state == SHUT_DOWN or paths.ACTIVE.exists()
-    return fenced() or await ask(spec, site, control.generation, stopped_cleanly=clean)
+    cluster = Cluster.parse(spec.database.cluster, spec.database.port)
+    control = await read_control(cluster)
+    return fenced() or await ask(
+        spec, site, control.generation, cannot_be_replaced=_cannot_be_replaced(spec, site, cluster, control.state)
+    )
 
 
 async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
@@ -57,7 +65,7 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
     if not database.marked_by_us(cluster) or last_ruling() is not Ruling.WAIT:
         return None
-    verdict = await ask(spec, site, await generation(cluster), stopped_cleanly=False)
+    verdict = await ask(spec, site, await generation(cluster), cannot_be_replaced=False)
     if fenced() is not None:  # it came while the others were asked
         return None
     note_verdict(verdict.ruling, verdict.reason, clock)
@@ -120,6 +128,14 @@ def last_ruling() -> Ruling | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # whatever a power cut has made of it
         return Ruling(json.loads(paths.GUARD_VERDICT.read_text())["verdict"])
     return None
+
+
+def _cannot_be_replaced(spec: Spec, site: str, cluster: Cluster, state: str) -> bool:
+    """Can nobody have taken over from this host while it was down? Either it never was: only its database is started
+    again, and the application's mark is still there. Or it went in good order, and keeps no WAL for a standby: the
+    slot of one is a folder of the stopped cluster (pg_replslot)."""
+    kept_for_standby = cluster.data / "pg_replslot" / slot_name(spec.peer_of(site))
+    return paths.ACTIVE.exists() or (state == SHUT_DOWN and not kept_for_standby.exists())
 
 
 async def generation(cluster: Cluster) -> int:

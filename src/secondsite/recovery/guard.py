@@ -58,12 +58,13 @@ def decide(
     peer: PeerAnswer | None,
     dns: Sequence[RecordState],
     policy: str,
-    stopped_cleanly: bool,
+    cannot_be_replaced: bool,
 ) -> Verdict:
     """Pure: may ``site``, whose disk says ``generation``, accept writes?
 
-    stopped_cleanly: its database was shut down in good order, so it did not go down in a disaster. Only then is a DNS
-    that still names it enough beside a silent peer: a failover that could not move the DNS leaves just that behind.
+    cannot_be_replaced: this host never went down, or nobody is known who could have taken over meanwhile. Only
+    then is a DNS that still names it enough beside a silent peer: a failover that could not move the DNS leaves just
+    that behind, and a stop in good order says nothing about what was decided while this host was away.
     """
     pointed = {site for record in dns for site in record.mentions}
     theirs = peer.generation if peer is not None else None
@@ -87,7 +88,7 @@ def decide(
         return Verdict(Ruling.ALLOW, f"{peer_site} answers, is in generation {theirs} and not ahead")
     # An agent whose database does not run is not silent, and saying so would send somebody to look at the network.
     known = f"{peer_site} {'does not answer' if peer is None else 'answers, and its database does not run'}"
-    if site in pointed and (peer is not None or stopped_cleanly):
+    if site in pointed and (peer is not None or cannot_be_replaced):
         return Verdict(Ruling.ALLOW, f"the authoritative DNS sends users to {site}; {known}")
     if site in pointed:
         unsure = f"{known}, and may have taken over without reaching the DNS, which still names {site}"
@@ -100,7 +101,7 @@ def decide(
     return Verdict(Ruling.WAIT, f"{nobody}, and the file says to wait for a person")
 
 
-async def ask(spec: Spec, site: str, generation: int, *, stopped_cleanly: bool) -> Verdict:
+async def ask(spec: Spec, site: str, generation: int, *, cannot_be_replaced: bool) -> Verdict:
     """Ask peer and DNS at the same time, again and again until somebody answers or the file's patience ends.
 
     A peer that answers settles it at once; DNS alone gets a second look while patience lasts, because it was
@@ -118,7 +119,7 @@ async def ask(spec: Spec, site: str, generation: int, *, stopped_cleanly: bool) 
             peer=answer,
             dns=records,
             policy=spec.guard.when_nobody_answers,
-            stopped_cleanly=stopped_cleanly,
+            cannot_be_replaced=cannot_be_replaced,
         )
         settled = (answer is not None and answer.generation is not None) or verdict.ruling is Ruling.HOLD
         if settled or loop.time() + RETRY_SECONDS > deadline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secondsite.database import door
 from secondsite.database import promote as database
+from secondsite.database.bounded import apart
 from secondsite.database.lsn import to_text
 from secondsite.database.promote import Promoted
 from secondsite.database.slot import slot_name
@@ -28,12 +29,15 @@ class Promote(Act):
     async def check(self) -> Details | None:
         if not await database.under_way(self._context.cluster, timeout_seconds=PROMOTE_SECONDS):
             return None
-        self._open()
-        return _details(database.look(self._context.cluster))
+        await apart(self._open)
+        return _details(await apart(database.look, self._context.cluster))
 
     async def apply(self, emit: Emit) -> Details:
-        promoted = await database.promote(self._context.cluster, timeout_seconds=PROMOTE_SECONDS)
-        self._open()
+        return await self.opened(await database.promote(self._context.cluster, timeout_seconds=PROMOTE_SECONDS))
+
+    async def opened(self, promoted: Promoted) -> Details:
+        """It is promoted, so it is let in."""
+        await apart(self._open)
         return _details(promoted)
 
     async def again(self, before: Details, emit: Emit) -> Details:
@@ -82,9 +86,9 @@ class Prove(Act):
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
         timeline = int(self._context.result("promote")["timeline"])
-        committed = database.prove_writable(cluster, self.site, timeline)
+        committed = await apart(database.prove_writable, cluster, self.site, timeline)
         slot = slot_name(self._context.peer.site)
-        database.create_slot(cluster, slot)
+        await apart(database.create_slot, cluster, slot)
         return {"committed_at": committed, "return_slot": slot}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondsite.clock import Clock, to_text
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError, SecondsiteError
@@ -24,7 +25,7 @@ async def preview(spec: Spec, site: str, clock: Clock, *, peer_silent_since: flo
     arguments = FailoverArguments(to=site, commanded_at=to_text(clock.now()))
     peer = Peer.of(spec, site)
     context = FailoverContext("failover", spec, site, peer, cluster, clock, "preview", False, dict, arguments)
-    state, now = observe(cluster), clock.now().timestamp()
+    state, now = await apart(observe, cluster), clock.now().timestamp()
     answers = peer_silent_since is None and await _answers(peer)
     refused: FinalError | None = None
     try:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from secondsite.clock import Clock, to_text
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import in_recovery
 from secondsite.errors import SecondsiteError, UsageError
@@ -114,8 +115,8 @@ async def _over(old: history.Entry, cluster: Cluster, site: str) -> bool:
     """
     timeline = promised(old)
     if timeline is None:
-        return old.opened["procedure"] == "switchover" and _stands_by(cluster)
-    if not denied(old, cluster):
+        return str(old.opened["procedure"]) == "switchover" and await apart(_stands_by, cluster)
+    if not await apart(denied, old, cluster):
         return False
     await refuse_held(old, cluster, site)
     return True

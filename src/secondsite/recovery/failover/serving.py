@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secondsite.database.bounded import apart
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError
 from secondsite.events import Emit
@@ -20,7 +21,7 @@ class Serving(FailoverAct):
 
     async def apply(self, emit: Emit) -> Details:
         cluster, units = self._context.cluster, self._context.spec.service.units
-        database = observe(cluster)
+        database = await apart(observe, cluster)
         if not database.writable:
             why = database.reason or "it is down"
             raise FinalError(

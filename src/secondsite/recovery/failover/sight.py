@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.database.promote import receiver_heard_at
@@ -36,7 +37,7 @@ class Sight:
         """The cluster now; as ``observe``."""
         if self.kept is not None and (state := await self.kept.look()).role is not Role.UNKNOWN:
             return state
-        return observe(self.cluster)
+        return await apart(observe, self.cluster)
 
     async def receiver_heard_at(self) -> float | None:
         """When the WAL receiver last heard from the primary (unix seconds); None where nothing is received."""
@@ -45,4 +46,4 @@ class Sight:
                 return await self.kept.receiver_heard_at()
             except SecondsiteError:
                 pass  # asked over a connection of its own
-        return receiver_heard_at(self.cluster)
+        return await apart(receiver_heard_at, self.cluster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondsite.database import promote as database
+from secondsite.database.bounded import apart
 from secondsite.database.lsn import to_text
 from secondsite.events import Emit, Progress
 from secondsite.recovery.acts.take_over import Prove
@@ -32,9 +33,9 @@ class Drain(FailoverAct):
     async def apply(self, emit: Emit) -> Details:
         cluster = self._context.cluster
         if self._context.arguments.resume_replay:
-            database.resume_replay(cluster)
+            await apart(database.resume_replay, cluster)
         if not self._context.peer_known_silent:
-            database.detach(cluster)
+            await apart(database.detach, cluster)
 
         def tell(replayed: int, received: int) -> None:
             if received - replayed > 1024 * 1024:
@@ -49,7 +50,7 @@ class Drain(FailoverAct):
         return {"reached": to_text(reached)}
 
     async def undo(self) -> None:
-        database.attach_again(self._context.cluster)
+        await apart(database.attach_again, self._context.cluster)
 
 
 class ProveAlone(Prove):
@@ -57,5 +58,5 @@ class ProveAlone(Prove):
 
     async def apply(self, emit: Emit) -> Details:
         details = await super().apply(emit)
-        database.detach(self._context.cluster)
+        await apart(database.detach, self._context.cluster)
         return details

@@ -8,6 +8,7 @@ from typing import Any
 from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically
 from secondsite.database import door
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
@@ -46,8 +47,8 @@ async def close(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any])
     stopped = clock.monotonic()
     # Behind the application: what it still works on is let through.
     waited = await pooling.hold(spec, silent_too=bool(request.get("midway")))
-    ended = await door.shut(cluster) if observe(cluster).writable else None
-    now = observe(cluster)
+    ended = await door.shut(cluster) if (await apart(observe, cluster)).writable else None
+    now = await apart(observe, cluster)
     return {
         "flushed": None if now.flushed is None else lsn_text(now.flushed),
         "application_seconds": round(stopped - began, 4),

@@ -9,8 +9,9 @@ from typing import Any
 from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically
 from secondsite.database import door, fence
+from secondsite.database.bounded import apart, asking
 from secondsite.database.cluster import OWNER, Cluster
-from secondsite.database.connect import local
+from secondsite.database.connect import elsewhere
 from secondsite.database.control import SystemdControl, answering, last_words
 from secondsite.database.controldata import read as read_control
 from secondsite.database.follow import SIGNAL, forget_overrides, reset
@@ -48,9 +49,12 @@ async def follow(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
     paths.GUARD_VERDICT.unlink(missing_ok=True)
     await _start(cluster)
     await _streams(site, cluster)
-    with local(cluster, step="drop old slots") as connection:
-        dropped = (*drop_others(connection), *drop_left_over(connection))
-    state = observe(cluster)
+    async with elsewhere(cluster, step="drop old slots") as connection:
+        dropped = (
+            *await asking(connection, drop_others, connection),
+            *await asking(connection, drop_left_over, connection),
+        )
+    state = await apart(observe, cluster)
     return {
         "streaming": state.streaming.value,
         "timeline": state.timeline,
@@ -61,7 +65,7 @@ async def follow(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
 
 async def _refuse_unsuited(site: str, cluster: Cluster, request: Mapping[str, Any]) -> None:
     control, begins = await read_control(cluster), to_int(str(request["switch_point"]))
-    stands = observe(cluster).role is not Role.PRIMARY and (cluster.data / SIGNAL).exists()
+    stands = (await apart(observe, cluster)).role is not Role.PRIMARY and (cluster.data / SIGNAL).exists()
     own = control.timeline < int(request["timeline"]) and control.checkpoint_lsn >= begins
     if stands and not own and control.system_identifier == request["system_identifier"]:
         return
@@ -77,10 +81,10 @@ async def _refuse_unsuited(site: str, cluster: Cluster, request: Mapping[str, An
 async def _start(cluster: Cluster) -> None:
     """Whom to follow is in our own file; what said otherwise after an earlier failover is forgotten."""
     if fence.postmaster_runs(cluster):  # the guard has let it start read-only after a reboot
-        with local(cluster, step="follow") as connection:
-            reset(connection)
-            wait_for_nobody(connection)  # or its commits would hang when it leads again
-        door.reload(cluster)
+        async with elsewhere(cluster, step="follow") as connection:
+            await asking(connection, reset, connection)
+            await asking(connection, wait_for_nobody, connection)  # or its commits would hang when it leads again
+        await apart(door.reload, cluster)
         return
     forget_overrides(cluster.data)
     await SystemdControl(cluster).start()
@@ -90,7 +94,7 @@ async def _start(cluster: Cluster) -> None:
 async def _streams(site: str, cluster: Cluster) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STREAM_SECONDS
-    while (state := observe(cluster)).streaming not in FLOWS:
+    while (state := await apart(observe, cluster)).streaming not in FLOWS:
         if loop.time() > deadline:
             raise RetryableError(
                 f"the database at {site} runs as a standby and does not stream after {STREAM_SECONDS:g} s:"

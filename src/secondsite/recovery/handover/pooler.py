@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.observe import observe
 from secondsite.errors import FinalError
@@ -17,7 +18,7 @@ async def pooler(spec: Spec, site: str, request: Mapping[str, Any]) -> Mapping[s
     ``pooling.go_on`` raises."""
     primary = str(request.get("primary"))
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    if primary != spec.peer_of(site) or observe(cluster).writable:
+    if primary != spec.peer_of(site) or (await apart(observe, cluster)).writable:
         raise FinalError(
             f"PgBouncer at {site} does not send its clients to {primary}: {site} accepts writes itself",
             slug="handover-refused",

@@ -7,6 +7,7 @@ from typing import Any
 
 from secondsite.clock import Clock, to_text
 from secondsite.database import door, fence
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.control import SystemdControl
 from secondsite.database.observe import observe
@@ -30,10 +31,10 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
     await _refuse_beside_another(spec, site, cluster)
     door.unlock(cluster)
     note_verdict("allow", WHY, clock)
-    if observe(cluster).writable:  # it was only closed
+    if (await apart(observe, cluster)).writable:  # it was only closed
         fence.unmark(cluster)
         paths.FENCED.unlink(missing_ok=True)
-        door.reload(cluster)
+        await apart(door.reload, cluster)
     else:
         await fence.stop(cluster)  # held read-only by the guard, or on its way down
         fence.unmark(cluster)
@@ -42,7 +43,7 @@ async def reopen(spec: Spec, site: str, clock: Clock, request: Mapping[str, Any]
         paths.FENCED.unlink(missing_ok=True)
         await SystemdControl(cluster).start()
     open_here()
-    state = observe(cluster)
+    state = await apart(observe, cluster)
     sent_on: Mapping[str, Any] = {}
     try:
         if state.writable:

@@ -13,6 +13,7 @@ from secondsite.recovery.handover.close import close
 from secondsite.recovery.handover.follow import follow
 from secondsite.recovery.handover.pooler import pooler
 from secondsite.recovery.handover.reopen import reopen
+from secondsite.recovery.handover.standing import standing
 from secondsite.recovery.handover.stop import stop
 from secondsite.recovery.handover.survey import survey, to_json
 from secondsite.spec import Spec
@@ -20,7 +21,7 @@ from secondsite.spec import Spec
 Request = Mapping[str, Any]
 Answer = Mapping[str, Any]
 ASIDE = frozenset({"pooler"})  # asked for at the same time as others, so it may come before or behind them
-LOOKS = frozenset({"survey", "checkpoint"})  # they change nothing, so they wait for nobody
+LOOKS = frozenset({"survey", "checkpoint", "standing"})  # they change nothing, so they wait for nobody
 
 
 class Handover:
@@ -37,6 +38,7 @@ class Handover:
             "survey": self._survey,
             "checkpoint": self._checkpoint,
             "close": lambda request: close(spec, site, clock, request),
+            "standing": lambda request: standing(spec, site, request),
             "stop": lambda request: stop(spec, site, clock, request),
             "reopen": lambda request: reopen(spec, site, clock, request),
             "pooler": lambda request: pooler(spec, site, request),

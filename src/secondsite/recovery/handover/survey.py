@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from secondsite import __version__
 from secondsite.database import movable, reverse
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.database.movable import Movable
 from secondsite.database.observe import observe
@@ -53,14 +54,14 @@ class Survey:
 async def survey(spec: Spec, site: str) -> Survey:
     """This site now. Changes nothing."""
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    state, problem, looked = observe(cluster), None, Movable()
+    state, problem, looked = await apart(observe, cluster), None, Movable()
     try:
-        looked = movable.look(cluster, spec.peer_of(site))
+        looked = await apart(movable.look, cluster, spec.peer_of(site))
     except SecondsiteError as silent:
         problem = silent.message
     pooler, longest = await pooling.look(spec), 0.0
     if pooler is not None and problem is None:
-        longest = movable.longest_transaction(cluster, pooler.busy)
+        longest = await apart(movable.longest_transaction, cluster, pooler.busy)
     old = history.unfinished(paths.JOURNAL) if paths.JOURNAL.is_dir() else None
     return Survey(
         version=__version__,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from secondsite.converge.resource import Change
-from secondsite.database.connect import local
+from secondsite.database.bounded import asking
+from secondsite.database.connect import elsewhere
 from secondsite.database.lsn import to_int
 from secondsite.database.node import Node
 from secondsite.database.slot import drop_others, slot_name
@@ -60,8 +61,10 @@ class Attach(SwitchoverAct):
             self.follows = ("pooler",)  # that site does one thing at a time, and clients wait for this one
 
     async def holds(self) -> Details | None:
-        with local(self._context.cluster, step=self.name) as connection:
-            row = connection.execute(_FOLLOWER, (self.site, slot_name(self.site))).fetchone()
+        async with elsewhere(self._context.cluster, step=self.name) as connection:
+            row = (
+                await asking(connection, connection.execute, _FOLLOWER, (self.site, slot_name(self.site)))
+            ).fetchone()
         return {"replayed": row[1]} if row is not None and row[0] == "streaming" and row[2] else None
 
     async def apply(self, emit: Emit) -> Details:
@@ -86,11 +89,12 @@ class Attach(SwitchoverAct):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SEEN_SECONDS
         slot = slot_name(self.site)
-        with local(self._context.cluster, step=self.name) as connection:
+        async with elsewhere(self._context.cluster, step=self.name) as connection:
             while True:
-                row = connection.execute(_FOLLOWER, (self.site, slot)).fetchone()
+                row = (await asking(connection, connection.execute, _FOLLOWER, (self.site, slot))).fetchone()
                 if row is not None and row[0] == "streaming" and row[2]:
-                    return {"replayed": row[1], "dropped_here": list(drop_others(connection, keep=slot))}
+                    dropped = await asking(connection, drop_others, connection, keep=slot)
+                    return {"replayed": row[1], "dropped_here": list(dropped)}
                 if loop.time() > deadline:
                     raise RetryableError(
                         f"{self.site} is not seen streaming through the slot {slot}: {row[0] if row else 'nobody'}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from secondsite.database import movable
+from secondsite.database.bounded import apart
 from secondsite.database.fence import marked_by_us
 from secondsite.database.movable import Movable
 from secondsite.database.observe import observe
@@ -30,12 +31,12 @@ async def look(context: SwitchoverContext) -> Look:
         ask_there(context), application.missing(spec.service.units), _records(context), _refusals(context),
         _pooler(context),
     )  # fmt: skip
-    state = observe(context.cluster)
+    state = await apart(observe, context.cluster)
     return Look(
         site=context.site,
         peer=peer.site,
         state=state,
-        here=_here(context),
+        here=await apart(_here, context),
         there=there,
         held=marked_by_us(context.cluster),
         quarantines=paths.QUARANTINE.exists(),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from secondsite.recovery.acts.context import Act
 from secondsite.recovery.acts.copies import FilesWritable
 from secondsite.recovery.acts.serve import Application, Redirect
-from secondsite.recovery.acts.take_over import Checkpoint, Promote
+from secondsite.recovery.acts.take_over import Checkpoint
 from secondsite.recovery.step import Step
 from secondsite.recovery.switchover.attach import Attach, CommitMode, ProveNext
 from secondsite.recovery.switchover.context import SwitchoverContext
 from secondsite.recovery.switchover.poolers import SendClients
 from secondsite.recovery.switchover.prepare import Assess, CheckpointBefore, FilesBefore
 from secondsite.recovery.switchover.step_down import Close, Equal, LastPull, Stop
+from secondsite.recovery.switchover.take_over import PromoteProven
 from secondsite.spec import Spec
 
 STEPS: tuple[type[Act], ...] = (
@@ -23,7 +24,7 @@ STEPS: tuple[type[Act], ...] = (
     Stop,
     FilesWritable,
     Equal,
-    Promote,
+    PromoteProven,
     SendClients,
     Redirect,
     Application,

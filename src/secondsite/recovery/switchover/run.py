@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from secondsite.clock import Clock, to_text
+from secondsite.database.bounded import apart
 from secondsite.database.cluster import Cluster
 from secondsite.errors import UsageError
 from secondsite.events import Emit, Result
@@ -59,7 +60,7 @@ async def _journal(
 ) -> tuple[Journal, SwitchoverArguments]:
     old, site = history.unfinished(directory), arguments.to
     cluster = Cluster.parse(spec.database.cluster, spec.database.port)
-    if old is not None and not resume and denied(old, cluster):
+    if old is not None and not resume and await apart(denied, old, cluster):
         await refuse_held(old, cluster, site)
         supersede(old, "this switchover takes its place", clock, emit, site)
         old = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondsite.database import equal
+from secondsite.database.bounded import apart
 from secondsite.database.equal import End
 from secondsite.database.lsn import to_int, to_text
 from secondsite.database.observe import observe
@@ -34,7 +35,7 @@ class Close(SwitchoverAct):
 
     async def apply(self, emit: Emit) -> Details:
         context = self._context
-        streaming = observe(context.cluster).streaming
+        streaming = (await apart(observe, context.cluster)).streaming
         if streaming is not Streaming.STREAMING and not context.midway:
             raise FinalError(
                 f"the standby stopped streaming while this was prepared ({streaming})",
