@@ -1,6 +1,6 @@
 """What a former primary has that its successor never received: lost transactions, and the rows they left.
 
-The commits stand in the old timeline's WAL behind the switch point (``pg_waldump``, manual). Their rows are read from
+The commits stand in the old timeline's WAL behind the switch point (``old_wal``). Their rows are read from
 the old cluster itself, started read-only: a row whose xmin is one of the lost transactions was inserted or changed by
 it. A deleted row leaves nothing to read; its transaction is counted all the same.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,46 +17,23 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from secondsite import process
 from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically, sync_directory
-from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.cluster import Cluster
 from secondsite.database.connect import asked, local
-from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.node import PASSFILE
+from secondsite.database.old_wal import Commit, OnlyHere
 from secondsite.database.reader import reader
-from secondsite.errors import FinalError
 
-READ_SECONDS = 600
 TABLE_SECONDS = 3600
 OWN_SCHEMA = "secondsite"  # the heartbeat: lost each second of an outage, and nobody's work
-_COMMIT = re.compile(
-    r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT"
-    r"(?:_PREPARED (?P<prepared>\d+):)? "  # the record is nobody's then: tx is 0 (xactdesc.c, xact_desc_commit)
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC(?P<rest>.*)"
-)
-_SUBXACTS = re.compile(r"subxacts:((?: \d+)+)")
-_ENDS = (
-    "invalid record length", "could not find a valid record", "could not find file", "out-of-sequence",
-    "unexpected pageaddr", "incorrect resource manager data", "record with incorrect prev-link",
-    "invalid magic number", "could not read from log", "invalid resource manager ID",
-)  # fmt: skip
 _TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence = 'p'
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', %s)
  ORDER BY 1, 2
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A lost transaction. at: UTC, as the old primary's clock had it. xids: its own and its subtransactions'."""
-
-    lsn: str
-    at: str
-    xids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,76 +45,6 @@ class Kept:
     first_at: str | None
     last_at: str | None
     folder: Path
-
-
-async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, ...]:
-    """Every commit on ``timeline`` behind the position ``since``, in order; none where no WAL was written there.
-
-    Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL, and where there
-    was WAL and it was removed: a primary that went on for long does so once its slot is given up.
-    """
-    wal = cluster.data / "pg_wal"
-    # Without a first file it learns the size of a segment from whichever comes first in the folder (pg_waldump.c,
-    # search_directory), and that may be one that a full disk has left allocated and empty.
-    control = await read_control(cluster)
-    first = segment(timeline, since, control.wal_segment_bytes)
-    if not (wal / first).exists() and control.checkpoint_lsn >= since:  # nothing behind a checkpoint is removed
-        raise FinalError(
-            f"the old WAL behind {lsn_text(since)} is not here any more ({first}): what was lost cannot be counted",
-            slug="wal-unreadable",
-            step="lost",
-        )
-    done = await process.run(
-        [
-            cluster.program("pg_waldump"), f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
-            "--rmgr=Transaction", *_between(wal, first),
-        ],
-        timeout=READ_SECONDS,
-        env={"TZ": "UTC"},
-        user=OWNER if os.geteuid() == 0 else None,
-        check=False,
-    )  # fmt: skip
-    found = parse(done.stdout)
-    if not found and not done.ok and not _is_the_end(done.stderr):
-        raise FinalError(
-            f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
-        )
-    return found
-
-
-def _between(wal: Path, first: str) -> tuple[str, ...]:
-    """The first file and the last of its timeline, as pg_waldump wants them: a first one alone is the last one too.
-    What lies behind the end of the WAL (allocated, or recycled) ends it. None where the first is not there."""
-    timeline = re.compile(rf"{first[:8]}[0-9A-F]{{16}}")
-    names = [path.name for path in wal.iterdir() if timeline.fullmatch(path.name)]
-    return (first, max(names)) if first in names else ()
-
-
-def segment(timeline: int, position: int, segment_bytes: int) -> str:
-    """Pure: the name of the WAL file that holds ``position`` (manual 30.6)."""
-    number, each = position // segment_bytes, 2**32 // segment_bytes
-    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
-
-
-def parse(text: str) -> tuple[Commit, ...]:
-    """Pure: from pg_waldump's output."""
-    return tuple(
-        Commit(
-            hit["lsn"], f"{hit['at'].replace(' ', 'T')}Z", (int(hit["prepared"] or hit["xid"]), *_subxacts(hit["rest"]))
-        )
-        for hit in map(_COMMIT.match, text.splitlines())
-        if hit
-    )
-
-
-def _subxacts(rest: str) -> tuple[int, ...]:
-    hit = _SUBXACTS.search(rest)
-    return tuple(int(word) for word in hit[1].split()) if hit else ()
-
-
-def _is_the_end(stderr: str) -> bool:
-    """pg_waldump ends with an error where the WAL ends; that is how it says so."""
-    return any(words in stderr for words in _ENDS)
 
 
 def rows(cluster: Cluster, lost: Sequence[Commit], secret: Path = PASSFILE) -> Iterator[dict[str, Any]]:
@@ -178,13 +84,13 @@ def _of_table(
 
 
 def write(
-    cluster: Cluster, lost: Sequence[Commit], folder: Path, clock: Clock, *, generation: int, secret: Path = PASSFILE
+    cluster: Cluster, found: OnlyHere, folder: Path, clock: Clock, *, generation: int, secret: Path = PASSFILE
 ) -> Kept:
     """Write commits and rows below ``folder``, readable by root only, durably; what was written. Raises OSError,
     SecondsiteError."""
     place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
     place.mkdir(parents=True, mode=0o700)
-    count = 0
+    count, lost = 0, found.commits
     with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         for row in rows(cluster, lost, secret):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -194,10 +100,33 @@ def write(
     kept = Kept(len(lost), count, lost[0].at if lost else None, lost[-1].at if lost else None, place)
     summary = {
         "written_at": to_text(clock.now()),
-        "generation": generation,
+        **_what(found, generation),
         **{key: value for key, value in asdict(kept).items() if key != "folder"},
-        "transactions": [asdict(commit) for commit in lost],
     }
     atomically(place / "lost.json", json.dumps(summary, indent=1).encode(), mode=0o600)
     sync_directory(place)
     return kept
+
+
+def written(folder: Path, found: OnlyHere, *, generation: int) -> Kept | None:
+    """What an earlier run has written of the very same transactions: who died right behind it must not count them
+    twice. None where there is no such record, or none that can be read."""
+    same = json.loads(json.dumps(_what(found, generation)))
+    for summary in folder.glob("*/lost.json"):
+        try:
+            told = json.loads(summary.read_text())
+        except (OSError, ValueError):
+            continue  # written anew
+        if all(told.get(key) == value for key, value in same.items()):
+            return Kept(told["commits"], told["rows"], told["first_at"], told["last_at"], summary.parent)
+    return None
+
+
+def _what(found: OnlyHere, generation: int) -> dict[str, Any]:
+    """What makes a record the same as another one: the generation, where the successor left it, what came behind."""
+    return {
+        "generation": generation,
+        "since": lsn_text(found.since),
+        "transactions": [asdict(commit) for commit in found.commits],
+        "prepared": [asdict(one) for one in found.prepared],
+    }
