@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +65,7 @@ class Evidence:
     status: Mapping[str, Mapping[str, Any]]  # at the end, by site
     slots: Mapping[str, Sequence[Mapping[str, Any]]]
     left_over: tuple[str, ...]
+    epoch: float = 0.0  # unix seconds at which the monotonic clock was 0
 
 
 def violations(seen: Evidence) -> list[str]:
@@ -128,10 +130,24 @@ def _reported(seen: Evidence) -> Iterator[str]:
             age = failover.given - gone[0].acknowledged
             if age > seconds + CLOCK_SECONDS:
                 yield f"work of the last {age:.1f} s is lost, and failover said at most {seconds:.1f} s"
-        if gone and rpo.get("synchronous") and rpo.get("estimated_seconds") is None:
-            yield "failover said that commits waited, and rows are lost"
+        if early := _lost_though_waited_for(seen, gone, rpo):
+            yield (
+                f"failover said that nothing of the database is lost up to {rpo['heard_at']}, and {len(early)} rows"
+                " that were acknowledged before are"
+            )
         if known and gone and (real := _bytes_behind(seen, failover)) is not None and known > real + BYTES_SLACK:
             yield f"failover said {known} bytes are known to be missing, and the old primary had written only {real}"
+
+
+def _lost_though_waited_for(seen: Evidence, gone: Sequence[Ack], rpo: Mapping[str, Any]) -> list[Ack]:
+    """Lost rows of before the last sign of life, at which the primary had everything confirmed. That moment is by the
+    clock of the site that took over: where a clock was moved it says nothing here."""
+    claimed = rpo.get("synchronous") or (rpo.get("replicas") or {}).get("database") == 0
+    moved = any(one.fault.kind is Kind.CLOCK_JUMP for one in seen.faults)
+    if seen.mode is Mode.ASYNC or not claimed or moved or rpo.get("heard_at") is None:
+        return []
+    heard = datetime.fromisoformat(rpo["heard_at"]).timestamp() - seen.epoch
+    return [ack for ack in gone if ack.acknowledged < heard - CLOCK_SECONDS]
 
 
 def _bytes_behind(seen: Evidence, failover: Procedure) -> int | None:

@@ -135,6 +135,7 @@ def gather(
         status=status,
         slots=at_both(lambda site: json.loads(_sql(person, site, SLOTS) or "[]")),
         left_over=(*left["oslo"], *left["bergen"]),
+        epoch=time.time() - time.monotonic(),
     )
 
 

@@ -27,7 +27,29 @@ async def test_a_copy_that_shares_its_blocks_is_made_and_nothing_is_left_where_t
         node = Node(cluster, PgCtl(cluster), state=tmp_path)
         kept = await keep_whole(node, SystemClock())
         assert (kept is not None) is SHARE_BLOCKS[kind]
-        assert sorted(cluster.data.parent.iterdir()) == sorted(one for one in (cluster.data, kept) if one is not None)
+        assert sorted(cluster.data.parent.iterdir()) == sorted([cluster.data, *([kept.folder] if kept else [])])
         relation.write_bytes(b"rewound")
         if kept is not None:
-            assert (kept / relation.relative_to(cluster.data)).read_bytes() == b"as it was" * 200_000
+            assert kept.missing == ()
+            assert (kept.folder / relation.relative_to(cluster.data)).read_bytes() == b"as it was" * 200_000
+
+
+@pytest.mark.skipif(not HAS_BTRFS, reason="only a file system that can share blocks keeps anything")
+async def test_wal_and_tablespaces_that_lie_elsewhere_are_kept_too_or_said_to_be_missing(tmp_path: Path) -> None:
+    with file_system(tmp_path, "btrfs") as place:
+        cluster = ThrowawayCluster("15", "main", 5432, base=place)
+        wal, space, other = place / "wal", place / "space", tmp_path / "other"
+        for folder in (cluster.data / "pg_tblspc", wal, space, other):
+            folder.mkdir(parents=True)
+            (folder / "one").write_bytes(b"as it was" * 20_000)
+        (cluster.data / "pg_wal").symlink_to(wal)
+        (cluster.data / "pg_tblspc" / "16500").symlink_to(space)
+        (cluster.data / "pg_tblspc" / "16501").symlink_to(other)  # on another file system
+        kept = await keep_whole(Node(cluster, PgCtl(cluster), state=tmp_path), SystemClock())
+        assert kept is not None and kept.missing == (other,)
+        for folder in (wal, space):
+            (folder / "one").write_bytes(b"rewound")
+        for name in ("pg_wal", "pg_tblspc/16500"):
+            assert not (kept.folder / name).is_symlink()
+            assert (kept.folder / name / "one").read_bytes() == b"as it was" * 20_000
+        assert not (kept.folder / "pg_tblspc" / "16501").is_symlink(), "nothing leads into the cluster that lives on"

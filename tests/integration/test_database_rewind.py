@@ -20,9 +20,9 @@ from secondsite.database.connect import local
 from secondsite.database.control import answering
 from secondsite.database.controldata import read
 from secondsite.database.fence import hold, mark_standby
-from secondsite.database.lost import commits, segment
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
+from secondsite.database.old_wal import changed_pages, only_here, segment
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError
 from secondsite.events import Note
@@ -140,7 +140,7 @@ async def test_what_was_lost_is_read_although_a_full_disk_has_left_segments_allo
         shutil.chown(empty, "postgres")
     primary = (await hosts.facts("oslo")).primary
     assert primary is not None
-    assert len(await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])) == 4
+    assert len((await only_here(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])).commits) == 4
 
 
 async def test_what_was_lost_is_read_in_every_segment_behind_the_switch(hosts: Pair) -> None:
@@ -148,7 +148,7 @@ async def test_what_was_lost_is_read_in_every_segment_behind_the_switch(hosts: P
     await parted(hosts, segments=3)
     primary = (await hosts.facts("oslo")).primary
     assert primary is not None
-    found = await commits(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])
+    found = (await only_here(hosts.nodes["oslo"].cluster, 1, dict(primary.forks)[1])).commits
     assert len(found) == 12
     assert len({one.lsn.split("/")[1].zfill(8)[:2] for one in found}) == 3, "they lie in three files of 16 MB"
 
@@ -160,12 +160,22 @@ async def test_what_was_committed_in_two_phases_is_lost_too(hosts: Pair) -> None
     await hosts.nodes["oslo"].control.stop()
     await hosts.nodes["oslo"].control.start()
     order = ("INSERT INTO orders (what) VALUES ('in two phases')", "SAVEPOINT s", "UPDATE orders SET what = 'both'")
-    await parted(hosts, more=("BEGIN", *order, "PREPARE TRANSACTION 'two'", "COMMIT PREPARED 'two'"))
+    still = ("BEGIN", "INSERT INTO orders (what) VALUES ('nobody saw it')", "PREPARE TRANSACTION 'bank: 7'")
+    back = (
+        "BEGIN",
+        "INSERT INTO orders (what) VALUES ('back')",
+        "PREPARE TRANSACTION 'b'",
+        "ROLLBACK PREPARED 'b'",
+    )
+    await parted(hosts, more=("BEGIN", *order, "PREPARE TRANSACTION 'two'", "COMMIT PREPARED 'two'", *still, *back))
     await hosts.primary("bergen", rewinding=True)
     await hosts.standby("oslo", replace=True)
     (summary,) = hosts.nodes["oslo"].state.glob("lost/*/lost.json")
     rows = [json.loads(line) for line in (summary.with_name("rows.jsonl")).read_text().splitlines()]
-    assert json.loads(summary.read_text())["commits"] == 5
+    told = json.loads(summary.read_text())
+    assert told["commits"] == 5
+    assert [one["gid"] for one in told["prepared"]] == ["bank: 7"], "promised, and never decided"
+    assert any("bank: 7" in event.text for event in hosts.events if isinstance(event, Note))
     assert [row["row"]["what"] for row in rows] == ["both"] * 5, "every row was changed by its subtransaction"
 
 
@@ -177,7 +187,7 @@ async def test_where_the_wal_behind_the_switch_was_removed_nobody_says_that_noth
     fork = dict(facts.primary.forks)[1]
     (oslo.cluster.data / "pg_wal" / segment(1, fork, 2**24)).unlink()  # as a slot that was given up leaves it
     with pytest.raises(FinalError) as told:
-        await commits(oslo.cluster, 1, fork)
+        await only_here(oslo.cluster, 1, fork)
     assert told.value.slug == "wal-unreadable"
     await hosts.primary("bergen", rewinding=True)
     await hosts.standby("oslo", replace=True)
@@ -204,19 +214,13 @@ async def test_of_a_large_table_only_the_pages_that_were_changed_are_read(
     primary = (await hosts.facts("oslo")).primary
     assert primary is not None
     control, fork = await read(oslo), dict(primary.forks)[1]
-    found = await commits(oslo, 1, fork)
+    found, changed = await only_here(oslo, 1, fork), changed_pages(oslo, control, fork)
+    assert changed is not None
     hold(oslo, "read before it is rewound")
     await hosts.nodes["oslo"].control.start()
     await answering(oslo, seconds=20)
-    kept = lost.write(
-        oslo,
-        found,
-        hosts.nodes["oslo"].state,
-        SystemClock(),
-        control=control,
-        since=fork,
-        secret=hosts.nodes["oslo"].passfile,
-    )
+    node = hosts.nodes["oslo"]
+    kept = lost.write(oslo, found, node.state, SystemClock(), generation=1, secret=node.passfile, touched=changed)
     rows = [json.loads(line)["row"] for line in (kept.folder / "rows.jsonl").read_text().splitlines()]
     assert sorted((row["id"], row["what"]) for row in rows) == [(0, "new"), (1, "changed"), (2500, "changed")]
     assert kept.commits == 3
@@ -280,6 +284,61 @@ async def test_a_rewind_that_cannot_be_done_ends_in_a_new_copy(hosts: Pair) -> N
     assert len(hosts.jobs["oslo"].started) == 1
     assert list(hosts.nodes["oslo"].cluster.data.parent.glob("main.aside-*")), "the old cluster is moved aside"
     assert any(isinstance(event, Note) and "cannot be rewound" in event.text for event in hosts.events)
+    assert [record["commits"] for record in records(hosts)] == [4], "written once, before the rewind"
+
+
+async def test_where_no_rewind_is_possible_what_was_lost_is_written_down_before_the_copy(hosts: Pair) -> None:
+    await parted(hosts)
+    oslo = hosts.nodes["oslo"]
+    (oslo.cluster.config / "conf.d" / "zz-hints.conf").write_text("wal_log_hints = off\n")
+    await oslo.control.start()  # its control file says from now on that it cannot be rewound
+    await oslo.control.stop()
+    await hosts.primary("bergen", rewinding=True)
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert len(hosts.jobs["oslo"].started) == 1, "a copy, and no rewind"
+    assert [(record["commits"], record["rows"]) for record in records(hosts)] == [(4, 4)]
+    assert any(isinstance(event, Note) and "4 transactions" in event.text for event in hosts.events)
+
+
+async def test_where_what_was_lost_cannot_be_read_that_is_told_and_the_copy_goes_on(hosts: Pair) -> None:
+    await parted(hosts, segments=3, more=("CHECKPOINT",))
+    oslo = hosts.nodes["oslo"]
+    (oslo.cluster.config / "conf.d" / "zz-hints.conf").write_text("wal_log_hints = off\n")
+    await oslo.control.start()
+    await oslo.control.stop()
+    await hosts.primary("bergen", rewinding=True)
+    primary = (await hosts.facts("oslo")).primary
+    assert primary is not None
+    (oslo.cluster.data / "pg_wal" / segment(1, dict(primary.forks)[1], 2**24)).unlink()
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert records(hosts) == []
+    assert any(isinstance(event, Note) and "could not be written down" in event.text for event in hosts.events)
+
+
+async def test_who_dies_between_writing_and_rewinding_does_not_have_the_lost_counted_twice(
+    hosts: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parted(hosts)
+    await hosts.primary("bergen", rewinding=True)
+
+    async def dies(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("secondsite.database.rewind.start", dies)
+        with pytest.raises(asyncio.CancelledError):
+            await hosts.standby("oslo", replace=True)
+    await asyncio.sleep(1.1)  # a folder's name is a second
+    await hosts.standby("oslo", replace=True)
+    assert observe(hosts.nodes["oslo"].cluster).streaming is Streaming.STREAMING
+    assert hosts.jobs["oslo"].started == [], "it was rewound"
+    assert [(record["commits"], record["rows"]) for record in records(hosts)] == [(4, 4)]
+
+
+def records(hosts: Pair) -> list[Any]:
+    return [json.loads(one.read_text()) for one in sorted(hosts.nodes["oslo"].state.glob("lost/*/lost.json"))]
 
 
 async def test_a_rewind_outlives_who_began_it_and_is_finished_by_the_next_run(hosts: Pair) -> None:

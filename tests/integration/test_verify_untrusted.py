@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from secondsite.database import lost
+from secondsite.database.old_wal import Commit
 from secondsite.database.verify import acts
 from secondsite.errors import FinalError
 from tests.integration.agent_pair import VERSION, Clusters, Throwaway, clusters, specification
@@ -87,7 +88,7 @@ def statement(cluster: Throwaway) -> None:
 
 def lost_rows(cluster: Throwaway) -> None:
     xid = int(cluster.sql("SELECT xmin::text::bigint FROM shop.paint")[0])
-    (row,) = lost.rows(cluster, (lost.Commit("0/1", "2026-01-01T00:00:00Z", (xid,)),))
+    (row,) = lost.rows(cluster, (Commit("0/1", "2026-01-01T00:00:00Z", (xid,)),))
     assert row["table"] == "paint"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from campaign.breaking import Happened
 from campaign.checks import Ack, Evidence, Procedure, late_writes, lost, violations
@@ -80,6 +83,34 @@ def test_more_lost_than_the_failover_said_is_told_and_the_unknown_promises_nothi
         over = failover(15, at_most_seconds=at_most)
         seen = evidence(*FROM_OSLO, *AT_BERGEN, gone=("c",), procedures=(over,), written_down=frozenset("c"))
         assert (violations(seen) == []) is right, at_most
+
+
+@pytest.mark.parametrize("estimated", [None, 0.0, 1.6])
+@pytest.mark.parametrize(
+    ("heard", "claim", "mode", "found"),
+    [
+        (13.0, {"synchronous": True}, Mode.DEGRADE, True),
+        (13.0, {"synchronous": True}, Mode.BLOCK, True),
+        (13.0, {"synchronous": False, "replicas": {"database": 0.0}}, Mode.DEGRADE, True),
+        (12.4, {"synchronous": True}, Mode.DEGRADE, False),  # acknowledged as good as at that moment
+        (11.0, {"synchronous": True}, Mode.DEGRADE, False),  # after the last sign of life it may degrade
+        (13.0, {"synchronous": False, "replicas": {"database": 1.5}}, Mode.DEGRADE, False),
+        (13.0, {"synchronous": False, "replicas": {"database": 0.0}}, Mode.ASYNC, False),
+        (None, {"synchronous": True}, Mode.DEGRADE, False),
+    ],
+)
+def test_a_row_of_before_the_last_sign_of_life_is_not_lost_where_commits_waited(
+    heard: float | None, claim: dict[str, Any], mode: Mode, found: bool, estimated: float | None
+) -> None:
+    epoch = 1_795_000_000.0
+    said = None if heard is None else datetime.fromtimestamp(epoch + heard, UTC).isoformat()
+    over = failover(15, **claim, heard_at=said, estimated_seconds=estimated, at_most_seconds=10.0)
+    seen = evidence(*FROM_OSLO, *AT_BERGEN, gone=("c",), procedures=(over,), written_down=frozenset("c"))
+    seen = replace(seen, mode=mode, epoch=epoch)
+    assert any("nothing of the database is lost up to" in told for told in violations(seen)) is found
+    jumped = Happened(Fault(Kind.CLOCK_JUMP, "bergen", 1, 9), 5.0, 30.0)
+    after = violations(replace(seen, faults=(jumped,)))
+    assert not any("up to" in told for told in after), "that clock says nothing"
 
 
 def test_a_write_at_the_old_primary_after_one_at_the_new_is_two_primaries() -> None:

@@ -166,3 +166,14 @@ def test_the_plan_of_a_failback_shows_the_move_home_and_its_outage() -> None:
     assert "Promote the standby" in text and "refused" not in text, "the changes before it take that away"
     still = "\n".join(switchover_lines(planned_move(preview, (), after_changes=False)))
     assert "would be refused" in still and "it is a former primary" in still
+
+
+def test_a_generation_that_was_written_down_twice_is_counted_once() -> None:
+    first = {"site": "oslo", "generation": 1, "since": "0/3", "written_at": "2026-11-22T04:00:00Z"}
+    records = [
+        first | {"commits": 3, "rows": 2},
+        first | {"written_at": "2026-11-22T05:00:00Z", "commits": 4, "rows": 3},
+    ]
+    other = first | {"generation": 3, "since": "0/9", "commits": 1, "rows": 1}
+    found = counted([*records, other], (), None)
+    assert (found["transactions"], found["rows"]) == (5, 4)

@@ -48,12 +48,22 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
         return [one for one in records if since is None or from_text(one["written_at"]) >= from_text(since)]
 
     keys = ("site", "set", "count", "bytes", "kept_in")
-    read = of_now(rows)
+    read = newest(of_now(rows))
     return {
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
+
+
+def newest(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Pure: one record a site, generation and switch point. A later one of the same holds all of the earlier: the old
+    primary was started again in between, and given up once more."""
+    last: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for number, one in enumerate(sorted(records, key=lambda one: str(one["written_at"]))):
+        since = one.get("since")
+        last[(one.get("site"), one.get("generation"), since) if since else (number,)] = one
+    return list(last.values())
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

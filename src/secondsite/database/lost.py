@@ -1,6 +1,6 @@
 """What a former primary has that its successor never received: lost transactions, and the rows they left.
 
-The commits stand in the old timeline's WAL behind the switch point (``pg_waldump``, manual). Their rows are read from
+The commits stand in the old timeline's WAL behind the switch point (``old_wal``). Their rows are read from
 the old cluster itself, started read-only: a row whose xmin is one of the lost transactions was inserted or changed by
 it. A deleted row leaves nothing to read; its transaction is counted all the same.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,35 +17,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from secondsite import process
 from secondsite.clock import Clock, to_text
 from secondsite.converge.write import atomically, sync_directory
-from secondsite.database.cluster import OWNER, Cluster
+from secondsite.database.cluster import Cluster
 from secondsite.database.connect import asked, local
-from secondsite.database.controldata import ControlData
-from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.node import PASSFILE
+from secondsite.database.old_wal import Commit, OnlyHere
 from secondsite.database.reader import reader
-from secondsite.database.touched import Touched, read
-from secondsite.errors import FinalError, SecondsiteError
+from secondsite.database.touched import Touched
 
-READ_SECONDS = 600
 TABLE_SECONDS = 3600
 ROWS_A_PAGE = 291  # MaxHeapTuplesPerPage of pages of 8 kB (htup_details.h)
 FEW = 20  # a page by its places costs about as much as so many in their order
 OWN_SCHEMA = "secondsite"  # the heartbeat: lost each second of an outage, and nobody's work
-_COMMIT = re.compile(
-    r"rmgr: Transaction .*?, tx: +(?P<xid>\d+), lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),.* desc: COMMIT"
-    r"(?:_PREPARED (?P<prepared>\d+):)? "  # the record is nobody's then: tx is 0 (xactdesc.c, xact_desc_commit)
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC(?P<rest>.*)"
-)
-_SUBXACTS = re.compile(r"subxacts:((?: \d+)+)")
-_ENDS = (
-    "invalid record length", "could not find a valid record", "could not find file", "out-of-sequence",
-    "unexpected pageaddr", "incorrect resource manager data", "record with incorrect prev-link",
-    "invalid magic number", "could not read from log", "invalid resource manager ID",
-)  # fmt: skip
 _TABLES = """
 SELECT n.nspname, c.relname, pg_relation_filenode(c.oid)::bigint,
        pg_relation_size(c.oid) / current_setting('block_size')::int
@@ -64,15 +48,6 @@ SELECT t.xmin::text::bigint, to_jsonb(t)
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """A lost transaction. at: UTC, as the old primary's clock had it. xids: its own and its subtransactions'."""
-
-    lsn: str
-    at: str
-    xids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Kept:
     """What was written down: number of lost commits and rows, first and last commit's time, and the folder."""
 
@@ -81,80 +56,6 @@ class Kept:
     first_at: str | None
     last_at: str | None
     folder: Path
-
-
-async def commits(cluster: Cluster, timeline: int, since: int) -> tuple[Commit, ...]:
-    """Every commit on ``timeline`` behind the position ``since``, in order; none where no WAL was written there.
-
-    Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL, and where there
-    was WAL and it was removed: a primary that went on for long does so once its slot is given up.
-    """
-    wal = cluster.data / "pg_wal"
-    # Without a first file it learns the size of a segment from whichever comes first in the folder (pg_waldump.c,
-    # search_directory), and that may be one that a full disk has left allocated and empty.
-    control = await read_control(cluster)
-    first = segment(timeline, since, control.wal_segment_bytes)
-    if not (wal / first).exists() and control.checkpoint_lsn >= since:  # nothing behind a checkpoint is removed
-        raise FinalError(
-            f"the old WAL behind {lsn_text(since)} is not here any more ({first}): what was lost cannot be counted",
-            slug="wal-unreadable",
-            step="lost",
-        )
-    done = await process.run(
-        [*_waldump(cluster, timeline, since, control.wal_segment_bytes), "--rmgr=Transaction"],
-        timeout=READ_SECONDS,
-        env={"TZ": "UTC"},
-        user=OWNER if os.geteuid() == 0 else None,
-        check=False,
-    )
-    found = parse(done.stdout)
-    if not found and not done.ok and not _is_the_end(done.stderr):
-        raise FinalError(
-            f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
-        )
-    return found
-
-
-def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int) -> list[str]:
-    """pg_waldump from ``since`` to the end of the timeline; options may follow.
-
-    It is told the first file and the last, where the first is there: a first one alone is the last one too. What lies
-    behind the end of the WAL (allocated, or recycled) ends it.
-    """
-    wal, first = cluster.data / "pg_wal", segment(timeline, since, segment_bytes)
-    names = [path.name for path in wal.iterdir() if re.fullmatch(rf"{first[:8]}[0-9A-F]{{16}}", path.name)]
-    files = [first, max(names)] if first in names else []
-    return [
-        cluster.program("pg_waldump"), *files,
-        f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
-    ]  # fmt: skip
-
-
-def segment(timeline: int, position: int, segment_bytes: int) -> str:
-    """Pure: the name of the WAL file that holds ``position`` (manual 30.6)."""
-    number, each = position // segment_bytes, 2**32 // segment_bytes
-    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
-
-
-def parse(text: str) -> tuple[Commit, ...]:
-    """Pure: from pg_waldump's output."""
-    return tuple(
-        Commit(
-            hit["lsn"], f"{hit['at'].replace(' ', 'T')}Z", (int(hit["prepared"] or hit["xid"]), *_subxacts(hit["rest"]))
-        )
-        for hit in map(_COMMIT.match, text.splitlines())
-        if hit
-    )
-
-
-def _subxacts(rest: str) -> tuple[int, ...]:
-    hit = _SUBXACTS.search(rest)
-    return tuple(int(word) for word in hit[1].split()) if hit else ()
-
-
-def _is_the_end(stderr: str) -> bool:
-    """pg_waldump ends with an error where the WAL ends; that is how it says so."""
-    return any(words in stderr for words in _ENDS)
 
 
 def rows(
@@ -210,19 +111,19 @@ def _of_table(
 
 def write(
     cluster: Cluster,
-    lost: Sequence[Commit],
+    found: OnlyHere,
     folder: Path,
     clock: Clock,
     *,
-    control: ControlData,
-    since: int,
+    generation: int,
     secret: Path = PASSFILE,
+    touched: Touched | None = None,
 ) -> Kept:
-    """Write commits behind the position ``since`` of the cluster's timeline, and their rows, below ``folder``: readable
-    by root only, durably. What was written. Raises OSError, SecondsiteError."""
+    """Write commits and rows below ``folder``, readable by root only, durably; what was written. touched: as in
+    ``rows``. Raises OSError, SecondsiteError."""
     place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
     place.mkdir(parents=True, mode=0o700)
-    count, touched = 0, _touched(cluster, control, since) if lost else None
+    count, lost = 0, found.commits
     with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         for row in rows(cluster, lost, secret, touched=touched):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -232,18 +133,33 @@ def write(
     kept = Kept(len(lost), count, lost[0].at if lost else None, lost[-1].at if lost else None, place)
     summary = {
         "written_at": to_text(clock.now()),
-        "generation": control.timeline,
+        **_what(found, generation),
         **{key: value for key, value in asdict(kept).items() if key != "folder"},
-        "transactions": [asdict(commit) for commit in lost],
     }
     atomically(place / "lost.json", json.dumps(summary, indent=1).encode(), mode=0o600)
     sync_directory(place)
     return kept
 
 
-def _touched(cluster: Cluster, control: ControlData, since: int) -> Touched | None:
-    """None where that cannot be told: then every table is read."""
-    try:
-        return read(_waldump(cluster, control.timeline, since, control.wal_segment_bytes), seconds=READ_SECONDS)
-    except SecondsiteError:
-        return None
+def written(folder: Path, found: OnlyHere, *, generation: int) -> Kept | None:
+    """What an earlier run has written of the very same transactions: who died right behind it must not count them
+    twice. None where there is no such record, or none that can be read."""
+    same = json.loads(json.dumps(_what(found, generation)))
+    for summary in folder.glob("*/lost.json"):
+        try:
+            told = json.loads(summary.read_text())
+        except (OSError, ValueError):
+            continue  # written anew
+        if all(told.get(key) == value for key, value in same.items()):
+            return Kept(told["commits"], told["rows"], told["first_at"], told["last_at"], summary.parent)
+    return None
+
+
+def _what(found: OnlyHere, generation: int) -> dict[str, Any]:
+    """What makes a record the same as another one: the generation, where the successor left it, what came behind."""
+    return {
+        "generation": generation,
+        "since": lsn_text(found.since),
+        "transactions": [asdict(commit) for commit in found.commits],
+        "prepared": [asdict(one) for one in found.prepared],
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import shutil
@@ -13,18 +12,17 @@ from pathlib import Path
 
 from secondsite.clock import Clock, SystemClock
 from secondsite.converge.resource import Change
-from secondsite.database import basebackup, rewind
+from secondsite.database import basebackup, only_here, rewind
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
 from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
-from secondsite.database.fence import hold, marked_by_us
+from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
 from secondsite.database.gather import existing, size
 from secondsite.database.job import JobState
 from secondsite.database.logical import drop_left_over
-from secondsite.database.lost import commits, write
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.reload import reload
@@ -67,8 +65,8 @@ class Standby:
             return None
         moves = now.data is not None and act in (Act.SEED, Act.RESEED, Act.SWAP)
         disrupts = REWINDS if act is Act.REWIND else STOPS if moves else None
-        detail = await self._only_here(now) if act is Act.REWIND else _sizes(now, act)
-        return Change(act.value, detail, disrupts)
+        lost = await only_here.told(self.node, now) if act in (Act.REWIND, Act.SEED) else ""
+        return Change(act.value, "; ".join(filter(None, (_sizes(now, act), lost))), disrupts)
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Go from act to act until the standby streams; a call after an interrupted one goes on where that stopped."""
@@ -80,7 +78,9 @@ class Standby:
                     return
                 case Act.REWIND:
                     may_rewind = await self._rewind(now, emit)
-                case Act.SEED | Act.RESEED:
+                case Act.SEED | Act.RESEED as act:
+                    if act is Act.SEED and may_rewind:  # else the try to rewind it has, or has told why not
+                        await self._keep_before_copy(now, emit)
                     basebackup.remove_half(self.node)
                     if now.database.role is Role.STANDBY:  # it would come for the slot that the copy needs
                         await self.node.control.stop()
@@ -127,24 +127,12 @@ class Standby:
         rewind.forget(self.node)
         basebackup.mark(self.node).unlink(missing_ok=True)
 
-    async def _only_here(self, now: Situation) -> str:
-        """How much this host has that the new primary never received; reads only."""
-        control = now.data.control if now.data else None
-        if now.primary is None or control is None or now.rewind is not RewindState.NONE:
-            return ""
-        try:
-            lost = await commits(self.node.cluster, control.timeline, dict(now.primary.forks)[control.timeline])
-        except SecondsiteError as unreadable:
-            return unreadable.message
-        if not lost:
-            return "nothing is only here"
-        return f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}: written down first"
-
     async def _rewind(self, now: Situation, emit: Emit) -> bool:
         """Whether the folder is now a standby's; where not, a copy is made instead and this says why."""
         try:
             if now.rewind is RewindState.NONE:
-                await self._keep_what_is_only_here(now, emit)
+                await only_here.keep(self.node, self.site, now, emit, self.clock)
+                await self._keep_whole(emit)
                 await rewind.start(self.node, self.spec, self.site, self.facts)
             await rewind.wait(self.node, self.site, emit, self.clock)
             rewind.finish(self.node)
@@ -153,47 +141,26 @@ class Standby:
             return False
         return True
 
-    async def _keep_what_is_only_here(self, now: Situation, emit: Emit) -> None:
-        """Write down the transactions that the new primary never received, and the rows they left."""
-        cluster, control = self.node.cluster, now.data.control if now.data else None
-        if now.primary is None or control is None:
-            raise FinalError("nothing is known of the primary or of this cluster", slug="primary-unknown", step="seed")
-        fork = dict(now.primary.forks)[control.timeline]
-        lost = await commits(cluster, control.timeline, fork)
-        if lost:
-            await self._read_only(now)
-        kept = await asyncio.to_thread(  # also where nothing was lost: then it is known
-            write,
-            cluster,
-            lost,
-            self.node.state / "lost",
-            self.clock,
-            control=control,
-            since=fork,
-            secret=self.node.passfile,
-        )
-        if lost:
-            emit(
-                Note(
-                    f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"
-                    f" (heartbeats of our own among them); the {kept.rows} rows they left are in {kept.folder}",
-                    self.site,
-                    "warning",
-                )
-            )
-        await self.node.control.stop()
+    async def _keep_whole(self, emit: Emit) -> None:
+        """As a second net under the rewind, where it costs nothing."""
         whole = await rewind.keep_whole(self.node, self.clock)
-        if whole is not None:
-            emit(Note(f"the whole old cluster is kept as {whole}; remove it when you are sure", self.site))
-
-    async def _read_only(self, now: Situation) -> None:
-        """Have the old cluster answer without accepting a write, and without following anybody."""
-        cluster = self.node.cluster
-        if now.database.role is Role.STANDBY:
+        if whole is None:
             return
-        hold(cluster, "read before it is rewound")
-        await self.node.control.start()
-        await answering(cluster, seconds=START_SECONDS)
+        if whole.missing:
+            left = ", ".join(map(str, whole.missing))
+            text = f"of the old cluster what could be kept is in {whole.folder}; not in it, on another disk: {left}"
+        else:
+            text = f"the whole old cluster is kept as {whole.folder}; remove it when you are sure"
+        emit(Note(text, self.site))
+
+    async def _keep_before_copy(self, now: Situation, emit: Emit) -> None:
+        """The same, where no rewind is possible. What cannot be read is told, and does not block the way back."""
+        if only_here.former_primary(now) is None:
+            return
+        try:
+            await only_here.keep(self.node, self.site, now, emit, self.clock)
+        except (SecondsiteError, OSError) as why:
+            emit(Note(f"what only this host has could not be written down: {why}", self.site, "warning"))
 
     async def _follow(self) -> None:
         cluster = self.node.cluster

@@ -1,0 +1,100 @@
+"""Write down what only a former primary has, before its data is overwritten or moved aside."""
+
+from __future__ import annotations
+
+import asyncio
+
+from secondsite.clock import Clock
+from secondsite.database.control import answering
+from secondsite.database.controldata import ControlData
+from secondsite.database.fence import hold
+from secondsite.database.lost import Kept, write, written
+from secondsite.database.node import Node
+from secondsite.database.old_wal import OnlyHere, changed_pages, only_here
+from secondsite.database.rewind_state import RewindState
+from secondsite.database.situation import Situation
+from secondsite.database.state import Role
+from secondsite.errors import FinalError, SecondsiteError
+from secondsite.events import Emit, Note
+
+START_SECONDS = 300  # replay from its last checkpoint to consistency
+
+
+def former_primary(now: Situation) -> tuple[ControlData, int] | None:
+    """Pure: its control data and where its successor left its timeline; None where this is no former primary whose
+    data is as it was then. What a rewind has begun to overwrite was written down before it began."""
+    control = now.data.control if now.data and not now.data.standby_signal else None
+    if now.primary is None or control is None or now.rewind is not RewindState.NONE:
+        return None
+    if control.system_identifier != now.primary.system_identifier:
+        return None
+    fork = dict(now.primary.forks).get(control.timeline)
+    return None if fork is None else (control, fork)
+
+
+async def told(node: Node, now: Situation) -> str:
+    """How much this host has that the new primary never received, in words; reads only."""
+    former = former_primary(now)
+    if former is None:
+        return ""
+    control, fork = former
+    try:
+        found = await only_here(node.cluster, control.timeline, fork)
+    except SecondsiteError as unreadable:
+        return unreadable.message
+    prepared = f"; {len(found.prepared)} prepared and never committed" if found.prepared else ""
+    lost = found.commits
+    if not lost:
+        return f"no commit is only here{prepared}" if prepared else "nothing is only here"
+    return f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}{prepared}: written down first"
+
+
+async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) -> None:
+    """Write down the transactions that the new primary never received, and the rows they left; also where there are
+    none, for then it is known. Once: what an interrupted run has written stands. The cluster is stopped afterwards.
+
+    Raises SecondsiteError, OSError where it cannot be read or written.
+    """
+    former = former_primary(now)
+    if former is None:
+        raise FinalError("nothing is known of the primary or of this cluster", slug="primary-unknown", step="seed")
+    control, fork = former
+    found = await only_here(node.cluster, control.timeline, fork)
+    folder = node.state / "lost"
+    kept = written(folder, found, generation=control.timeline)
+    try:
+        if kept is None:
+            touched = None
+            if found.commits:
+                touched = await asyncio.to_thread(changed_pages, node.cluster, control, fork)
+                await _read_only(node, now)
+            kept = await asyncio.to_thread(
+                write, node.cluster, found, folder, clock,
+                generation=control.timeline, secret=node.passfile, touched=touched,
+            )  # fmt: skip
+    finally:
+        await node.control.stop()
+    for words in _said(found, kept):
+        emit(Note(words, site, "warning"))
+
+
+def _said(found: OnlyHere, kept: Kept) -> list[str]:
+    out = []
+    if found.commits:
+        out.append(
+            f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"
+            f" (heartbeats of our own among them); the {kept.rows} rows they left are in {kept.folder}"
+        )
+    if found.prepared:
+        names = ", ".join(repr(one.gid) for one in found.prepared)
+        out.append(f"prepared here, never committed, and unknown to the new primary: {names}; listed in {kept.folder}")
+    return out
+
+
+async def _read_only(node: Node, now: Situation) -> None:
+    """Have the old cluster answer without accepting a write, and without following anybody."""
+    if now.database.role is Role.STANDBY:
+        return
+    hold(node.cluster, "read before it is given up")
+    await node.control.start()
+    await answering(node.cluster, seconds=START_SECONDS)
