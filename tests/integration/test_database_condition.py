@@ -80,6 +80,15 @@ async def test_an_extension_whose_files_are_not_on_this_host(hosts: Pair) -> Non
     sql(hosts, "UPDATE pg_extension SET extname = 'pg_trgm' WHERE extname = 'postgis'", "DROP EXTENSION pg_trgm")
 
 
+async def test_an_extension_that_is_older_on_this_host_than_the_databases_use(hosts: Pair) -> None:
+    sql(hosts, "CREATE EXTENSION pg_trgm", "UPDATE pg_extension SET extversion = '99.1' WHERE extname = 'pg_trgm'")
+    assert (await seen(hosts)).extensions == ("postgres: pg_trgm 99.1",)
+    oldest = "SELECT min(source) FROM pg_extension_update_paths('pg_trgm')"
+    sql(hosts, f"UPDATE pg_extension SET extversion = ({oldest}) WHERE extname = 'pg_trgm'")
+    assert (await seen(hosts)).extensions == (), "a newer package serves what it can update from"
+    sql(hosts, "DROP EXTENSION pg_trgm")
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that PostgreSQL may fill: pytest's own lies below one that only its user may enter."""

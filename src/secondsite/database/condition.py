@@ -31,7 +31,16 @@ SELECT DISTINCT collname, collversion, actual
   JOIN pg_collation c ON c.oid = used, LATERAL pg_collation_actual_version(c.oid) actual
  WHERE collversion IS NOT NULL AND collversion IS DISTINCT FROM actual ORDER BY 1
 """
-_EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname NOT IN (SELECT name FROM pg_available_extensions)"
+# The catalog's version is the primary's; the files are this host's. A newer package may know an old version only as one
+# to update from. pg_extension_update_paths fails without a control file, so it is asked behind the name.
+_EXTENSIONS = """
+SELECT CASE WHEN named THEN extname || ' ' || extversion ELSE extname END
+  FROM (SELECT *, extname IN (SELECT name FROM pg_available_extensions) AS named FROM pg_extension) used
+ WHERE CASE WHEN NOT named THEN true
+            WHEN (extname, extversion) IN (SELECT name, version FROM pg_available_extension_versions) THEN false
+            ELSE extversion NOT IN (SELECT source FROM pg_extension_update_paths(extname)) END
+ ORDER BY 1
+"""
 _TABLESPACES = "SELECT spcname, path FROM pg_tablespace, pg_tablespace_location(oid) path WHERE path <> '' ORDER BY 1"
 _STATE = """
 SELECT current_setting('server_version_num')::int,
@@ -76,8 +85,9 @@ class Condition:
 
     collations: databases, or "database, collation", whose indexes were built with other rules than this host has, with
     both versions.
-    extensions: "database: extension" that this host has no files for. alter_system: settings can be changed by
-    ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as
+    extensions: "database: extension" that this host has no files for, with its version where only that is
+    missing. alter_system: settings can be changed by ALTER SYSTEM (allow_alter_system, 17 and newer).
+    apply_delay: recovery_min_apply_delay as
     PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
     archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
     logical slots here.
