@@ -49,8 +49,19 @@ def unmount_below(directory: Path, timeout: float = 10) -> None:
 
 
 def detach_loops(image: Path) -> None:
-    """Free loop devices that a killed `mount` left attached to an image."""
+    """Free loop devices that a killed `mount` left attached to an image.
+
+    What `mount` attached frees itself behind the last umount, so a device that was listed may be gone a moment later.
+    """
+    for device in _loops(image):
+        try:
+            run(["losetup", "--detach", device])
+        except CommandFailed:
+            if device in _loops(image):
+                raise
+
+
+def _loops(image: Path) -> list[str]:
     if not image.exists():
-        return
-    for line in run(["losetup", "--associated", image, "--noheadings", "--output", "NAME"]).split():
-        run(["losetup", "--detach", line])
+        return []
+    return run(["losetup", "--associated", image, "--noheadings", "--output", "NAME"]).split()

@@ -86,7 +86,8 @@ class Condition:
     collations: databases, or "database, collation", whose indexes were built with other rules than this host has, with
     both versions.
     extensions: "database: extension" that this host has no files for, with its version where only that is
-    missing. alter_system: settings can be changed by ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as
+    missing. alter_system: settings can be changed by ALTER SYSTEM (allow_alter_system, 17 and newer).
+    apply_delay: recovery_min_apply_delay as
     PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
     archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
     logical slots here.

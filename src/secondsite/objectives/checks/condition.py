@@ -43,7 +43,7 @@ def extensions(judged: Judged) -> Iterator[Problem]:
             yield Problem(
                 state.site,
                 f"no files for the extension of {missing}",
-                "install its package, as at the other site",
+                "install the package of the version that the other site has",
             )
 
 
