@@ -99,9 +99,9 @@ def differences(source: Path, copy: Path, *, whole: bool = False) -> dict[bytes,
     Raises FileNotFoundError, NotADirectoryError where a tree changes meanwhile.
     """
     there = {
-        path: replace(seen, mode=_copied(seen.mode), inode=0)
+        path: replace(seen, mode=mode, inode=0)
         for path, seen in state_of(source).items()
-        if _copied(seen.mode)
+        if (mode := seen.mode if whole else _copied(seen.mode))
     }
     here = {path: replace(seen, inode=0) for path, seen in state_of(copy).items()}
     paths = {path for path in there.keys() | here.keys() if PARTIAL not in path.split(b"/")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,15 @@ def let_bergen_log_in_at_oslo(lab: AppliedLab) -> None:
     write = "install -m 700 -d /root/.ssh; cat > /root/.ssh/{0}; chmod 600 /root/.ssh/{0}"
     for name, text in (("id_ed25519", key.read_text()), ("known_hosts", known)):
         assert lab.said("bergen", write.format(name), stdin=text).returncode == 0
+
+
+def until_told(lab: AppliedLab, seconds: float = 15) -> dict[str, Any]:
+    """oslo's status, once its agent has heard from bergen's, which has just started, what was done there last."""
+    deadline = time.monotonic() + seconds
+    while (status := dict(lab.json("oslo", "secondsite status --json")))["last_procedure"] is None:
+        assert time.monotonic() < deadline, "nobody tells oslo of the failover that was taken back"
+        time.sleep(0.5)
+    return status
 
 
 @pytest.mark.parametrize("way", ["agent over the tunnel", "ssh"])
@@ -38,7 +49,7 @@ def test_a_fence_is_taken_back_where_the_standby_can_no_longer_take_over(ground:
     lab.on("bergen", f"systemctl start {lab.cluster.unit} secondsite-agent.service")
     lab.on("oslo", "systemctl start secondsite-agent.service")
     lab.until_ready()
-    status = lab.json("oslo", "secondsite status --json")
+    status = until_told(lab)
     assert status["last_procedure"]["outcome"] == "rolled_back" and status["last_procedure"]["site"] == "bergen"
     (told,) = (finding for finding in status["findings"] if finding["check"] == "last-procedure")
     assert status["last_procedure"]["id"] in told["message"] and "secondsite failover --to bergen" in told["hint"]
