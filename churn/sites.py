@@ -75,6 +75,11 @@ class Sites:
         return self.base / "store" / "files"
 
     @property
+    def daemon(self) -> Path:
+        """The file with the process id of the source's rsync daemon."""
+        return self.base / "secondsite-files.pid"
+
+    @property
     def spec(self) -> Spec:
         return spec_of(self._settings)
 

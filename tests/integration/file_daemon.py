@@ -31,6 +31,7 @@ class Mirror:
     source: Path
     store: Path
     port: int
+    daemon: Path  # the file with the process id of the source's
     extra: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -68,7 +69,7 @@ def mirror(base: Path, *, mount: str | None = None, **settings: object) -> Itera
     child = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={config}", "--log-file=/dev/null"])
     try:
         wait(port)
-        yield Mirror(fileset, source, base / "store" / "files", port)
+        yield Mirror(fileset, source, base / "store" / "files", port, base / "secondsite-files.pid")
     finally:
         child.terminate()
         child.wait()

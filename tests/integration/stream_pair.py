@@ -12,6 +12,7 @@ from churn.trees import differences
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
 from secondsite.files.offer.door import serve
+from secondsite.files.rsync.stuck import LOOK_SECONDS, Stuck
 from secondsite.files.watch.handlers import Source, handlers
 from secondsite.files.watch.watched import WatchedSet
 from secondsite.files.watch.watcher import Watcher
@@ -60,7 +61,10 @@ class Pair:
 
     async def until_followed(self) -> None:
         """The first complete comparison is over, and the source's word was heard."""
-        await self.until(lambda: self.keeper.states()[0].kept == "stream")
+        try:
+            await self.until(lambda: self.keeper.states()[0].kept == "stream")
+        except TimeoutError:
+            raise AssertionError(self.keeper.states(), self.record, self.told) from None
 
     async def until_equal(self, seconds: float = 30.0) -> None:
         """Both trees are the same; else what differs is told."""
@@ -75,11 +79,18 @@ class Pair:
         source = WatchedSet("uploads", bytes(self.source))
         watcher = Watcher([source], self.journals)
         own = Source({"uploads": source}, watcher)
-        async with running(watcher.run()):
+        async with running(watcher.run()), running(self._unstick()):
             await self.until(lambda: watcher.health("uploads").watching)
             door = serve(ADDRESS, self.door_port, lambda: TOKEN, handlers(own), tell=self.told.append)
             async with running(door):
                 yield watcher
+
+    async def _unstick(self) -> None:
+        """What the source's agent does besides."""
+        stuck = Stuck(self.mirror.daemon)
+        while True:
+            await stuck.look()
+            await asyncio.sleep(LOOK_SECONDS)
 
     def keeping(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The standby's agent."""

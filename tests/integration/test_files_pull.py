@@ -482,3 +482,46 @@ async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_wa
     assert kept["file-0"].read_text() == "never arrived either" and kept["file-0"].parent == first
     assert kept["only-here"].read_text() == "never arrived" and kept["only-here"].parent != first
     assert record["complete_until"] is None, "no pull was ever complete: everything counts"
+
+
+async def test_what_became_a_fifo_or_a_device_is_no_file_of_the_copy_any_more(uploads: Mirror) -> None:
+    names = ["plain", "new\nline", "grüße", 'quote"s', "back\\#012slash", "b\udcffytes"]
+    for name in names:
+        (uploads.source / name).write_text("a file")
+    (uploads.source / "folder" / "deep").mkdir(parents=True)
+    (uploads.source / "folder" / "deep" / "file").write_text("x")
+    (uploads.source / "link").symlink_to("plain")
+    fill(uploads.source, 100)
+    assert (await uploads.pull()).complete
+    shutil.rmtree(uploads.source / "folder")
+    for name in [*names, "link"]:
+        (uploads.source / name).unlink()
+        os.mkfifo(uploads.source / name)
+    os.mknod(uploads.source / "folder", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    compared = await verify(uploads.fileset, ADDRESS, uploads.port, timeout=60)
+    assert compared.differing == len(names) + 2
+    result = await uploads.pull()
+    assert (result.complete, result.deleted) == (True, len(names) + 4)
+    assert {path.name for path in uploads.target.iterdir()} == {f"file-{number}" for number in range(100)}
+    assert (await uploads.pull()).deleted == 0
+
+
+async def test_what_became_a_fifo_counts_against_the_deletion_budget(uploads: Mirror) -> None:
+    fill(uploads.source, 100)
+    assert (await uploads.pull()).complete
+    for number in range(60):
+        (uploads.source / f"file-{number}").unlink()
+        os.mkfifo(uploads.source / f"file-{number}")
+    result = await uploads.pull()
+    assert (result.complete, result.blocked, result.held_back) == (False, True, 60)
+    assert len(list(uploads.target.iterdir())) == 100
+
+
+async def test_what_bears_the_name_of_a_fifo_before_the_first_pull_goes_aside(uploads: Mirror) -> None:
+    os.mkfifo(uploads.source / "pipe")
+    uploads.target.mkdir(parents=True)
+    (uploads.target / "pipe").write_text("somebody's")
+    assert (await uploads.pull()).complete
+    assert not (uploads.target / "pipe").exists()
+    (kept,) = uploads.store.parent.rglob("pipe")
+    assert kept.read_text() == "somebody's"

@@ -125,6 +125,7 @@ async def test_after_random_changes_both_trees_are_the_same_whatever_was_cut(car
             for _ in range(10):
                 churn.steps(15)
                 await asyncio.sleep(0.03)
+    churn.spare()
     async with ends.telling() as watcher:
         churn.steps(60)
         async with ends.keeping():
@@ -136,6 +137,26 @@ async def test_after_random_changes_both_trees_are_the_same_whatever_was_cut(car
             await ends.until_equal(60)
             assert ends.record.pulls == pulls, ends.keeper.states()
     assert not ends.told
+
+
+async def test_what_was_written_through_a_name_that_is_gone_is_found_by_the_names_that_stay(ends: Pair) -> None:
+    """The source finds nothing at that name any more; the standby knows which others the file has."""
+    (ends.source / "deep").mkdir()
+    for number, size in enumerate((20, 3 * INLINE_BYTES)):
+        (ends.source / f"one-{number}").write_bytes(os.urandom(size))
+        os.link(ends.source / f"one-{number}", ends.source / f"two-{number}")
+        os.link(ends.source / f"one-{number}", ends.source / "deep" / f"three-{number}")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        await ends.until_equal()
+        pulls = ends.record.pulls
+        for number in range(2):
+            with (ends.source / f"two-{number}").open("r+b") as file:
+                file.write(b"changed")
+            (ends.source / f"two-{number}").unlink()
+        await ends.until_equal()
+        assert (ends.target / "deep" / "three-1").stat().st_nlink == 2
+        assert ends.record.pulls == pulls
 
 
 async def test_a_promotion_ends_the_following_and_nothing_is_written_any_more(ends: Pair) -> None:

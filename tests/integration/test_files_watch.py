@@ -133,7 +133,7 @@ def told(state: State | None) -> object:
     return state.mode, state.owner, state.mtime_ns, state.content, state.attributes
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 3])
 async def test_whatever_is_changed_the_journal_covers_every_difference(
     disk: Path, kind: str, seed: int, tmp_path: Path
 ) -> None:
@@ -153,7 +153,7 @@ async def test_whatever_is_changed_the_journal_covers_every_difference(
             after = state_of(folder)
             missed = [path for path in differing(before, after) if not covered(path, before, after, dirty)]
             assert [path for path in missed if path not in after or after[path].inode not in churn.linked] == []
-            assert len(after) > 10, "the churn leaves something to look at"
+            assert len(after) > 20, "the churn leaves something to look at"
         assert (here.journal.epoch, here.health.overflows) == (epoch, 0), "a new epoch would have covered everything"
 
 

@@ -48,6 +48,7 @@ class Places:
     active: Path = paths.ACTIVE
     guard_verdict: Path = paths.GUARD_VERDICT
     quarantine: Path = paths.QUARANTINE
+    file_daemon: Path = paths.RSYNCD_PID
     fenced: Path = paths.FENCED
     uncovered: Path = paths.UNCOVERED
     journal: Path = paths.JOURNAL

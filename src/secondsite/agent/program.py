@@ -24,6 +24,7 @@ from secondsite.agent.serve import Served, on_socket, on_tunnel
 from secondsite.agent.watch import Watch
 from secondsite.clock import Clock
 from secondsite.database.state import Role
+from secondsite.files.rsync.stuck import LOOK_SECONDS, Stuck
 from secondsite.notify import Notifier
 from secondsite.objectives.snapshot import Silence
 from secondsite.recovery.lock import holder
@@ -92,6 +93,7 @@ class Agent:
             Duty("peer", 1.0, self._peer.poll),
             Duty("watch", 1.0, self._watch.second),
             Duty("files", 5.0, self._files),
+            Duty("transfers", LOOK_SECONDS, Stuck(ports.places.file_daemon).look),
             Duty("host", 5.0, self._host),
             Duty("pooler", 2.0, self._pooler),
             Duty("delayed", 10.0, self._delayed),

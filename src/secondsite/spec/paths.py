@@ -30,6 +30,7 @@ UNCOVERED = (
 ASIDE = STATE / "aside"  # what was moved out of the way, never deleted
 
 RUN = Path("/run/secondsite")
+RSYNCD_PID = Path("/run/secondsite-files.pid")
 SOCKET = Path(names.SOCKET)
 ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
 ADMITTED = RUN / "admitted"  # the next start of the database was allowed already: the guard asks nobody

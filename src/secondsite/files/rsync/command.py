@@ -61,7 +61,7 @@ def pull(
         "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
         "--out-format=%i",  # of each item what becomes of it, without its name: output.rewritten counts them
-        "--info=progress2,nonreg0",
+        "--info=progress2,nonreg",  # what is skipped is looked for here: irregular.py
         "--outbuf=L",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         *(["--backup", f"--backup-dir={backup}"] if backup else []),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from secondsite.files.rsync.output import NOT_MOUNTED
 from secondsite.files.versions import offered as offer
 from secondsite.spec import FileSet
-from secondsite.spec.paths import RSYNCD_CONF
+from secondsite.spec.paths import RSYNCD_CONF, RSYNCD_PID
 
 UNIT = "secondsite-files.service"
 IDLE_SECONDS = 60
@@ -27,6 +27,7 @@ def configuration(
         "# Written by secondsite from secondsite.toml; changes made here are overwritten by the next apply.",
         f"address = {own_address}",
         f"port = {port}",
+        f"pid file = {RSYNCD_PID}",  # by it stuck.py finds the transfers
         "uid = 0",
         "gid = 0",
         "use chroot = yes",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secondsite.errors import FinalError
@@ -19,7 +19,7 @@ from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
 from secondsite.files.durable import sync_file_system
-from secondsite.files.rsync import command
+from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, GoOn, run
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
@@ -68,6 +68,10 @@ class _Pull:
     held_back: int | None = None
     rewritten: int = 0
     alarm: Alarm | None = None
+    skipped: set[irregular.Name] = field(default_factory=set)  # what is no file, link or folder at the source
+    stale: dict[irregular.Name, int] = field(
+        default_factory=dict
+    )  # of these, what is one here: entries that go with each
 
     @property
     def may_rewrite(self) -> int | None:
@@ -82,6 +86,7 @@ class _Pull:
     async def copy(self) -> Stats | None:
         """Passes that copy and delete nothing, until one sees no file vanish; None where that fails."""
         for _ in range(PASSES):
+            self.skipped.clear()
             ended = await self._run(max_delete=0)
             seen = self._count(ended)
             if self._alarmed():
@@ -103,7 +108,7 @@ class _Pull:
 
     async def delete(self, seen: Stats) -> bool:
         """Delete what is extra here, within the budget, or as many as a person has agreed to."""
-        found = Counted(seen.files, seen.created, seen.skipped)
+        found = Counted(seen.files, seen.created, seen.skipped + sum(self.stale.values()))
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
         agreed = self.record.allow_deletions and found.extra <= (self.record.held_back or found.extra)
         if self.record.alarm == Alarm.DELETIONS and found.extra and not agreed:
@@ -115,6 +120,10 @@ class _Pull:
         if no is not None and not agreed:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
+        if self.stale:
+            self.deleted += irregular.remove(Path(self.fileset.path), list(self.stale), self.aside)
+        if not seen.skipped:
+            return True
         ended = await self._run(max_delete=most)
         self._count(ended)
         if self._alarmed():
@@ -152,6 +161,7 @@ class _Pull:
 
         def go_on(lines: bytes) -> bool:
             self.rewritten += rewritten(lines)
+            self.skipped |= set(irregular.skipped(lines))
             if most is not None and self.rewritten > most:
                 self.alarm = Alarm.CHANGES
             return self.alarm is None
@@ -244,7 +254,9 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     made = _made(target)
     try:
         seen = await work.copy()
-        done = seen is not None and (not seen.skipped or await work.delete(seen))
+        if seen is not None:
+            work.stale = irregular.still_here(target, work.skipped)
+        done = seen is not None and (not (seen.skipped or work.stale) or await work.delete(seen))
     finally:
         if work.aside is not None:
             _unmade(work.aside)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError
-from secondsite.files.rsync import command
+from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, stats, why
 from secondsite.files.rsync.runner import run
 from secondsite.spec import FileSet
@@ -70,7 +70,8 @@ async def verify(
             slug="files-unreadable",
             step="verify files",
         )
-    items = tuple(_ITEM.findall(ended.stdout))
+    stale = irregular.still_here(Path(fileset.path), irregular.skipped(os.fsencode(ended.stdout)))
+    items = (*_ITEM.findall(ended.stdout), *(os.fsdecode(path) for path in stale))
     return Verification(stats(ended.text).files, len(items), items[:named], time.monotonic() - began)
 
 

@@ -20,6 +20,7 @@ from secondsite.files.stream.beneath import GONE, Root, openat2, split
 from secondsite.files.stream.entry import PARTIAL, TEMPORARY, Attributes, Entry, Kind
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.here import Here
+from secondsite.files.stream.siblings import Siblings, named
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_BYTES = 262_144
@@ -71,6 +72,7 @@ class Applying:
         self._folder: tuple[bytes, int] | None = None
         self._doomed: list[tuple[bytes, os.stat_result]] | None = None
         self._made, self._token = 0, TEMPORARY + secrets.token_hex(8).encode()
+        self._siblings = Siblings()
         self.applied = Applied()
 
     def cost(self) -> Cost:
@@ -79,7 +81,7 @@ class Applying:
         rewritten = 0
         with Here(self._root) as here:
             for path, old in self._find_doomed(here):
-                gone |= dict.fromkeys(self._tree(path) if stat.S_ISDIR(old.st_mode) else (path,))
+                gone |= dict.fromkeys(self.below(path) if stat.S_ISDIR(old.st_mode) else (path,))
             for path, entry in self._there.items():
                 old_one = here.stat(path)
                 if old_one is not None and stat.S_ISREG(old_one.st_mode):
@@ -90,7 +92,7 @@ class Applying:
 
     def entries(self) -> int:
         """Files and folders that are here now, root included: counted, where the record only keeps account."""
-        return len(self._tree(b""))
+        return len(self.below(b""))
 
     def _empties(self, gone: Mapping[bytes, None]) -> bool:
         """Whether all that stands here at the top goes, and nothing comes there."""
@@ -125,6 +127,12 @@ class Applying:
                     self._guarded(path, partial(self._time, self._there[path]))
         finally:
             self._leave()
+
+    def siblings(self) -> list[Entry]:
+        """Behind ``finish``: names here of files of which another name went; nobody has told what they hold. Raises
+        OSError."""
+        unsure = self._siblings.unsure(self._stat(path) for path in self._there)
+        return named(self._root, unsure, lambda path: self._excludes.excluded(path, folder=False)) if unsure else []
 
     def _left_out(self, entry: Entry) -> bool:
         if any(name == PARTIAL or name.startswith(TEMPORARY) for name in entry.path.split(b"/")):
@@ -204,7 +212,7 @@ class Applying:
         finally:
             os.close(handle)
 
-    def _tree(self, path: bytes) -> list[bytes]:
+    def below(self, path: bytes) -> list[bytes]:
         """A folder and all below it that is part of the set, each folder before what is in it."""
         found, folders = [path], [path]
         while folders:
@@ -233,13 +241,14 @@ class Applying:
         if old is None:
             return
         self._leave()
-        for below in reversed(self._tree(path)) if stat.S_ISDIR(old.st_mode) else (path,):
+        for below in reversed(self.below(path)) if stat.S_ISDIR(old.st_mode) else (path,):
             parent, name = split(below)
             try:
                 folder = self._at(parent)
-                inside = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+                here = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 self._may()
-                (os.rmdir if inside else os.unlink)(name, dir_fd=folder)
+                (os.rmdir if stat.S_ISDIR(here.st_mode) else os.unlink)(name, dir_fd=folder)
+                self._siblings.parted(here)
                 self.applied.deleted += 1
             except OSError as failed:
                 if failed.errno not in (*GONE, errno.ENOTEMPTY):
@@ -280,14 +289,17 @@ class Applying:
             self._make_link(folder, name, old, entry)
         elif entry.fetched:
             self.applied.fetch.append(entry)
+            self._siblings.parted(old)
         elif not self._same(folder, name, old, entry):
             self._write(folder, name, entry)
+            self._siblings.parted(old)
             self.applied.rewritten += old is not None
 
     def _make_folder(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:
         if old is not None and not stat.S_ISDIR(old.st_mode):
             self._may()
             os.unlink(name, dir_fd=folder)
+            self._siblings.parted(old)
             self.applied.deleted += 1
             old = None
         if old is None:
@@ -306,6 +318,7 @@ class Applying:
         with self._new(folder, name) as temporary:
             os.symlink(entry.target, temporary, dir_fd=folder)
             give_link(folder, temporary, _of(entry))
+        self._siblings.parted(old)
 
     def _same(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> bool:
         """Whether the content is here already; its attributes are set then. A file that has other names here and none
@@ -382,6 +395,7 @@ class Applying:
                     os.link(own, temporary, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
                 if old is None:
                     self.applied.created.append(path)
+                self._siblings.parted(old)
                 self._put_back(parent, before)
 
     def _put_back(self, parent: bytes, before: os.stat_result) -> None:

@@ -42,6 +42,7 @@ LOCK_SECONDS = 5.0
 FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
 HOUR = 3600.0
 RATE_SECONDS = 10.0
+EMPTIED = "all that is here has gone at the source, or was renamed: it is compared in full"
 Call = Callable[[Mapping[str, Any]], Awaitable[socket.socket]]
 
 
@@ -274,13 +275,16 @@ class _Following:
                     self._stop(stopped)
                     return End.STOPPED
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
-                    self._change(epoch=None)
+                    self._change(epoch=None, reason=EMPTIED)
                     return End.COMPARE
                 fresh = held.begin()
                 applied = await in_thread(applying.carry_out)
                 if applied.fetch:
                     applied.amiss |= await self._its.fetched(applied.fetch, held)
                 await in_thread(applying.finish)
+                siblings = await in_thread(applying.siblings)
+                if siblings:
+                    applied.amiss |= await self._its.fetched(siblings, held)
                 if fresh:
                     held.done()
         await sync_file_system(Path(fileset.path))
