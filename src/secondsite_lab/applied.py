@@ -114,7 +114,9 @@ def applied(name: str, *options: str, suite: str | None = None, kept: bool = Tru
     try:
         told = subprocess.run([program, "info", "--name", name, "--json"], check=True, capture_output=True, timeout=60)
         lab = AppliedLab(name, json.loads(told.stdout))
-        subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=600, stderr=subprocess.DEVNULL)
+        done = subprocess.run(lab.operator("apply", "--yes"), capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            raise RuntimeError(f"apply ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         lab.until_ready()
         if kept:
             lab.lab("save", SAVED)
