@@ -54,7 +54,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: check .tools/tests ## everything that CI runs: check, then every test, the quick ones first
-	$(call pytest,$(SIDE_BY_SIDE) --junit-xml=$(JUNIT)/all.xml)
+	$(call pytest,$(SIDE_BY_SIDE) --durations=25 --junit-xml=$(JUNIT)/all.xml)
 
 .PHONY: check
 check: $(READY) ## formatting, lint, types, import layers

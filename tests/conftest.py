@@ -13,6 +13,19 @@ from hypothesis import settings
 HERE = Path(__file__).parent
 # In this order they run; seconds are the limit for one test that names none itself.
 LAYERS = {"unit": 30, "docs": 60, "contract": 120, "integration": 300, "scenario": 900, "openzfs": 3600}
+# Whoever runs several files side by side begins with these, so that none is left alone at the end.
+SLOWEST = (
+    "apply_hosts",
+    "switchover",
+    "failover_disaster",
+    "failback",
+    "postgresql_17",
+    "readiness_broken",
+    "kills",
+    "sync_mode",
+    "zombies",
+    "switchover_killed",
+)
 _LAB_PROGRAMS = ("systemd-nspawn", "mmdebstrap", "ip", "nft", "losetup")
 
 
@@ -41,8 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, and run the quick layers first; within a layer the order stays."""
-    order = list(LAYERS)
+    """Mark by folder, and run the quick layers first; within a file the order stays."""
     for item in items:
         layer = layer_of(item.path)
         if layer not in LAYERS:
@@ -52,7 +64,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(LAYERS[layer]))
         if layer == "scenario":
             item.add_marker("lab")
-    items.sort(key=lambda item: order.index(layer_of(item.path)))
+    places = in_turn(list(dict.fromkeys(item.path for item in items)))
+    items.sort(key=lambda item: places[item.path])
+
+
+def in_turn(files: list[Path]) -> dict[Path, tuple[int, float]]:
+    """Where each file comes. Scenarios need the processor and the single components mostly wait: evenly mixed, neither
+    waits for the other where several run side by side."""
+    places: dict[Path, tuple[int, float]] = {}
+    for number, layer in enumerate(LAYERS):
+        own = [file for file in files if layer_of(file) == layer]
+        own.sort(key=lambda file: file.stem.removeprefix("test_") not in SLOWEST)
+        rank = min(number, list(LAYERS).index("integration")) if layer != "openzfs" else number
+        places |= {file: (rank, place / len(own)) for place, file in enumerate(own)}
+    return places
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -53,7 +53,7 @@ def swinging(ground: Ground, described: None) -> Iterator[AppliedLab]:
     yield ground.lab
 
 
-@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 6, always=ALWAYS))
+@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 4, always=ALWAYS))
 def test_a_switchover_killed_at_a_step_is_finished_with_one_primary_and_every_order(
     swinging: AppliedLab, tmp_path: Path, place: str
 ) -> None:

@@ -56,10 +56,10 @@ ACTING = [step.name for step in STEPS if step is not SendClientsHere]  # there i
 WRONG = {"clock behind": "-3600", "clock ahead": "+3600"}  # how it comes up, in seconds
 WORLDS = ("tunnel up", "tunnel down", "tunnel up, clock ahead", "tunnel down, clock behind")
 CASES = [f"{name}:applied {world}" for name in ACTING for world in WORLDS]
-SAMPLE = ["fence:applied tunnel up", "promote:applied tunnel down, clock behind"]
+SAMPLE = ["promote:applied tunnel down, clock behind"]
 
 
-@pytest.mark.parametrize("case", some(CASES, 2, always=SAMPLE))
+@pytest.mark.parametrize("case", some(CASES, 1, always=SAMPLE))
 def test_what_an_old_primary_accepts_that_returns_in_the_middle_of_a_failover_is_kept_or_told(
     ground: Ground, case: str
 ) -> None:

@@ -18,7 +18,7 @@ from secondsite.tunnel.keys import key_file, public_key
 from secondsite.tunnel.observe import dump
 
 STEP_SECONDS = 15.0
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 30.0  # of a busy host; usually it takes none
 SILENT_SECONDS = 180.0  # WireGuard renews its keys every 120 s while there is traffic
 
 
