@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from secondsite.agent.samples import remembered
 from secondsite.clock import SystemClock
 from secondsite.database.amcheck import Amcheck
 from secondsite.database.control import SystemdControl
@@ -25,7 +29,7 @@ from secondsite.verification import record, tables
 from secondsite.verification.order import Pair
 from secondsite.verification.run import Verification, Wanted
 from secondsite.verification.side import Here
-from tests.integration.agent_pair import VERSION, Clusters, Throwaway, clusters, specification, until
+from tests.integration.agent_pair import VERSION, Clusters, Throwaway, agent, clusters, specification, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="the owner's part needs root")
 MADE = (
@@ -58,7 +62,8 @@ def verification(both: Clusters, tmp_path: Path, events: list[Event] | None = No
     spec = specification(database={"cluster": f"{VERSION}/main", "port": 15432} | database)
     pair = Pair(Here(spec, "oslo", both.oslo), Here(spec, "bergen", both.bergen), behind_seconds=10, settle_seconds=1)
     emit = (events if events is not None else []).append
-    return Verification(spec, pair, both.bergen, SystemClock(), lambda *_: (), tmp_path / "verified.json", emit)
+    known = partial(remembered, both.base / "agent-bergen" / "samples.sqlite")
+    return Verification(spec, pair, both.bergen, SystemClock(), known, tmp_path / "verified.json", emit)
 
 
 @contextmanager
@@ -310,3 +315,35 @@ async def test_a_promoted_copy_with_one_row_of_its_own_is_no_standby(both: Clust
     with pytest.raises(FinalError) as refused:
         await swapped.run(Wanted(only="database"))
     assert refused.value.slug == "verify-roles"
+
+
+async def test_what_the_agents_saw_of_a_standby_that_fell_behind_and_of_nobody_looking_is_a_gap(
+    both: Clusters, tmp_path: Path
+) -> None:
+    """The pair is real, and so is what is remembered: nothing is received for some seconds, then the agent is away."""
+    one = verification(both, tmp_path)
+    objectives = one.spec.objectives.model_copy(update={"rpo": 3.0})
+    one = replace(one, spec=one.spec.model_copy(update={"objectives": objectives}))
+
+    async def heartbeat() -> dict[str, object]:
+        result = await one.run(Wanted(only="database", ranges=1, seed=1))
+        return next(check for check in result.document["checks"] if check["check"] == "heartbeat")
+
+    async with agent(both, "oslo"):
+        async with agent(both, "bergen") as bergen:
+            await until(lambda: len(bergen.board.recent) > 2 and (bergen.board.recent[-1].seconds or 9) < 3)
+            (receiver,) = await asyncio.to_thread(both.bergen.sql, "SELECT pid FROM pg_stat_wal_receiver")
+            os.kill(receiver, signal.SIGSTOP)
+            try:
+                await until(lambda: (bergen.board.recent[-1].seconds or 0) > 5)
+            finally:
+                os.kill(receiver, signal.SIGCONT)
+            await until(lambda: (bergen.board.recent[-1].seconds or 9) < 3)
+        behind = await heartbeat()
+        assert behind["outcome"] == "different" and "(behind)" in str(behind["message"]), behind
+        await asyncio.sleep(max(0.0, bergen.board.recent[-1].at + 8 - time.time()))
+        async with agent(both, "bergen") as again:
+            await until(lambda: len(again.board.recent) > 2 and (again.board.recent[-1].seconds or 9) < 3)
+        found = await heartbeat()
+    whys = {gap["why"] for gap in found["evidence"]["gaps"]}  # type: ignore[index]
+    assert whys >= {"behind", "silent"}, found
