@@ -80,6 +80,20 @@ async def test_an_extension_whose_files_are_not_on_this_host(hosts: Pair) -> Non
     sql(hosts, "UPDATE pg_extension SET extname = 'pg_trgm' WHERE extname = 'postgis'", "DROP EXTENSION pg_trgm")
 
 
+async def test_a_library_that_is_not_on_this_host_though_the_catalog_has_its_functions(hosts: Pair) -> None:
+    with local(hosts.nodes["oslo"].cluster) as connection:
+        (own,) = connection.execute("SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'").fetchone() or ("",)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copied = Path(folder) / "own.so"
+        shutil.copy(Path(own) / "fuzzystrmatch.so", copied)
+        sql(hosts, f"CREATE FUNCTION sounds(text) RETURNS text LANGUAGE C STRICT AS '{folder}/own', 'soundex'")
+        assert (await seen(hosts)).extensions == ()
+        copied.unlink()
+        assert (await seen(hosts)).extensions == (f"postgres: library {folder}/own",)
+    sql(hosts, "DROP FUNCTION sounds")
+
+
 async def test_an_extension_that_is_older_on_this_host_than_the_databases_use(hosts: Pair) -> None:
     sql(hosts, "CREATE EXTENSION pg_trgm", "UPDATE pg_extension SET extversion = '99.1' WHERE extname = 'pg_trgm'")
     assert (await seen(hosts)).extensions == ("postgres: pg_trgm 99.1",)

@@ -27,6 +27,7 @@ from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import Attributes, Entry, Kind
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.follow import End, Follower
+from secondsite.files.stream.weigh import Weighing
 from secondsite.spec import FileSet
 
 pytestmark = pytest.mark.needs_root
@@ -217,8 +218,8 @@ def test_a_link_in_the_middle_of_a_path_leads_nowhere(victim: Victim) -> None:
     ]
     mode = outside.stat().st_mode
     with Root(str(victim.folder)) as root:
-        applying = Applying(root, batch, Excludes(()))
-        assert applying.cost().gone == ()
+        applying = Applying(Weighing(root, batch, Excludes(())))
+        assert Weighing(root, batch, Excludes(())).cost().gone == ()
         applied = applying.carry_out()
         applying.finish()
     assert untouched(victim) and outside.stat().st_mode == mode
@@ -236,7 +237,7 @@ def test_a_folder_that_becomes_a_link_takes_nothing_along_that_it_points_to(vict
         Entry(b"d", Kind.NAMES),
     ]
     with Root(str(victim.folder)) as root:
-        applying = Applying(root, batch, Excludes(()))
+        applying = Applying(Weighing(root, batch, Excludes(())))
         applying.carry_out()
         applying.finish()
     assert (victim.folder / "d").is_symlink() and untouched(victim)
@@ -248,7 +249,7 @@ def test_rights_are_not_brought_even_where_the_source_says_them(victim: Victim) 
         Entry(b"shared", Kind.FOLDER, Attributes(0o2775, 0, 0, 0)),
     ]
     with Root(str(victim.folder)) as root:
-        applying = Applying(root, batch, Excludes(()))
+        applying = Applying(Weighing(root, batch, Excludes(())))
         applying.carry_out()
         applying.finish()
     assert stat.S_IMODE((victim.folder / "root").stat().st_mode) == 0o755

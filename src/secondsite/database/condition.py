@@ -41,6 +41,13 @@ SELECT CASE WHEN named THEN extname || ' ' || extversion ELSE extname END
             ELSE extversion NOT IN (SELECT source FROM pg_extension_update_paths(extname)) END
  ORDER BY 1
 """
+# What functions in C are loaded from (PostgreSQL manual, C-Language Functions): files of this host; the catalog
+# has only their names.
+_LIBRARIES = """
+SELECT DISTINCT probin, (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'),
+       current_setting('dynamic_library_path')
+  FROM pg_proc WHERE probin <> '' ORDER BY 1
+"""
 _TABLESPACES = "SELECT spcname, path FROM pg_tablespace, pg_tablespace_location(oid) path WHERE path <> '' ORDER BY 1"
 _STATE = """
 SELECT current_setting('server_version_num')::int,
@@ -86,9 +93,9 @@ class Condition:
     collations: databases, or "database, collation", whose indexes were built with other rules than this host has, with
     both versions.
     extensions: "database: extension" that this host has no files for, with its version where only that is
-    missing. alter_system: settings can be changed by ALTER SYSTEM (allow_alter_system, 17 and newer).
-    apply_delay: recovery_min_apply_delay as
-    PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
+    missing; "database: library NAME" where functions in C would not find theirs. alter_system: settings can be changed
+    by ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as PostgreSQL shows it.
+    transaction_seconds: age of the oldest open one. prepared: older than a minute.
     archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
     logical slots here.
     """
@@ -165,7 +172,17 @@ def _inside(cluster: Cluster, database: str) -> tuple[list[tuple[str, str, str |
     with local(cluster, database, step="condition") as connection:
         collations = connection.execute(_INDEX_COLLATIONS).fetchall()
         missing = [f"{database}: {name}" for (name,) in connection.execute(_EXTENSIONS)]
+        libraries = connection.execute(_LIBRARIES).fetchall()
+    missing += [f"{database}: library {name}" for name, own, search in libraries if not _there(name, own, search)]
     return [(f"{database}, collation {name},", recorded, actual) for name, recorded, actual in collations], missing
+
+
+def _there(library: str, own: str, search: str) -> bool:
+    """Whether the server would find it: as it is, or with .so. own: what $libdir stands for. search: folders for a name
+    without one."""
+    folders = [""] if "/" in library else [f"{folder}/" for folder in search.split(":")]
+    places = [f"{folder}{library}".replace("$libdir", own, 1) for folder in folders]
+    return any(Path(place + ending).is_file() for place in places for ending in ("", ".so"))
 
 
 async def _certificate_ends(path: Path) -> Expiry | None:

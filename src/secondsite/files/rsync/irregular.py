@@ -16,6 +16,7 @@ from secondsite.files.stream.apply import Applying
 from secondsite.files.stream.beneath import GONE, Root, available, split
 from secondsite.files.stream.entry import Entry, Kind
 from secondsite.files.stream.exclude import Excludes
+from secondsite.files.stream.weigh import Weighing
 
 Name = bytes  # a path in the set
 
@@ -42,7 +43,7 @@ def still_here(target: Path, paths: Iterable[Name]) -> dict[Name, int]:
                 if failed.errno in GONE:
                     continue
                 raise
-            found[path] = len(Applying(root, [], Excludes(())).below(path)) if folder else 1
+            found[path] = len(Weighing(root, [], Excludes(())).below(path)) if folder else 1
     return found
 
 
@@ -52,7 +53,7 @@ def remove(target: Path, paths: Sequence[Name], aside: Path | None) -> int:
     with Root(str(target)) as root:
         if aside is None:
             gone = [Entry(path, Kind.GONE) for path in paths]
-            return Applying(root, gone, Excludes(())).carry_out().deleted
+            return Applying(Weighing(root, gone, Excludes(()))).carry_out().deleted
         for path in paths:
             parent, name = split(path)
             place = aside / os.fsdecode(parent)

@@ -11,19 +11,19 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from secondsite.files.stream.attributes import give, give_link
-from secondsite.files.stream.beneath import GONE, Root, openat2, split
-from secondsite.files.stream.entry import PARTIAL, TEMPORARY, Attributes, Entry, Kind
-from secondsite.files.stream.exclude import Excludes
+from secondsite.files.stream.beneath import GONE, openat2, split
+from secondsite.files.stream.content import holds, write_all
+from secondsite.files.stream.entry import TEMPORARY, Entry, Kind
 from secondsite.files.stream.here import Here
 from secondsite.files.stream.siblings import Siblings, named
+from secondsite.files.stream.weigh import Weighing, attributes_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-READ_BYTES = 262_144
 
 
 class NoSpace(Exception):
@@ -32,16 +32,6 @@ class NoSpace(Exception):
 
 class Taken(Exception):
     """The set is not a copy any more: somebody has promoted it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a batch would do to what is here. gone: paths that would be removed. rewritten: files that are here and
-    would get another content. empties: nothing would be left."""
-
-    gone: tuple[bytes, ...] = ()
-    rewritten: int = 0
-    empties: bool = False
 
 
 @dataclass(slots=True)
@@ -60,51 +50,19 @@ class Applied:
 class Applying:
     """One batch. may: raises Taken once nothing may be written any more; asked before whatever can be seen."""
 
-    def __init__(
-        self, root: Root, batch: Sequence[Entry], excludes: Excludes, may: Callable[[], None] = lambda: None
-    ) -> None:
-        self._root, self._excludes, self._may = root, excludes, may
-        kept = [one for one in batch if not self._left_out(one)]
-        self._listed = [one for one in kept if one.kind is Kind.NAMES]
-        self._gone = {one.path for one in kept if one.kind is Kind.GONE}
-        self._there = {one.path: one for one in kept if one.kind not in (Kind.NAMES, Kind.GONE)}
-        self._gone -= self._there.keys()
+    def __init__(self, weighing: Weighing, may: Callable[[], None] = lambda: None) -> None:
+        self._its, self._root, self._excludes, self._may = weighing, weighing.root, weighing.excludes, may
+        self._there = weighing.there
         self._folder: tuple[bytes, int] | None = None
-        self._doomed: list[tuple[bytes, os.stat_result]] | None = None
         self._made, self._token = 0, TEMPORARY + secrets.token_hex(8).encode()
         self._siblings = Siblings()
         self.applied = Applied()
-
-    def cost(self) -> Cost:
-        """Looks only."""
-        gone: dict[bytes, None] = {}
-        rewritten = 0
-        with Here(self._root) as here:
-            for path, old in self._find_doomed(here):
-                gone |= dict.fromkeys(self.below(path) if stat.S_ISDIR(old.st_mode) else (path,))
-            for path, entry in self._there.items():
-                old_one = here.stat(path)
-                if old_one is not None and stat.S_ISREG(old_one.st_mode):
-                    whole = entry.kind is Kind.FILE and old_one.st_size == entry.size
-                    rewritten += not (whole and old_one.st_mtime_ns == _of(entry).mtime)
-                rewritten += sum(_replaced(here.stat(other), old_one) for other in entry.links if other != path)
-        return Cost(tuple(gone), rewritten, self._empties(gone))
-
-    def entries(self) -> int:
-        """Files and folders that are here now, root included: counted, where the record only keeps account."""
-        return len(self.below(b""))
-
-    def _empties(self, gone: Mapping[bytes, None]) -> bool:
-        """Whether all that stands here at the top goes, and nothing comes there."""
-        if not gone or any(path and b"/" not in path for path in self._there):
-            return False
-        return all(name in gone or name == PARTIAL or self._protected(name) for name in self._names(b""))
 
     def carry_out(self) -> Applied:
         """All but the content that has to be fetched, and what waits for it. Raises NoSpace, Taken, OSError."""
         try:
             with Here(self._root) as here:
-                doomed = [path for path, _ in self._find_doomed(here)]
+                doomed = [path for path, _ in self._its.doomed(here)]
             for path in sorted(self._there):
                 self._guarded(path, partial(self._make, self._there[path]))
             for path in sorted(doomed, key=_deepest):
@@ -131,14 +89,8 @@ class Applying:
     def siblings(self) -> list[Entry]:
         """Behind ``finish``: names here of files of which another name went; nobody has told what they hold. Raises
         OSError."""
-        unsure = self._siblings.unsure(self._stat(path) for path in self._there)
+        unsure = self._siblings.unsure(self._its.stat(path) for path in self._there)
         return named(self._root, unsure, lambda path: self._excludes.excluded(path, folder=False)) if unsure else []
-
-    def _left_out(self, entry: Entry) -> bool:
-        if any(name == PARTIAL or name.startswith(TEMPORARY) for name in entry.path.split(b"/")):
-            return True
-        folder = entry.kind in (Kind.FOLDER, Kind.NAMES)
-        return self._excludes.excluded(entry.path, folder=folder)
 
     def _guarded(self, path: bytes, act: Callable[[], None]) -> None:
         """One path; that it cannot be brought does not stop the others."""
@@ -152,96 +104,13 @@ class Applying:
                 raise
             self.applied.amiss[path] = os.strerror(failed.errno or errno.EIO)
 
-    def _stat(self, path: bytes) -> os.stat_result | None:
-        try:
-            with self._root.opened(path) as handle:
-                return os.fstat(handle)
-        except OSError as failed:
-            if failed.errno in (*GONE, errno.ENAMETOOLONG):
-                return None
-            raise
-
-    # What goes
-
-    def _find_doomed(self, here: Here) -> list[tuple[bytes, os.stat_result]]:
-        """Whatever is here and not at the source, or is a folder here and none there; nothing below another of it."""
-        if self._doomed is None:
-            told = set(self._gone)
-            for one in self._listed:
-                told.update(self._unlisted(one))
-            told.update(path for path, entry in self._there.items() if entry.kind is not Kind.FOLDER)
-            self._doomed, last = [], None
-            for path in sorted(told):
-                if last is not None and path.startswith(last):
-                    continue
-                old = here.stat(path)
-                if old is None or (path in self._there and not stat.S_ISDIR(old.st_mode)):
-                    continue
-                last = path + b"/"
-                self._doomed.append((path, old))
-        return self._doomed
-
-    def _unlisted(self, listed: Entry) -> Iterator[bytes]:
-        """Names here that the source has not told for that folder."""
-        known = set(listed.names)
-        prefix = listed.path + b"/" if listed.path else b""
-        for name in self._names(listed.path):
-            path = prefix + name
-            if name in known or name <= listed.low or (listed.high is not None and name > listed.high):
-                continue
-            if name != PARTIAL and path not in self._there and not self._protected(path):
-                yield path
-
-    def _protected(self, path: bytes) -> bool:
-        """Left out of the set, so not ours to remove."""
-        if self._excludes.excluded(path, folder=False):
-            return True
-        old = self._stat(path) if self._excludes.excluded(path, folder=True) else None
-        return old is not None and stat.S_ISDIR(old.st_mode)
-
-    def _names(self, path: bytes) -> list[bytes]:
-        try:
-            handle = self._root.folder(path)
-        except OSError as failed:
-            if failed.errno in GONE:
-                return []
-            raise
-        try:
-            with os.scandir(handle) as entries:
-                return [os.fsencode(one.name) for one in entries]
-        finally:
-            os.close(handle)
-
-    def below(self, path: bytes) -> list[bytes]:
-        """A folder and all below it that is part of the set, each folder before what is in it."""
-        found, folders = [path], [path]
-        while folders:
-            folder = folders.pop()
-            try:
-                handle = self._root.folder(folder)
-            except OSError as failed:
-                if failed.errno in GONE:
-                    continue
-                raise
-            try:
-                with os.scandir(handle) as entries:
-                    for one in entries:
-                        name, inside = os.fsencode(one.name), one.is_dir(follow_symlinks=False)
-                        below = folder + b"/" + name if folder else name
-                        if not self._excludes.excluded(below, folder=inside):
-                            found.append(below)
-                            folders += [below] if inside else []
-            finally:
-                os.close(handle)
-        return found
-
     def _remove(self, path: bytes) -> None:
         """Deepest first. What is left out of the set stays, and the folders that hold it."""
-        old = self._stat(path)
+        old = self._its.stat(path)
         if old is None:
             return
         self._leave()
-        for below in reversed(self.below(path)) if stat.S_ISDIR(old.st_mode) else (path,):
+        for below in reversed(self._its.below(path)) if stat.S_ISDIR(old.st_mode) else (path,):
             parent, name = split(below)
             try:
                 folder = self._at(parent)
@@ -271,7 +140,7 @@ class Applying:
 
     def _make(self, entry: Entry) -> None:
         if entry.kind is Kind.FOLDER and not entry.path:
-            give(self._root.handle, _of(entry), time=False)
+            give(self._root.handle, attributes_of(entry), time=False)
             return
         parent, name = split(entry.path)
         folder = self._at(parent)
@@ -307,17 +176,17 @@ class Applying:
             os.mkdir(name, 0o700, dir_fd=folder)
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            give(handle, _of(entry), time=False)
+            give(handle, attributes_of(entry), time=False)
         finally:
             os.close(handle)
 
     def _make_link(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:
         if old is not None and stat.S_ISLNK(old.st_mode) and os.readlink(name, dir_fd=folder) == entry.target:
-            give_link(folder, name, _of(entry))
+            give_link(folder, name, attributes_of(entry))
             return
         with self._new(folder, name) as temporary:
             os.symlink(entry.target, temporary, dir_fd=folder)
-            give_link(folder, temporary, _of(entry))
+            give_link(folder, temporary, attributes_of(entry))
         self._siblings.parted(old)
 
     def _same(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> bool:
@@ -330,9 +199,9 @@ class Applying:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         try:
             opened = os.fstat(handle)
-            if (opened.st_dev, opened.st_ino) != (old.st_dev, old.st_ino) or not _holds(handle, entry):
+            if (opened.st_dev, opened.st_ino) != (old.st_dev, old.st_ino) or not holds(handle, entry):
                 return False
-            give(handle, _of(entry))
+            give(handle, attributes_of(entry))
             return True
         finally:
             os.close(handle)
@@ -344,11 +213,11 @@ class Applying:
             try:
                 at = end = 0
                 for offset, length in entry.parts or ():
-                    _write_all(handle, entry.content[at : at + length], offset)
+                    write_all(handle, entry.content[at : at + length], offset)
                     at, end = at + length, offset + length
                 if end != entry.size:  # a hole is at its end; to cut a file where it ends anyway costs as much
                     os.ftruncate(handle, entry.size)
-                give(handle, _of(entry))
+                give(handle, attributes_of(entry))
             finally:
                 os.close(handle)
         self.applied.written += len(entry.content)
@@ -370,15 +239,15 @@ class Applying:
     def _link(self, entry: Entry) -> None:
         """Make every name of a file that name of it. rename(2) does nothing where both are one file already, and then
         leaves the new name too, so that is asked first."""
-        made = self._stat(entry.path)
+        made = self._its.stat(entry.path)
         if made is None or not stat.S_ISREG(made.st_mode):
             return
         own_parent, own = split(entry.path)
         with self._root.opened(own_parent, os.O_PATH | os.O_DIRECTORY) as source:
             for path in entry.links:
-                if path in self._there or path in self._gone or self._excludes.excluded(path, folder=False):
+                if path in self._there or path in self._its.told_gone or self._excludes.excluded(path, folder=False):
                     continue
-                old = self._stat(path)
+                old = self._its.stat(path)
                 if old is not None and (old.st_dev, old.st_ino) == (made.st_dev, made.st_ino):
                     continue
                 parent, name = split(path)
@@ -415,54 +284,10 @@ class Applying:
                 return
             raise
         try:
-            os.utime(handle, ns=(os.fstat(handle).st_atime_ns, _of(entry).mtime))
+            os.utime(handle, ns=(os.fstat(handle).st_atime_ns, attributes_of(entry).mtime))
         finally:
             os.close(handle)
 
 
-def _of(entry: Entry) -> Attributes:
-    assert entry.attributes is not None  # wire.py lets none of these kinds pass without
-    return entry.attributes
-
-
-def _replaced(old: os.stat_result | None, by: os.stat_result | None) -> bool:
-    """Whether there is a file that would become another name of the one that is there now."""
-    if old is None or not stat.S_ISREG(old.st_mode):
-        return False
-    return by is None or (old.st_dev, old.st_ino) != (by.st_dev, by.st_ino)
-
-
 def _deepest(path: bytes) -> tuple[int, bytes]:
     return -path.count(b"/") if path else 1, path
-
-
-def _holds(handle: int, entry: Entry) -> bool:
-    """Whether a file of the right size holds that content, and nothing but zeros elsewhere."""
-    at = end = 0
-    for offset, length in (*(entry.parts or ()), (entry.size, 0)):
-        if not _zeros(handle, end, offset) or os.pread(handle, length, offset) != entry.content[at : at + length]:
-            return False
-        at, end = at + length, offset + length
-    return True
-
-
-def _zeros(handle: int, begin: int, end: int) -> bool:
-    """Holes are not read: a file may have terabytes of them (lseek(2))."""
-    while begin < end:
-        try:
-            begin = os.lseek(handle, begin, os.SEEK_DATA)
-        except OSError as failed:
-            return failed.errno == errno.ENXIO
-        if begin >= end:
-            return True
-        data = os.pread(handle, min(READ_BYTES, end - begin), begin)
-        if not data or data.count(0) != len(data):
-            return False
-        begin += len(data)
-    return True
-
-
-def _write_all(handle: int, data: bytes, offset: int) -> None:
-    while data:
-        written = os.pwrite(handle, data, offset)
-        data, offset = data[written:], offset + written

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from secondsite.errors import FinalError, RetryableError, SecondsiteError
+from secondsite.errors import FinalError, RetryableError
 from secondsite.files import store as records
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_system
@@ -26,12 +26,14 @@ from secondsite.files.rsync.fetch import fetch
 from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
-from secondsite.files.stream.apply import Applied, Applying, Cost, NoSpace, Taken
+from secondsite.files.stream.apply import Applied, Applying, NoSpace, Taken
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.heard import Heard
+from secondsite.files.stream.said import hello, refusal, said
 from secondsite.files.stream.thread import in_thread
+from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.versions.keep import keep_versions
 from secondsite.spec import FileSet
 
@@ -80,16 +82,16 @@ class Follower:
 
         Raises SecondsiteError where the source does not tell changes.
         """
-        async with self._connected(None, 0) as (_, _, hello):
-            return Mark(str(hello["epoch"]), int(hello["seq"]), float(hello["now"]))
+        async with self._connected(None, 0) as (_, _, now):
+            return Mark(str(now["epoch"]), int(now["seq"]), float(now["now"]))
 
     async def follow(self) -> End:
         """Until there is a reason to stop. Raises SecondsiteError: the connection is lost, or refused."""
         record = records.load(self._fileset.name, self._store)
         if record.epoch is None or unfinished(self._fileset.name, self._store):
             return End.COMPARE
-        async with self._connected(record.epoch, record.seq) as (reader, writer, hello):
-            if hello["reconcile"] is not False:
+        async with self._connected(record.epoch, record.seq) as (reader, writer, now):
+            if now["reconcile"] is not False:
                 return End.COMPARE
             following = _Following(self, record, reader, writer)
             try:
@@ -121,7 +123,7 @@ class Follower:
                 kind, body = await frame_of(reader)
             if kind != wire.HELLO:
                 raise wire.Broken("it does not begin with where it is")
-            yield reader, writer, _hello(wire.told(body))
+            yield reader, writer, hello(wire.told(body))
         except (OSError, EOFError, TimeoutError) as lost:
             raise RetryableError(
                 f"the changes of {self._fileset.name} come no more: {str(lost) or 'no word for long'}",
@@ -177,7 +179,7 @@ async def frame_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """The next. Raises EOFError, OSError, wire.Broken; FinalError with the source's own words where it ends."""
     kind, body = await wire.read_frame(reader)
     if kind == wire.REFUSED:
-        raise _refusal(wire.told(body))
+        raise refusal(wire.told(body))
     return kind, body
 
 
@@ -198,7 +200,7 @@ class _Following:
         """Frame by frame. Raises as ``Follower.follow``, and NoSpace, Taken."""
         while True:
             bodies, kind, body = await self._batch()
-            told = _said(wire.told(body), least=self._seq)
+            told = said(wire.told(body), least=self._seq)
             end = self._outdated()
             if end is not None:
                 return end
@@ -264,11 +266,11 @@ class _Following:
                 )
             batch = await in_thread(lambda: [wire.decode(body) for body in bodies])
             with Root(str(fileset.path)) as root:
-                applying = Applying(root, batch, self._its.excludes, self._may())
-                cost = await in_thread(applying.cost)
+                weighing = Weighing(root, batch, self._its.excludes)
+                cost = await in_thread(weighing.cost)
                 stopped, deleted = self._weighed(cost, record)
                 if stopped is not None:  # the record's number may have strayed, and nobody is to be called for that
-                    record = replace(record, entries=await in_thread(applying.entries))
+                    record = replace(record, entries=await in_thread(weighing.entries))
                     stopped, deleted = self._weighed(cost, record)
                     self._change(entries=record.entries)
                 if stopped is not None:
@@ -277,7 +279,7 @@ class _Following:
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
                     self._change(epoch=None, reason=EMPTIED)
                     return End.COMPARE
-                fresh = held.begin()
+                fresh, applying = held.begin(), Applying(weighing, self._may())
                 applied = await in_thread(applying.carry_out)
                 if applied.fetch:
                     applied.amiss |= await self._its.fetched(applied.fetch, held)
@@ -382,46 +384,3 @@ class _Following:
             self._epoch, now, told["now"], told["as_of"], told["pending"], told["waiting"], round(files, 1), round(size)
         )
         hearsay.save(self._name, heard, self._store)
-
-
-def _refusal(told: Mapping[str, Any]) -> SecondsiteError:
-    """The source's own words, cut and printable: it may be in an enemy's hands."""
-    message = "".join(each for each in str(told.get("message"))[:500] if each.isprintable())
-    slug = str(told.get("error"))
-    known = slug in ("source-not-mounted", "no-such-set", "files-not-watched", "files-stream-broken")
-    return FinalError(f"the source refuses: {message}", slug=slug if known else "files-stream-broken")
-
-
-def _hello(told: dict[str, Any]) -> dict[str, Any]:
-    """Raises wire.Broken."""
-    epoch = told.get("epoch")
-    if not isinstance(epoch, str) or not 0 < len(epoch) <= 100 or not epoch.isalnum():
-        raise wire.Broken("an epoch that cannot be")
-    return told | {"seq": _count(told, "seq"), "now": _moment(told, "now")}
-
-
-def _said(told: dict[str, Any], *, least: int) -> dict[str, Any]:
-    """What a commit or a word says, each of it what it may be. Raises wire.Broken."""
-    waiting = told.get("waiting")
-    if not isinstance(waiting, list) or not all(isinstance(one, str) for one in waiting):
-        raise wire.Broken("what waits has no names")
-    said: dict[str, Any] = {key: _count(told, key) for key in ("seq", "pending")}
-    said |= {key: _count(told, key) if key in told else None for key in ("batch", "entries")}
-    said |= {key: _moment(told, key) for key in ("as_of", "now")}
-    if said["seq"] < least:
-        raise wire.Broken("it takes back what it has told")
-    return said | {"waiting": tuple(waiting)}
-
-
-def _count(told: Mapping[str, Any], key: str) -> int:
-    value = told.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise wire.Broken(f"{key} is no number that can be")
-    return value
-
-
-def _moment(told: Mapping[str, Any], key: str) -> float:
-    value = told.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:  # NaN is not either
-        raise wire.Broken(f"{key} is no moment")
-    return float(value)
