@@ -220,6 +220,8 @@ class Churn:
         _write(path, self._random.randbytes(before.st_size))
         now = before.st_mtime_ns // 10**9 * 10**9 + self._random.randrange(10**9)
         os.utime(path, ns=(now, now))
+        if os.stat(path).st_mtime_ns == before.st_mtime_ns:  # whole seconds: without a watcher only its content tells
+            os.utime(path, ns=(now + 10**9, now + 10**9))
 
     def _link_and_back(self) -> None:
         """A folder that is a link for a moment, and then a folder again: whoever is late meets the wrong one."""

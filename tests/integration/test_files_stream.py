@@ -159,6 +159,18 @@ async def test_what_was_written_through_a_name_that_is_gone_is_found_by_the_name
         assert ends.record.pulls == pulls
 
 
+async def test_a_large_file_that_is_rewritten_and_keeps_its_size_and_its_whole_second_arrives(ends: Pair) -> None:
+    path, when = ends.source / "large", 1_700_000_000 * 10**9
+    path.write_bytes(os.urandom(3 * INLINE_BYTES))
+    os.utime(path, ns=(when, when))
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        await ends.until_equal()
+        path.write_bytes(os.urandom(3 * INLINE_BYTES))
+        os.utime(path, ns=(when, when))
+        await ends.until_equal()
+
+
 async def test_a_promotion_ends_the_following_and_nothing_is_written_any_more(ends: Pair) -> None:
     async with ends.telling(), ends.keeping():
         await ends.until_followed()

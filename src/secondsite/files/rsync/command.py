@@ -72,9 +72,11 @@ def pull(
     ]
 
 
-def fetch(source: str, target: Path, *, bandwidth: int | None = None, sparse: bool = False) -> list[str]:
+def fetch(
+    source: str, target: Path, *, bandwidth: int | None = None, sparse: bool = False, read: bool = False
+) -> list[str]:
     """Copy the files whose names, each with a zero byte behind it, come on standard input (``names``); nothing else is
-    touched. sparse: leave out zeros, because the source does."""
+    touched. sparse: leave out zeros, because the source does. read: compare what they hold, not size and time."""
     return [
         "rsync",
         *_BASE,
@@ -84,6 +86,7 @@ def fetch(source: str, target: Path, *, bandwidth: int | None = None, sparse: bo
         "--info=progress2,nonreg0",
         "--outbuf=L",
         *(["--sparse"] if sparse else []),
+        *(["--checksum"] if read else []),
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         "--",
         source,
