@@ -17,6 +17,7 @@ from secondsite.files.stream.entry import Entry
 from secondsite.spec import FileSet
 
 FETCH_SECONDS = 24 * 3600.0
+_GONE = ("No such file or directory (2)", "Not a directory (20)")  # the folder that it was in is something else by now
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
@@ -51,7 +52,7 @@ def _alike(entry: Entry, target: Path) -> bool:
 def _only_gone(text: str) -> bool:
     """Whether all that failed is that files were gone before rsync came to them."""
     told = [row for row in text.splitlines() if row.startswith("rsync: ")]
-    return bool(told) and all(" link_stat " in row and row.endswith("No such file or directory (2)") for row in told)
+    return bool(told) and all(" link_stat " in row and row.endswith(_GONE) for row in told)
 
 
 def _judged(ended: Ended, paths: Sequence[bytes]) -> dict[bytes, str]:
