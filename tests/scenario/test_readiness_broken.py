@@ -2,8 +2,8 @@
 any more. What breaks is taken in groups that do not touch one another; a group that finds more than it broke fails.
 
 The rest of the checks are broken where the whole world is in that state: test_status_of_real_sites, test_failover_*,
-test_guard_alone, test_sync_mode, test_pooler, test_postgresql_17. The delayed standby, allow_alter_system (PostgreSQL 17)
-and clients that a pooler would not let wait are broken on real servers in the integration tests, without a lab.
+test_guard_alone, test_sync_mode, test_pooler, test_postgresql_17 (allow_alter_system). The delayed standby is broken in
+its integration tests, on real servers without a lab.
 """
 
 from __future__ import annotations
