@@ -79,31 +79,16 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
             (("bergen", "tablespaces"),),
         ),
         Broken(
-            "oslo",
-            f"chattr +i {DATA}/postgresql.auto.conf",
-            f"chattr -i {DATA}/postgresql.auto.conf",
-            (("oslo", "alter-system"),),
-        ),
-    ),
-    "what a promotion's reload would meet": (
-        Broken(
             "bergen",
-            # the server goes on with what it read before: nobody has told it to read again
-            "echo 'no_such_setting = 1' > " + CONF_D + "/zz.conf",
-            "rm " + CONF_D + "/zz.conf",
-            (("bergen", "alter-system"),),
-        ),
-        Broken(
-            "oslo",
             "cd /etc/ssl; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 5"
-            " -subj /CN=oslo -keyout private/short.key -out certs/short.pem 2> /dev/null;"
+            " -subj /CN=bergen -keyout private/short.key -out certs/short.pem 2> /dev/null;"
             " chown postgres private/short.key;"
             f" {SQL} -c \"ALTER SYSTEM SET ssl_cert_file = '/etc/ssl/certs/short.pem'\""
             ' -c "ALTER SYSTEM SET ssl_key_file = \'/etc/ssl/private/short.key\'" -c "ALTER SYSTEM SET ssl = on"'
             " -c 'SELECT pg_reload_conf()'",
             f"{SQL} -c 'ALTER SYSTEM RESET ssl_cert_file' -c 'ALTER SYSTEM RESET ssl_key_file'"
             " -c 'ALTER SYSTEM RESET ssl' -c 'SELECT pg_reload_conf()'; rm /etc/ssl/*/short.*",
-            (("oslo", "expiry"),),
+            (("bergen", "expiry"),),
         ),
         Broken(
             "oslo",
@@ -113,6 +98,20 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
             f"{SQL} -c 'ALTER SYSTEM RESET max_slot_wal_keep_size' -c 'ALTER SYSTEM RESET wal_keep_size'"
             " -c 'SELECT pg_reload_conf()'",
             (("oslo", "slot-room"),),
+        ),
+        Broken(
+            "oslo",
+            # from here on no setting can be changed, so these two are the last, and mended first
+            f"chattr +i {DATA}/postgresql.auto.conf",
+            f"chattr -i {DATA}/postgresql.auto.conf",
+            (("oslo", "alter-system"),),
+        ),
+        Broken(
+            "bergen",
+            # the server goes on with what it read before: nobody has told it to read again
+            "echo 'no_such_setting = 1' > " + CONF_D + "/zz.conf",
+            "rm " + CONF_D + "/zz.conf",
+            (("bergen", "alter-system"),),
         ),
     ),
     "what stands on the hosts": (
@@ -355,7 +354,7 @@ def breaking(one: AppliedLab, broken: tuple[Broken, ...]) -> Iterator[None]:
         look_again(one)
         yield
     finally:
-        for each in done:
+        for each in reversed(done):
             one.on(each.at, f"set -e; {each.mends}")
         look_again(one)
 
