@@ -17,6 +17,7 @@ import secondsite.database.condition as module
 from secondsite import process
 from secondsite.database.condition import Condition, condition
 from secondsite.database.connect import connect, in_thread, local
+from secondsite.errors import SecondsiteError
 from tests.integration.agent_pair import until
 from tests.integration.database_clusters import Pair, pair
 
@@ -41,7 +42,9 @@ def sql(hosts: Pair, *statements: str) -> None:
 
 async def test_a_healthy_server_gives_nothing_to_find(hosts: Pair) -> None:
     found = await seen(hosts)
-    for what in (found.collations, found.extensions, found.prepared, found.expiries, found.logical.unmarked):
+    for what in (
+        found.collations, found.extensions, found.prepared, found.expiries, found.logical.unmarked, found.settings_held
+    ):  # fmt: skip
         assert what == ()
     assert found.archive_failed_at is None and found.archive_waiting == 0 and found.apply_delay in ("0", "0ms")
     assert found.inodes_free is None or found.inodes_free > 0
@@ -130,6 +133,39 @@ async def test_a_tablespace_with_its_room_and_one_whose_folder_is_gone(hosts: Pa
         if gone.exists():
             gone.rename(place)
         sql(hosts, "DROP TABLESPACE fast")
+
+
+async def test_a_line_with_which_a_reload_applies_nothing(hosts: Pair) -> None:
+    """pg_reload_conf() says true all the same, and ALTER SYSTEM succeeds."""
+    file = hosts.nodes["oslo"].cluster.config / "postgresql.conf"
+    kept = file.read_text()
+    file.write_text(kept + "\nno_such_setting = 1\n")
+    try:
+        sql(hosts, "ALTER SYSTEM SET work_mem = '5MB'", "SELECT pg_reload_conf()")
+        await asyncio.sleep(0.5)
+        with local(hosts.nodes["oslo"].cluster) as connection:
+            assert connection.execute("SHOW work_mem").fetchone() == ("4MB",)
+        (held,) = (await seen(hosts)).settings_held
+    finally:
+        file.write_text(kept)
+    assert str(file) in held and "unrecognized configuration parameter" in held
+    sql(hosts, "ALTER SYSTEM SET max_connections = 300")
+    assert (await seen(hosts)).settings_held == (), "what waits for a restart holds nothing else up"
+    sql(hosts, "ALTER SYSTEM RESET max_connections", "ALTER SYSTEM RESET work_mem", "SELECT pg_reload_conf()")
+
+
+async def test_a_file_that_alter_system_cannot_write(hosts: Pair) -> None:
+    file = hosts.nodes["oslo"].cluster.data / "postgresql.auto.conf"
+    mode = file.stat().st_mode
+    file.chmod(0o400)
+    try:
+        with pytest.raises(SecondsiteError):
+            sql(hosts, "ALTER SYSTEM SET work_mem = '5MB'")
+        (held,) = (await seen(hosts)).settings_held
+    finally:
+        file.chmod(mode)
+    assert f"may not write {file}" in held
+    assert (await seen(hosts)).settings_held == ()
 
 
 async def test_a_transaction_that_stays_open(hosts: Pair) -> None:

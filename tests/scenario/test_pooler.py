@@ -119,11 +119,24 @@ def test_an_apply_puts_back_what_somebody_has_changed_and_readiness_tells_it(poo
     deadline = time.monotonic() + 20
     while not _told(lab, "pooler-target"):
         assert time.monotonic() < deadline, "readiness does not tell it"
+    impatient(lab)
     subprocess.run(lab.operator("apply", "--yes"), check=True, timeout=300, stderr=subprocess.DEVNULL)
     assert target(lab, "bergen") == "10.10.0.1|0"
     until_ready(lab, "oslo")
     again = subprocess.run(lab.operator("plan", "--json"), capture_output=True, text=True, timeout=120)
     assert "pgbouncer" not in again.stdout.lower(), again.stdout
+
+
+def impatient(lab: AppliedLab) -> None:
+    """A client of bergen's PgBouncer would wait five seconds at most; found, and mended."""
+    file, line = "/etc/pgbouncer/pgbouncer.ini", "query_wait_timeout = 5"
+    lab.on("bergen", f"sed -i '/^pool_mode/a {line}' {file}; systemctl reload pgbouncer")
+    for found in (True, False):
+        deadline = time.monotonic() + 20
+        while _told(lab, "pooler-waits") is not found:
+            assert time.monotonic() < deadline, "told" if not found else "not told"
+            time.sleep(0.2)
+        lab.on("bergen", f"sed -i '/^{line}$/d' {file}; systemctl reload pgbouncer")
 
 
 def _told(lab: AppliedLab, check: str) -> bool:

@@ -84,6 +84,30 @@ def ask_for_copies(lab: AppliedLab) -> None:
     assert json.loads(again.stdout)["outcome"] == "unchanged", again.stdout
 
 
+def test_a_server_that_refuses_alter_system_is_found_before_a_failover_needs_it(lab: AppliedLab) -> None:
+    file = f"/etc/postgresql/{lab.cluster}/conf.d/zz.conf"
+    lab.on("bergen", f"echo 'allow_alter_system = off' > {file}; systemctl reload {lab.cluster.unit}")
+    assert sql(lab, "bergen", "SHOW allow_alter_system") == "off"
+    lab.on("bergen", "systemctl restart secondsite-agent.service")
+    try:
+        until_asked(lab, "alter-system", found=True)
+    finally:
+        lab.on("bergen", f"rm {file}; systemctl reload {lab.cluster.unit}; systemctl restart secondsite-agent.service")
+    until_asked(lab, "alter-system", found=False)
+
+
+def until_asked(lab: AppliedLab, check: str, *, found: bool, seconds: float = 30) -> None:
+    """Wait until readiness has asked it, and has found it or not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        told = lab.json("bergen", "secondsite readiness --json")
+        (one,) = (each for each in told["checks"] if each["check"] == check)
+        if one["answer"] == ("no" if found else "yes"):
+            return
+        assert time.monotonic() < deadline, one
+        time.sleep(0.3)
+
+
 def test_a_service_on_postgresql_17_is_moved_burns_and_comes_home_and_its_logical_slot_with_it(
     lab: AppliedLab, tmp_path: Path
 ) -> None:

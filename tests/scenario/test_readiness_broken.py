@@ -2,7 +2,8 @@
 any more. What breaks is taken in groups that do not touch one another; a group that finds more than it broke fails.
 
 The rest of the checks are broken where the whole world is in that state: test_status_of_real_sites, test_failover_*,
-test_guard_alone, test_sync_mode, test_pooler, test_postgresql_17, and the delayed standby in its integration tests.
+test_guard_alone, test_sync_mode, test_pooler, test_postgresql_17 (allow_alter_system). The delayed standby is broken in
+its integration tests, on real servers without a lab.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.scenario.test_switchover import until_ready
 AGENT = "secondsite-agent.service"
 SQL = "runuser -u postgres -- psql -XqAtd shop -v ON_ERROR_STOP=1"
 DATA = "$(runuser -u postgres -- psql -XqAtc 'SHOW data_directory')"
+CONF_D = "$(dirname $(runuser -u postgres -- psql -XqAtc 'SHOW config_file'))/conf.d"
 FOUND_SECONDS = 60.0
 AGAIN_SECONDS = 15.0
 ALWAYS = {
@@ -76,6 +78,41 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
             f"mv {DATA}/../space.away {DATA}/../space",
             (("bergen", "tablespaces"),),
         ),
+        Broken(
+            "bergen",
+            "cd /etc/ssl; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 5"
+            " -subj /CN=bergen -keyout private/short.key -out certs/short.pem 2> /dev/null;"
+            " chown postgres private/short.key;"
+            f" {SQL} -c \"ALTER SYSTEM SET ssl_cert_file = '/etc/ssl/certs/short.pem'\""
+            ' -c "ALTER SYSTEM SET ssl_key_file = \'/etc/ssl/private/short.key\'" -c "ALTER SYSTEM SET ssl = on"'
+            " -c 'SELECT pg_reload_conf()'",
+            f"{SQL} -c 'ALTER SYSTEM RESET ssl_cert_file' -c 'ALTER SYSTEM RESET ssl_key_file'"
+            " -c 'ALTER SYSTEM RESET ssl' -c 'SELECT pg_reload_conf()'; rm /etc/ssl/*/short.*",
+            (("bergen", "expiry"),),
+        ),
+        Broken(
+            "oslo",
+            # 64 MB, less than a fifth of what the file promises the standby
+            f"{SQL} -c \"ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'\" -c 'ALTER SYSTEM SET wal_keep_size = 0'"
+            " -c 'SELECT pg_reload_conf()'",
+            f"{SQL} -c 'ALTER SYSTEM RESET max_slot_wal_keep_size' -c 'ALTER SYSTEM RESET wal_keep_size'"
+            " -c 'SELECT pg_reload_conf()'",
+            (("oslo", "slot-room"),),
+        ),
+        Broken(
+            "oslo",
+            # from here on no setting can be changed, so these two are the last, and mended first
+            f"chattr +i {DATA}/postgresql.auto.conf",
+            f"chattr -i {DATA}/postgresql.auto.conf",
+            (("oslo", "alter-system"),),
+        ),
+        Broken(
+            "bergen",
+            # the server goes on with what it read before: nobody has told it to read again
+            "echo 'no_such_setting = 1' > " + CONF_D + "/zz.conf",
+            "rm " + CONF_D + "/zz.conf",
+            (("bergen", "alter-system"),),
+        ),
     ),
     "what stands on the hosts": (
         Broken(
@@ -114,6 +151,24 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
             ' | knsupdate -y "hmac-sha256:secondsite:$(cat /etc/secondsite/dns.key)"',
             (("oslo", "dns-target"), ("", "dns-ttl")),
         ),
+        Broken(
+            "oslo",
+            # nobody has this address
+            "printf 'server 203.0.113.53\\nzone example.test.\\nupdate add ns2.example.test. 5 A 203.0.113.99\\n"
+            "update add example.test. 5 NS ns2.example.test.\\nsend\\n'"
+            ' | knsupdate -y "hmac-sha256:secondsite:$(cat /etc/secondsite/dns.key)"',
+            "printf 'server 203.0.113.53\\nzone example.test.\\nupdate del example.test. NS ns2.example.test.\\n"
+            "update del ns2.example.test. A\\nsend\\n'"
+            ' | knsupdate -y "hmac-sha256:secondsite:$(cat /etc/secondsite/dns.key)"',
+            (("oslo", "dns-servers"), ("bergen", "dns-servers")),
+        ),
+        Broken(
+            "bergen",
+            # another program has the port on which the agent is asked by the other site
+            f"systemctl stop {AGENT}; systemd-run --quiet --unit=squatter python3 -m http.server --bind 10.10.0.2 7433",
+            "systemctl stop squatter",
+            (("bergen", "agent-duties"),),
+        ),
     ),
     "the disk of the primary": (
         Broken(
@@ -136,6 +191,16 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
             f"{SQL} -c \"ALTER SYSTEM SET primary_conninfo = 'host=10.10.0.77'\" -c 'SELECT pg_reload_conf()'",
             f"{SQL} -c 'ALTER SYSTEM RESET primary_conninfo' -c 'SELECT pg_reload_conf()'",
             (("bergen", "streaming"), ("oslo", "slot")),
+        ),
+    ),
+    "the ends of the tunnel have different keys": (
+        Broken(
+            "bergen",
+            "peer=$(wg show wg0 peers); at=$(wg show wg0 endpoints | cut -f2); wg genpsk > /run/psk;"
+            " wg set wg0 peer $peer remove; wg set wg0 peer $peer preshared-key /run/psk endpoint $at"
+            " allowed-ips 10.10.0.1/32 persistent-keepalive 25",
+            "rm /run/psk; systemctl restart wg-quick@wg0",
+            (("bergen", "handshake"),),
         ),
     ),
     "no files are offered": (
@@ -215,17 +280,26 @@ def test_with_a_clock_that_jumps_what_is_open_for_long_is_found(furnished: Appli
 
 
 def test_what_only_a_restart_changes_is_found_too(furnished: AppliedLab) -> None:
-    """Archiving that fails, no hints for a rewind, less room for connections at the standby than at the primary."""
+    """An archive that takes nothing, then one that fails; no hints for a rewind; less room for connections at the
+    standby than at the primary."""
     one = furnished
     until(one, lambda now: now <= ALWAYS)
-    settings = {"archive_mode": "on", "archive_command": "/bin/false", "wal_log_hints": "off", "max_connections": "170"}
+    settings = {"archive_mode": "on", "archive_command": "", "wal_log_hints": "off", "max_connections": "170"}
+    switch = f" {SQL} -c \"SELECT pg_logical_emit_message(false, '', 'x')\" -c 'SELECT pg_switch_wal()';"
     change = " ".join(f"-c \"ALTER SYSTEM SET {name} = '{value}'\"" for name, value in settings.items())
-    one.on("oslo", f"{SQL} {change}; systemctl restart {one.cluster.unit}; {SQL} -c 'SELECT pg_switch_wal()'")
+    one.on("oslo", f"{SQL} {change}; systemctl restart {one.cluster.unit}; {switch * 12}")
     wanted = {("oslo", "archiver"), ("bergen", "standby-settings"), ("bergen", "replay-paused")}
     look_again(one)
     if one.on("oslo", f"{SQL} -c 'SHOW data_checksums'").strip() == "off":
         wanted.add(("oslo", "rewindable"))
     until(one, lambda now: wanted <= now)
+    assert "WAL files wait to be archived" in message(one, "archiver")
+    one.on("oslo", f"{SQL} -c \"ALTER SYSTEM SET archive_command = '/bin/false'\" -c 'SELECT pg_reload_conf()'")
+    one.on(
+        "oslo", "until " + SQL + " -c 'SELECT 1 / failed_count FROM pg_stat_archiver' 2> /dev/null; do sleep 0.1; done"
+    )
+    look_again(one)
+    until(one, lambda _: "WAL archiving fails" in message(one, "archiver"))
     # as the hint says: the standby first gets as much as the primary has
     one.on("bergen", f"{SQL} -c 'ALTER SYSTEM SET max_connections = 170'; systemctl restart {one.cluster.unit}")
     undo = " ".join(f"-c 'ALTER SYSTEM RESET {name}'" for name in settings)
@@ -261,6 +335,8 @@ def follows(group: str) -> set[tuple[str, str]]:
     too_old = {("", "rpo"), ("bergen", "rpo"), ("oslo", "rpo")}
     return {
         "nothing is received": too_old | {("oslo", "slot-room")},
+        "the ends of the tunnel have different keys": too_old
+        | {("oslo", "reachable"), ("bergen", "streaming"), ("bergen", "files")},
         "no files are offered": too_old,
         "most files are gone": too_old,
         "the disk of the primary": {("oslo", "tablespaces")},
@@ -278,7 +354,7 @@ def breaking(one: AppliedLab, broken: tuple[Broken, ...]) -> Iterator[None]:
         look_again(one)
         yield
     finally:
-        for each in done:
+        for each in reversed(done):
             one.on(each.at, f"set -e; {each.mends}")
         look_again(one)
 
@@ -293,6 +369,12 @@ def found(one: AppliedLab) -> set[tuple[str, str]]:
     """(site, check) of what readiness finds now."""
     told = one.json("bergen", "secondsite readiness --json")
     return {(finding["site"] or "", finding["check"]) for finding in told["findings"] if finding["severity"] != "info"}
+
+
+def message(one: AppliedLab, check: str) -> str:
+    """What readiness says of a check; nothing where it found nothing."""
+    told = one.json("bergen", "secondsite readiness --json")["findings"]
+    return " ".join(each["message"] for each in told if each["check"] == check)
 
 
 def until(one: AppliedLab, true: Callable[[set[tuple[str, str]]], bool]) -> set[tuple[str, str]]:

@@ -162,6 +162,7 @@ CASES: list[tuple[str, str | None, Callable[[], Views]]] = [
     ),
     ("tablespaces", "oslo", lambda: oslo(condition=Condition(NOW, tablespaces=(Tablespace("fast", "/srv/fast", 9),)))),
     ("alter-system", "bergen", lambda: bergen(condition=Condition(NOW, alter_system=False))),
+    ("alter-system", "oslo", lambda: oslo(condition=Condition(NOW, settings_held=("a.conf line 3: syntax error",)))),
     ("replay-delayed", "bergen", lambda: bergen(condition=Condition(NOW, apply_delay="1h"))),
     ("long-transactions", "oslo", lambda: oslo(condition=Condition(NOW, transaction_seconds=3600.0))),
     ("prepared-transactions", "oslo", lambda: oslo(condition=Condition(NOW, prepared=("pay-1",)))),

@@ -49,6 +49,12 @@ SELECT DISTINCT probin, (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR')
   FROM pg_proc WHERE probin <> '' ORDER BY 1
 """
 _TABLESPACES = "SELECT spcname, path FROM pg_tablespace, pg_tablespace_location(oid) path WHERE path <> '' ORDER BY 1"
+# A line that is no setting makes a reload apply nothing, although pg_reload_conf() says true, and keeps the server from
+# starting (guc-file.l). "could not be applied" is no such line: a change that waits for a restart reads so, too.
+_REFUSED_LINES = """
+SELECT coalesce(sourcefile, '') || ' line ' || coalesce(sourceline, 0) || ': ' || error FROM pg_file_settings
+ WHERE error <> 'setting could not be applied' ORDER BY seqno LIMIT 3
+"""
 _STATE = """
 SELECT current_setting('server_version_num')::int,
        coalesce(current_setting('allow_alter_system', true), 'on') = 'on',
@@ -93,9 +99,10 @@ class Condition:
     collations: databases, or "database, collation", whose indexes were built with other rules than this host has, with
     both versions.
     extensions: "database: extension" that this host has no files for, with its version where only that is
-    missing; "database: library NAME" where functions in C would not find theirs. alter_system: settings can be changed
-    by ALTER SYSTEM (allow_alter_system, 17 and newer). apply_delay: recovery_min_apply_delay as PostgreSQL shows it.
-    transaction_seconds: age of the oldest open one. prepared: older than a minute.
+    missing; "database: library NAME" where functions in C would not find theirs. alter_system: allow_alter_system is
+    not off (17 and newer). settings_held: why nothing could be changed although it is not: postgresql.auto.conf cannot
+    be written, or a line of a file makes every reload apply nothing. apply_delay: recovery_min_apply_delay as
+    PostgreSQL shows it. transaction_seconds: age of the oldest open one. prepared: older than a minute.
     archive_failed_at: since then nothing was archived. archive_waiting: WAL files to be archived. logical: the
     logical slots here.
     """
@@ -104,6 +111,7 @@ class Condition:
     collations: tuple[tuple[str, str, str | None], ...] = ()
     extensions: tuple[str, ...] = ()
     alter_system: bool = True
+    settings_held: tuple[str, ...] = ()
     apply_delay: str = "0"
     transaction_seconds: float = 0.0
     prepared: tuple[str, ...] = ()
@@ -135,6 +143,7 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         version, alterable, delay, certificate, data, oldest, prepared, failed_at, waiting, roles = row
         collations = connection.execute(_COLLATIONS).fetchall() if version >= 150000 else []
         logical = look(connection)
+        refused = [text for (text,) in connection.execute(_REFUSED_LINES)]
         places = connection.execute(_TABLESPACES).fetchall()
         databases = [name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
     disk = os.statvfs(data)
@@ -146,6 +155,7 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         ),
         "extensions": tuple(text for _, missing in inside for text in missing),
         "alter_system": alterable,
+        "settings_held": (*_held(Path(data)), *refused),
         "apply_delay": delay,
         "transaction_seconds": max(0.0, oldest or 0.0),
         "prepared": tuple(prepared or ()),
@@ -157,6 +167,20 @@ def _ask(cluster: Cluster, now: float) -> tuple[dict[str, Any], Path | None]:
         "inodes_total": disk.f_files or None,
         "tablespaces": tuple(Tablespace(name, path, _free(path)) for name, path in places),
     }, Path(data) / certificate if certificate else None
+
+
+def _held(data: Path) -> tuple[str, ...]:
+    """Why the server could not write down what ALTER SYSTEM changes; it makes the file itself where there is none."""
+    file = data / "postgresql.auto.conf"
+    if not file.exists():
+        return ()
+    seen, owner = file.stat(), data.stat().st_uid
+    needed = 0o600 if seen.st_uid == owner else 0o006
+    if seen.st_mode & needed != needed:
+        return (f"the server may not write {file} (uid {seen.st_uid}, mode {seen.st_mode & 0o7777:o})",)
+    if os.geteuid() in (0, owner) and not os.access(file, os.W_OK):  # not even root may
+        return (f"{file} is immutable (lsattr shows it), or its file system read-only",)
+    return ()
 
 
 def _free(path: str) -> int | None:

@@ -49,7 +49,8 @@ def extensions(judged: Judged) -> Iterator[Problem]:
 
 @registry.check("alter-system", Severity.CRITICAL, "Can settings be changed while the server runs?")
 def alter_system(judged: Judged) -> Iterator[Problem]:
-    """allow_alter_system = off refuses ALTER SYSTEM (PostgreSQL 17 and newer; its manual, ALTER SYSTEM).
+    """allow_alter_system = off refuses ALTER SYSTEM (PostgreSQL 17 and newer; its manual, ALTER SYSTEM), and so does a
+    postgresql.auto.conf that the server may not write. With a wrong line in any file a reload applies nothing.
 
     A failover cuts the standby off from the old primary by ALTER SYSTEM before it promotes it, and mode sync lets
     commits wait, or not, the same way.
@@ -58,6 +59,9 @@ def alter_system(judged: Judged) -> Iterator[Problem]:
         if not condition.alter_system:
             message = "allow_alter_system is off: a failover could not cut the standby off from the old primary"
             yield Problem(state.site, message, "set allow_alter_system = on and reload")
+        for why in condition.settings_held:
+            message = f"no setting can be changed while the server runs: {why}"
+            yield Problem(state.site, message, "correct it; SELECT * FROM pg_file_settings shows what is read")
 
 
 @registry.check("replay-delayed", Severity.WARNING, "Does the standby replay without a delay?", Needs.STANDBY)
