@@ -38,14 +38,11 @@ REJOIN = "rejoin"  # of a failback: an apply, which has no journal; killed when 
 LIVING = "failover from a living primary"
 STEPS = {"failover": FAILOVER, LIVING: FAILOVER, "switchover": SWITCHOVER, "failback": SWITCHOVER}
 
-# Steps that are never begun here: this lab has no PgBouncer, its commits wait for nobody, and a fence that is confirmed
-# is not asked for again. docs/explanation/crash-matrix.md says what of them is killed elsewhere.
-IDLE = {
-    "failover": (SendClientsHere,),
-    LIVING: (SendClientsHere, FenceAgain),
-    "switchover": (SendClients, CommitMode),
-    "failback": (SendClients, CommitMode),
-}
+PLAIN, POOLED, SYNC = "plain", "with PgBouncer", "in mode sync"
+# What only begins where hosts are set up for it: each of these steps has its cases on such a lab.
+ONLY = {POOLED: (SendClientsHere, SendClients), SYNC: (CommitMode,)}
+# Never begun: the fence of a primary that lives is confirmed, and is not asked for again.
+IDLE = {LIVING: (FenceAgain,)}
 
 # agent: of the site that takes over, it carries the procedure out. other agent: of the site that is left. postmaster:
 # of the standby, which is to take over. session: the SSH session that the command came through, on the host. command:
@@ -62,14 +59,16 @@ PROMOTION = (ASKED, "promote:applied")  # where a postmaster is killed besides
 @dataclass(frozen=True, slots=True)
 class Case:
     """procedure: a key of STEPS; the old primary of a "failover" has no power. moment: STEP:PHASE of its journal, or
-    ``rejoin``."""
+    ``rejoin``. world: how the hosts are set up, PLAIN or a key of ONLY."""
 
     procedure: str
     moment: str
     kind: str
+    world: str = PLAIN
 
     def __str__(self) -> str:
-        return f"{self.procedure}, {self.kind} killed at {self.moment}"
+        where = "" if self.world == PLAIN else f", {self.world}"
+        return f"{self.procedure}, {self.kind} killed at {self.moment}{where}"
 
     @property
     def failing_over(self) -> bool:
@@ -83,17 +82,24 @@ class Case:
 
 def cases() -> list[Case]:
     """Every kind of kill at every step of every procedure; of a postmaster also in its promotion and right behind."""
+    return [case for world in (PLAIN, *ONLY) for case in _cases(world)]
+
+
+def _cases(world: str) -> list[Case]:
     found = []
     for procedure, steps in STEPS.items():
-        moments = [f"{step.name}:intent" for step in steps if step not in IDLE[procedure]]
-        if procedure == "failback":
+        elsewhere = {step for other, own in ONLY.items() if other != world for step in own} | {*IDLE.get(procedure, ())}
+        begun = [step for step in steps if step not in elsewhere and (world == PLAIN or step in ONLY[world])]
+        moments = [f"{step.name}:intent" for step in begun]
+        promotion = PROMOTION if world == PLAIN else ()
+        if procedure == "failback" and world == PLAIN:
             moments.insert(0, REJOIN)
         found += [
-            Case(procedure, moment, kind)
+            Case(procedure, moment, kind, world)
             for kind in KINDS
             if (procedure, kind) != ("failover", "other agent")  # its host has no power
             and not (procedure == "failback" and kind in ALONE)  # its apply starts the agent
-            for moment in (*moments, *(PROMOTION if kind == "postmaster" else ()))
+            for moment in (*moments, *(promotion if kind == "postmaster" else ()))
         ]
     return found
 

@@ -10,10 +10,13 @@ ALL = "SECONDSITE_CRASH_MATRIX"  # set: every case
 SEED = 2026
 
 
-def some(cases: Sequence[str], count: int, *, always: Sequence[str] = ()) -> list[str]:
-    """``count`` of the cases, in their order: those in ``always`` and a sample that only changes with the list."""
+def some(
+    cases: Sequence[str], count: int, *, always: Sequence[str] = (), among: Sequence[str] | None = None
+) -> list[str]:
+    """``count`` of the cases, in their order: those in ``always`` and a sample of those in ``among`` (all, where it is
+    None) that only changes with the list."""
     if os.environ.get(ALL):
         return list(cases)
-    rest = [case for case in cases if case not in always]
+    rest = [case for case in (cases if among is None else among) if case not in always]
     chosen = {*always, *random.Random(SEED).sample(rest, min(len(rest), count - len(always)))}
     return [case for case in cases if case in chosen]
