@@ -525,3 +525,35 @@ async def test_what_bears_the_name_of_a_fifo_before_the_first_pull_goes_aside(up
     assert not (uploads.target / "pipe").exists()
     (kept,) = uploads.store.parent.rglob("pipe")
     assert kept.read_text() == "somebody's"
+
+
+def deep(folder: Path, depth: int) -> None:
+    """One file below many folders."""
+    inside = folder.joinpath(*["d"] * depth)
+    inside.mkdir(parents=True)
+    (inside / "file").write_text("x")
+
+
+async def test_a_deep_tree_that_is_gone_counts_with_its_folders_and_goes_when_a_person_has_agreed(
+    uploads: Mirror,
+) -> None:
+    """rsync tells in advance how many files it would delete, and counts folders only when it comes to them."""
+    fill(uploads.source, 3)
+    deep(uploads.source / "deep", 40)
+    assert (await uploads.pull()).complete
+    shutil.rmtree(uploads.source / "deep")
+    result = await uploads.pull()
+    assert (result.complete, result.blocked) == (False, True)
+    assert "the deletion budget is" in str(result.reason)
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    assert {path.name for path in uploads.target.iterdir()} == {"file-0", "file-1", "file-2"}
+
+
+async def test_without_a_budget_a_deep_tree_that_is_gone_beside_new_files_goes_at_once(uploads: Mirror) -> None:
+    uploads.fileset = uploads.fileset.model_copy(update={"max_delete": 1.0})
+    deep(uploads.source / "deep", 40)
+    assert (await uploads.pull()).complete
+    shutil.rmtree(uploads.source / "deep")
+    fill(uploads.source, 3)
+    assert (await uploads.pull()).complete

@@ -38,3 +38,18 @@ def unharmed(seen: dict[str, Any]) -> None:
     """No client saw an error, and nothing that was acknowledged is missing."""
     assert seen["errors"] == [] and seen["lost"] == []
     assert seen["commits"] > 50
+
+
+def target(lab: AppliedLab, host: str) -> str:
+    """host|paused, as PgBouncer of a host says itself."""
+    ask = f"runuser -u postgres -- psql -p {pooler.PORT} -U pgbouncer -XAtF ' ' -c 'SHOW DATABASES' pgbouncer"
+    row = next(row.split(" ") for row in lab.on(host, ask).splitlines() if row.startswith("shop "))
+    return f"{row[1]}|{row[-2]}"
+
+
+def until_served(lab: AppliedLab, host: str, seconds: float = 20) -> None:
+    """PgBouncer there sends its clients to the database beside it, and lets none of them wait."""
+    deadline = time.monotonic() + seconds
+    while (seen := target(lab, host)) != "127.0.0.1|0":
+        assert time.monotonic() < deadline, f"clients of PgBouncer at {host} are sent to {seen}"
+        time.sleep(0.3)

@@ -37,6 +37,7 @@ from tests.scenario.kills import (
     writing_at_both,
 )
 from tests.scenario.matrix import some
+from tests.scenario.pooled import until_served
 from tests.scenario.test_failover_disaster import wait_for_role
 from tests.scenario.test_switchover import at_home, until_ready
 
@@ -166,6 +167,8 @@ def play(ground: Ground, case: Case) -> None:
     else:
         until_ready(lab, new)
         at_home(lab, new)
+    if case.world == POOLED:
+        until_served(lab, new)
     never_two(kept, old)
     lost = missing(lab, kept, new)
     if case.failing_over:

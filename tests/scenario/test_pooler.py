@@ -14,7 +14,7 @@ from secondsite.clock import from_text
 from secondsite_lab import pooler
 from secondsite_lab.applied import AppliedLab
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, until_buys
-from tests.scenario.pooled import clients, unharmed
+from tests.scenario.pooled import clients, target, unharmed
 from tests.scenario.test_switchover import PAUSE, at_home, die, until_ready, wait_for_agent
 
 A_LITTLE_SECONDS = 1.0  # how long the wait may be is measured on a quiet machine: `make bench-switchover`
@@ -39,13 +39,6 @@ def paused_seconds(document: dict[str, Any]) -> float:
     steps = {step["name"]: step for step in document["steps"]}
     began, ended = steps["close"]["started_at"], steps["pooler"]["ended_at"]
     return (from_text(ended) - from_text(began)).total_seconds()
-
-
-def target(lab: AppliedLab, host: str) -> str:
-    """host|paused, as PgBouncer of a host says itself."""
-    ask = f"runuser -u postgres -- psql -p {pooler.PORT} -U pgbouncer -XAtF ' ' -c 'SHOW DATABASES' pgbouncer"
-    row = next(row.split(" ") for row in lab.on(host, ask).splitlines() if row.startswith("shop "))
-    return f"{row[1]}|{row[-2]}"
 
 
 def test_there_and_back_again_without_an_error_at_either_site(pooled: AppliedLab) -> None:

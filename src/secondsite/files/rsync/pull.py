@@ -26,6 +26,7 @@ from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, 
 from secondsite.spec import FileSet
 
 TIMEOUT_SECONDS = 3600.0
+WITHOUT_LIMIT = 2**31 - 1  # deletions: rsync has said how many files, and not how many folders they are in
 PASSES = 3  # of copying while files vanish under it
 
 
@@ -115,7 +116,8 @@ class _Pull:
             self.reason, self.blocked, self.held_back = self.record.reason, True, found.extra
             return False
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
-        most = found.before if free else limit(found.before, self.fileset.max_delete)
+        free = free or self.fileset.max_delete >= 1
+        most = WITHOUT_LIMIT if free else limit(found.before, self.fileset.max_delete)
         no = refusal(found, most=most)
         if no is not None and not agreed:
             self.reason, self.blocked, self.held_back = no, True, found.extra
@@ -131,7 +133,9 @@ class _Pull:
         if ended.code in (Code.OK, Code.VANISHED):
             return True
         self._fail(ended)
-        self.blocked = ended.code == Code.DELETE_LIMIT
+        if ended.code == Code.DELETE_LIMIT:  # it counts the folders of a tree only when it deletes them
+            self.reason = f"more than {most} files and folders are gone at the source; the deletion budget is {most}"
+            self.blocked, self.held_back = True, max(found.extra, most + 1)
         return False
 
     async def _run(self, *, max_delete: int) -> Ended:
