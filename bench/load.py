@@ -5,9 +5,11 @@ slowly, from checkpoints to other work on the machine, strikes both alike. Off m
 nothing of them runs, and they go on at once. The difference of two neighbours is one observation; the median of all
 has an interval that assumes nothing about their distribution (order statistics, binomial with p = 0.5).
 
-A throughput swings by far more than 1 % on a small machine. So there is a second witness that hardly swings: the
-processor time that the agent, the programs it starts and its database sessions take at the primary, as a share of all
-processors. A database that keeps every processor busy cannot lose more than about that.
+A throughput that waits for the disk swings by far more than 1 % on a small machine. So there are two more witnesses
+that swing less. Commits that do not wait for the disk (synchronous_commit = off, PostgreSQL 17 manual 28.4) keep the
+processors busy, which is all that an agent at rest could take from them. And the processor time that the agent, the
+programs it starts and its database sessions take at the primary, as a share of all processors: a database that keeps
+every processor busy cannot lose more than about that.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb
 
 from bench.filled import AS_OWNER, BIN, fill
@@ -30,6 +32,7 @@ SITES = ("oslo", "bergen")
 MEGABYTES = 300
 CLIENTS = 4
 PAIRS_A_ROUND = 8
+UNWAITED_PAIRS_A_ROUND = 16
 BLOCK_SECONDS = 4.0
 SETTLE_SECONDS = 1.0  # after a change: what an agent catches up with is not its cost at rest
 WARM_SECONDS = 15.0  # also how long processor time is counted
@@ -66,6 +69,16 @@ class Block:
     ended: float
 
 
+@dataclass(slots=True)
+class Observed:
+    """What the rounds of one kind of load have told so far; speeds as `losses` takes them, shares in percent."""
+
+    load: str
+    blocks: list[Block] = field(default_factory=list)
+    speeds: list[tuple[float, float]] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+
+
 def main() -> None:
     """So many rounds of pairs; the median loss, its interval, and the processor time beside it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -73,35 +86,33 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with applied("bench-load") as lab:
         fill(lab, MEGABYTES)
-        blocks: list[Block] = []
-        speeds: list[tuple[float, float]] = []
-        shares: list[float] = []
+        durable, unwaited = Observed("pgbench"), Observed("pgbench that does not wait for the disk")
         for number in range(rounds):
-            found, told, share = _round(lab)
-            blocks += found
-            speeds += told
-            shares.append(share)
-            lost = losses(found, told)
-            print(
-                f"round {number + 1}: {_median(lost):+.2f} % of {len(lost)} pairs, processor {share:.2f} %", flush=True
-            )
+            for kind, pairs in ((durable, PAIRS_A_ROUND), (unwaited, UNWAITED_PAIRS_A_ROUND)):
+                lost, share = _round(lab, kind, pairs, wait=kind is durable)
+                print(
+                    f"round {number + 1}, {kind.load}: {_median(lost):+.2f} % of {len(lost)} pairs, "
+                    f"processor {share:.2f} %",
+                    flush=True,
+                )
         versions = {"secondsite": __version__, "postgresql": lab.on("oslo", "pg_lsclusters -h").split()[0]}
-    write("load", rounds, versions, metrics(blocks, speeds, shares))
+    write("load", rounds, versions, metrics(durable) + metrics(unwaited))
 
 
-def metrics(blocks: Sequence[Block], speeds: Sequence[tuple[float, float]], shares: Sequence[float]) -> list[Metric]:
+def metrics(seen: Observed) -> list[Metric]:
     """The loss with its interval in the place of lowest and highest; throughput; processor time."""
-    lost = losses(blocks, speeds)
+    lost = losses(seen.blocks, seen.speeds)
     low, high = interval(lost)
-    name = f"throughput lost to the agents, median of {len(lost)} pairs (min and max: its 95 % interval)"
+    name = f"{seen.load}: lost to the agents, median of {len(lost)} pairs (min and max: its 95 % interval)"
     on, off = (
-        [speed for one in blocks if one.on is wanted for speed in _within(one, speeds)] for wanted in (True, False)
+        [speed for one in seen.blocks if one.on is wanted for speed in _within(one, seen.speeds)]
+        for wanted in (True, False)
     )
-    share = "processor time of the agent and its queries, of all processors"
+    share = f"{seen.load}: processor time of the agent and its queries, of all processors"
     return [
         Metric(name, "%", Series(name, round(_median(lost), 3), round(low, 3), round(high, 3)), TARGET_PERCENT),
-        Metric("pgbench, agents on", "tps", Series.of("agents on", on), None, Series.of("agents off", off)),
-        Metric(share, "%", Series.of(share, shares), TARGET_PERCENT),
+        Metric(seen.load, "tps", Series.of("agents on", on), None, Series.of("agents off", off)),
+        Metric(share, "%", Series.of(share, seen.shares), TARGET_PERCENT),
     ]
 
 
@@ -138,18 +149,19 @@ def _within(block: Block, speeds: Sequence[tuple[float, float]]) -> list[float]:
     return [speed for ended, speed in speeds if block.began + 1 <= ended <= block.ended]
 
 
-def _round(lab: AppliedLab) -> tuple[list[Block], list[tuple[float, float]], float]:
-    """One run of pgbench: its blocks, its throughput of each second, and the share of the processors."""
-    seconds = int(2 * WARM_SECONDS + PAIRS_A_ROUND * 2 * (BLOCK_SECONDS + SETTLE_SECONDS + 1.0))
+def _round(lab: AppliedLab, seen: Observed, pairs: int, *, wait: bool) -> tuple[list[float], float]:
+    """One run of pgbench, put with what was seen. Returns its pairs' losses and the share of the processors."""
+    seconds = int(2 * WARM_SECONDS + pairs * 2 * (BLOCK_SECONDS + SETTLE_SECONDS + 1.0))
+    options = f"PGOPTIONS='-c synchronous_commit={'on' if wait else 'off'}'"
     load = subprocess.Popen(
-        lab.ssh("oslo", f"{AS_OWNER} {BIN}/pgbench {PGBENCH} -T {seconds} filled0 2>&1"),
+        lab.ssh("oslo", f"{AS_OWNER} env {options} {BIN}/pgbench {PGBENCH} -T {seconds} filled0 2>&1"),
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         time.sleep(WARM_SECONDS)
         share = _share(lab)
         blocks = []
-        for pair in range(PAIRS_A_ROUND):
+        for pair in range(pairs):
             for on in (True, False) if pair % 2 == 0 else (False, True):
                 _agents(lab, on=on)
                 time.sleep(SETTLE_SECONDS)
@@ -161,7 +173,11 @@ def _round(lab: AppliedLab) -> tuple[list[Block], list[tuple[float, float]], flo
     finally:
         load.kill()
         load.wait(timeout=10)
-    return blocks, [(float(ended), float(speed)) for ended, speed in _PROGRESS.findall(told)], share
+    speeds = [(float(ended), float(speed)) for ended, speed in _PROGRESS.findall(told)]
+    seen.blocks += blocks
+    seen.speeds += speeds
+    seen.shares.append(share)
+    return losses(blocks, speeds), share
 
 
 def _agents(lab: AppliedLab, *, on: bool) -> None:

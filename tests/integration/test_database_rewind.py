@@ -153,6 +153,23 @@ async def test_what_was_lost_is_read_in_every_segment_behind_the_switch(hosts: P
     assert len({one.lsn.split("/")[1].zfill(8)[:2] for one in found}) == 3, "they lie in three files of 16 MB"
 
 
+async def test_what_was_prepared_before_a_promotion_comes_along_and_is_found(hosts: Pair) -> None:
+    await hosts.primary()
+    sql(hosts, "oslo", "CREATE TABLE orders (what text)", "ALTER SYSTEM SET max_prepared_transactions = 5")
+    await hosts.nodes["oslo"].control.stop()
+    await hosts.nodes["oslo"].control.start()
+    sql(hosts, "oslo", "BEGIN", "INSERT INTO orders VALUES ('one')", "PREPARE TRANSACTION 'pay 1'")
+    await hosts.standby()
+    bergen = hosts.nodes["bergen"].cluster
+    promote.detach(bergen)
+    await promote.drain(bergen, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    await promote.promote(bergen, timeout_seconds=30)
+    (found,) = promote.prepared_transactions(bergen)
+    assert (found.gid, found.database) == ("pay 1", "postgres") and found.at
+    sql(hosts, "bergen", "COMMIT PREPARED 'pay 1'")
+    assert promote.prepared_transactions(bergen) == ()
+
+
 async def test_what_was_committed_in_two_phases_is_lost_too(hosts: Pair) -> None:
     """The record of a COMMIT PREPARED belongs to no transaction: whose rows they are stands in its text."""
     await hosts.primary()

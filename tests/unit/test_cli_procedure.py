@@ -14,6 +14,7 @@ from secondsite.cli.views.procedure import lines, preview_lines
 from secondsite.cli.wording import step_line
 from secondsite.errors import Exit, HalfwayError, SecondsiteError, way_on
 from secondsite.events import Event, Note, Result, StepEnded, ignore, to_line
+from secondsite.recovery.left_open import left_open
 from secondsite.recovery.unfetched import shown, told_not_here, unfetched
 
 
@@ -120,6 +121,19 @@ def test_a_step_that_only_names_file_sets_has_left_nothing_unfetched() -> None:
     assert unfetched({"name": "assess", "details": {}}) is None
     silent = {"name": "files", "details": {"sets": {"uploads": {"final_pull": "oslo does not answer"}}}}
     assert unfetched(silent) == "uploads: oslo does not answer"
+
+
+def test_transactions_that_were_prepared_and_came_along_are_left_to_a_person() -> None:
+    prepared = [{"gid": f"pay-{number}", "database": "shop", "owner": "shop", "at": "…"} for number in range(7)]
+    step = {"name": "prove", "details": {"committed_at": "…", "prepared_transactions": prepared}}
+    told = left_open(step)
+    assert told is not None and told.startswith("7 prepared transactions came along and hold their locks until each")
+    assert told.endswith(
+        "'pay-0' in shop, 'pay-1' in shop, 'pay-2' in shop, 'pay-3' in shop, 'pay-4' in shop and 2 more"
+    )
+    assert left_open({"name": "prove", "details": {"committed_at": "…"}}) is None
+    shown_step = {"title": "Prove", "site": "bergen", "outcome": "done", "seconds": 0.1, "message": None, **step}
+    assert f"      {told}" in lines(ended(steps=[shown_step]))
 
 
 def waiting(count: int | None, *names: str) -> dict[str, Any]:

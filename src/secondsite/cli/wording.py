@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from secondsite.events import ChangeDone, ChangePlanned, Event, Note, Progress, StepEnded
-from secondsite.recovery.unfetched import shown, unfetched
+from secondsite.recovery.left_open import left_open
+from secondsite.recovery.unfetched import shown
 
 _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 _OUTCOMES = {
@@ -45,7 +46,7 @@ def line_of(event: Event) -> Line | None:
 
 def step_line(event: StepEnded, title: str) -> Line:
     """How a step ended, under the title it was announced with."""
-    why = event.message or unfetched({"details": event.details}) or ""
+    why = event.message or left_open({"details": event.details}) or ""
     word = shown(event.outcome, event.details)
     text = f"{title}: {word} ({duration(event.seconds)}){f': {why}' if why else ''}"
     return with_site(event.site, text, _OUTCOMES.get(word, ""))

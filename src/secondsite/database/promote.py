@@ -263,6 +263,25 @@ def prove_writable(cluster: Cluster, site: str, timeline: int) -> str:
         return str(row[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A transaction that was prepared and that nobody has decided. at: as PostgreSQL writes it."""
+
+    gid: str
+    database: str
+    owner: str
+    at: str
+
+
+def prepared_transactions(cluster: Cluster) -> tuple[Prepared, ...]:
+    """Those that came along with a promotion, the oldest first."""
+    with local(cluster, step="look at prepared transactions") as connection:
+        rows = connection.execute(
+            "SELECT gid, database::text, owner::text, prepared::text FROM pg_prepared_xacts ORDER BY prepared, gid"
+        ).fetchall()
+    return tuple(Prepared(*row) for row in rows)
+
+
 def create_slot(cluster: Cluster, name: str) -> None:
     """The slot through which the old primary will come back; none exists after a promotion."""
     with local(cluster, step="return slot") as connection:

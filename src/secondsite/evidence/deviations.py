@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondsite.evidence.report import Report
+from secondsite.recovery.left_open import undecided
 from secondsite.recovery.unfetched import unfetched
 
 _ORDER = ("critical", "warning", "info")
@@ -52,6 +53,8 @@ def _steps(report: Report) -> Iterator[Deviation]:
             yield Deviation("warning" if complete else "critical", step.get("title") or step["name"], told)
         elif (missing := unfetched(step)) is not None:
             yield Deviation("info", f"{step.get('title') or step['name']}: not everything was fetched", missing)
+        elif (open_yet := undecided(step)) is not None:
+            yield Deviation("info", f"{step.get('title') or step['name']}: something is left to decide", open_yet)
     if procedure.get("fence") == "unconfirmed" and procedure.get("outcome") in ("completed", "blocked"):
         told = "it did not answer; the guard at its start has to keep it from accepting writes"
         yield Deviation("info", "the old primary was not confirmed to be stopped", told)

@@ -11,6 +11,7 @@ from secondsite.evidence.axis import Axis, Tick
 from secondsite.evidence.milestones import TURNING_STEP, command_at
 from secondsite.evidence.report import Report
 from secondsite.evidence.words import span
+from secondsite.recovery.left_open import left_open
 from secondsite.recovery.unfetched import unfetched
 
 LEFT, RIGHT = 464.0, 948.0
@@ -82,7 +83,7 @@ def _bar(
         step.get("title") or step["name"], step["site"], _outcome(step), y, x, width,
         "not begun" if when is None else span(when[1] - when[0]),
         end is not None and end > axis.end + 1e-6, step["site"] != broken, _turning(step),
-        step.get("message") or unfetched(step),
+        step.get("message") or left_open(step),
     )  # fmt: skip
 
 

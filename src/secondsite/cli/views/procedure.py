@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondsite.cli.render import see
-from secondsite.recovery.unfetched import unfetched
+from secondsite.recovery.left_open import left_open
 
 _MARKS = {"done": "✓", "already": "✓", "failed": "✗", "skipped": "·", "undone": "↶"}
 _OUTCOMES = {
@@ -26,7 +26,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     """Pure: the text of ``show``."""
     out = [f"{document['procedure']} {document['id']}: {_OUTCOMES[document['outcome']]}", ""]
     for step in document["steps"]:
-        missing = unfetched(step)
+        missing = left_open(step)
         open_question = step["details"].get("fence") == "unconfirmed" or missing
         mark = "!" if open_question else _MARKS.get(step["outcome"], "?")
         # A step that was never begun took no time: 0.000 s would read as one that was quick.

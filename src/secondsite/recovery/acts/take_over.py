@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from secondsite.database import door
 from secondsite.database import promote as database
 from secondsite.database.bounded import apart
@@ -89,7 +91,9 @@ class Prove(Act):
         committed = await apart(database.prove_writable, cluster, self.site, timeline)
         slot = slot_name(self._context.peer.site)
         await apart(database.create_slot, cluster, slot)
-        return {"committed_at": committed, "return_slot": slot}
+        prepared = await apart(database.prepared_transactions, cluster)
+        undecided = {"prepared_transactions": [asdict(one) for one in prepared]} if prepared else {}
+        return {"committed_at": committed, "return_slot": slot, **undecided}
 
 
 class Checkpoint(Act):
