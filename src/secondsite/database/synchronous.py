@@ -63,12 +63,17 @@ class Synchronous:
     name: str = "synchronous replication"
 
     async def plan(self) -> Change | None:
-        """What differs. A peer that does not stream (yet) is not waited for; the agent sets it once it does."""
+        """What differs; nothing where the database does not answer."""
         try:
-            async with elsewhere(self.node.cluster, step=self.name) as connection:
-                row = (await asking(connection, connection.execute, _LOOK, (self.peer,))).fetchone()
+            return await self.differs()
         except RetryableError:
             return None
+
+    async def differs(self) -> Change | None:
+        """What differs. A peer that does not stream (yet) is not waited for; the agent sets it once it does. Raises
+        RetryableError where the database does not answer."""
+        async with elsewhere(self.node.cluster, step=self.name) as connection:
+            row = (await asking(connection, connection.execute, _LOOK, (self.peer,))).fetchone()
         now, streams = row or ("", False)
         if self.wanted and streams and now != names(self.peer):
             return Change(f"commits wait for {self.peer}")

@@ -11,8 +11,7 @@ from secondsite.recovery.failover.assess import Assess
 from secondsite.recovery.failover.context import FailoverContext
 from secondsite.recovery.failover.copies import LastPull
 from secondsite.recovery.failover.isolate import Fence, FenceAgain, Quarantine
-from secondsite.recovery.failover.serving import Serving
-from secondsite.recovery.failover.take_over import Drain, ProveAlone
+from secondsite.recovery.failover.take_over import Drain, ProveAlone, ServingAlone
 from secondsite.recovery.step import Step
 from secondsite.spec import Spec
 
@@ -30,7 +29,7 @@ STEPS: tuple[type[Act], ...] = (
     ProveAlone,
     Checkpoint,
     FenceAgain,
-    Serving,
+    ServingAlone,
 )
 
 

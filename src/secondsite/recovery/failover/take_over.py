@@ -6,6 +6,7 @@ from secondsite.database import promote as database
 from secondsite.database.bounded import apart
 from secondsite.database.lsn import to_text
 from secondsite.events import Emit, Progress
+from secondsite.recovery.acts.serving import Serving
 from secondsite.recovery.acts.take_over import Prove
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.step import Details
@@ -60,3 +61,9 @@ class ProveAlone(Prove):
         details = await super().apply(emit)
         await apart(database.detach, self._context.cluster)
         return details
+
+
+class ServingAlone(Serving):
+    """Looked at behind the last word to the old site."""
+
+    follows = (*Serving.follows, "fence-again")

@@ -13,6 +13,7 @@ from secondsite.database.slot import drop_others, slot_name
 from secondsite.database.synchronous import Synchronous
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.events import Emit
+from secondsite.recovery.acts.serving import Serving
 from secondsite.recovery.acts.take_over import Prove
 from secondsite.recovery.step import Details
 from secondsite.recovery.switchover.context import SwitchoverAct, SwitchoverContext
@@ -121,8 +122,14 @@ class CommitMode(SwitchoverAct):
         return {"mode": self._context.spec.database.mode}
 
     async def _change(self) -> Change | None:
-        return await self._resource().plan()
+        return await self._resource().differs()
 
     def _resource(self) -> Synchronous:
         spec = self._context.spec
         return Synchronous(Node.of(spec), self._context.peer.site, wanted=spec.database.mode == "sync")
+
+
+class ServingWithStandby(Serving):
+    """Looked at when the old primary follows, which may take minutes."""
+
+    follows = (*Serving.follows, "commit-mode")

@@ -7,7 +7,7 @@ from secondsite.recovery.acts.copies import FilesWritable
 from secondsite.recovery.acts.serve import Application, Redirect
 from secondsite.recovery.acts.take_over import Checkpoint
 from secondsite.recovery.step import Step
-from secondsite.recovery.switchover.attach import Attach, CommitMode, ProveNext
+from secondsite.recovery.switchover.attach import Attach, CommitMode, ProveNext, ServingWithStandby
 from secondsite.recovery.switchover.context import SwitchoverContext
 from secondsite.recovery.switchover.poolers import SendClients
 from secondsite.recovery.switchover.prepare import Assess, CheckpointBefore, FilesBefore
@@ -32,6 +32,7 @@ STEPS: tuple[type[Act], ...] = (
     Checkpoint,
     Attach,
     CommitMode,
+    ServingWithStandby,
 )
 
 

@@ -1,4 +1,4 @@
-"""The last look: what was reached is still so when the failover ends."""
+"""The last look: what was reached is still so when the procedure ends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from secondsite.database.observe import observe
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.recovery import application
-from secondsite.recovery.failover.context import FailoverAct
+from secondsite.recovery.acts.context import Act
 from secondsite.recovery.step import Details
 
 
-class Serving(FailoverAct):
-    """A database or an application that has ended since must not hide behind a failover that is called completed."""
+class Serving(Act):
+    """A database or an application that has ended since must not hide behind what is called completed."""
 
     name = "serving"
     title = "See that this site still serves"
-    follows = ("checkpoint", "fence-again")
+    follows: tuple[str, ...] = ("checkpoint",)
     only_looks = True
 
     async def apply(self, emit: Emit) -> Details:
