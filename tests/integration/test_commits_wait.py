@@ -19,7 +19,7 @@ from secondsite.agent.ports import Places
 from secondsite.cli.bootstrap.commits import as_wanted
 from secondsite.clock import SystemClock
 from secondsite.database import promote
-from secondsite.database.commit_wait import Act, names, waits
+from secondsite.database.commit_wait import LESSER, Act, names, waits
 from secondsite.database.connect import local
 from secondsite.database.observe import observe
 from secondsite.database.state import DatabaseState
@@ -231,6 +231,26 @@ async def test_the_followers_are_seen_with_what_the_server_says_for_everybody_el
         assert oslo.board.database.followers[0].name == "bergen"
         for seen in (state, oslo.board.database):
             assert dict(seen.settings)["synchronous_commit"] == "on"
+
+
+async def test_a_role_and_a_database_whose_commits_wait_for_less_are_seen(hosts: Pair) -> None:
+    await streaming(hosts)
+    with local(hosts.nodes["oslo"].cluster) as connection:
+        for statement in (
+            "CREATE ROLE app LOGIN",
+            "CREATE ROLE safe LOGIN",
+            "CREATE ROLE people",
+            "ALTER ROLE app SET synchronous_commit = local",
+            "ALTER ROLE safe SET synchronous_commit = 'true'",
+            "ALTER ROLE people SET synchronous_commit = off",  # nobody logs in as a group, and nobody inherits it
+            "ALTER DATABASE template1 SET synchronous_commit = remote_write",
+        ):
+            connection.execute(statement.encode())
+    assert dict(look(hosts, "oslo").settings)[LESSER] == "database template1, role app"
+    with local(hosts.nodes["oslo"].cluster) as connection:
+        connection.execute(b"ALTER ROLE app RESET synchronous_commit")
+        connection.execute(b"ALTER DATABASE template1 RESET synchronous_commit")
+    assert dict(look(hosts, "oslo").settings)[LESSER] == ""
 
 
 async def test_after_a_promotion_no_commit_hangs_whatever_the_standby_was_told(hosts: Pair) -> None:

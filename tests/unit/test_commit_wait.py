@@ -29,6 +29,7 @@ from tests.fakes.primary import FakePrimary
 from tests.unit.objectives_worlds import primary, spec, standby
 
 BERGEN = names("bergen")
+WAITING = (("synchronous_standby_names", BERGEN), ("synchronous_commit", "on"))
 OTHERS = ("", BERGEN, names("oslo"), "*", "ANY 1 (bergen, reports)")
 
 
@@ -174,7 +175,8 @@ def test_what_was_acknowledged_before_commits_waited_is_covered_only_once_the_st
     "changed",
     [
         {"settings": (("synchronous_standby_names", ""), ("synchronous_commit", "on"))},
-        {"settings": (("synchronous_standby_names", BERGEN), ("synchronous_commit", "local"))},
+        {"settings": (WAITING[0], ("synchronous_commit", "local"))},
+        {"settings": (*WAITING, ("lesser_commits", "role shop"))},
         {"settings": ()},
         {"followers": ()},
         {"followers": (Follower("bergen", "streaming", "potential", 1000, 1.0),)},
@@ -348,6 +350,9 @@ async def test_nothing_is_changed_while_a_procedure_holds_the_lock_or_this_site_
     async def change() -> bool:
         return await unless_busy(opening, path, act, SystemClock())
 
+    async def stop() -> None:
+        done.append(2)
+
     with lock.hold(path, "failover", "now"):
         assert not await change()
     async with opening:
@@ -355,3 +360,9 @@ async def test_nothing_is_changed_while_a_procedure_holds_the_lock_or_this_site_
     assert done == []
     assert await change() and done == [1]
     assert lock.holder(path) is None
+    with lock.hold(path, "switchover", "now"):
+        assert await unless_busy(opening, None, stop, SystemClock()) and done == [1, 2], (
+            "a lost standby is not waited for"
+        )
+    async with opening:
+        assert not await unless_busy(opening, None, stop, SystemClock())

@@ -181,6 +181,7 @@ def test_commits_that_stopped_waiting_are_told_with_since_when_and_what_it_means
         (primary(followers=(Follower("bergen", "catchup", "async"),)), "which is in state catchup"),
         (primary(settings=(("synchronous_standby_names", "*"), ("synchronous_commit", "on"))), "names is '*', not"),
         (primary(settings=(*SYNCHRONOUS[:-1], ("synchronous_commit", "off"))), "synchronous_commit is off"),
+        (primary(settings=(*SYNCHRONOUS, ("lesser_commits", "role app"))), "is set lower for role app"),
     ],
 )
 def test_commits_that_shall_wait_and_do_not_are_a_warning(database: DatabaseState, words: str) -> None:

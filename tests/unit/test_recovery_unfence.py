@@ -20,6 +20,7 @@ from secondsite.recovery.failover.isolate import Fence, fenced_before
 from secondsite.recovery.fence import Attempt
 from secondsite.recovery.journal import Journal, Kind, read
 from secondsite.recovery.step import Details, StepOutcome
+from secondsite.spec import paths
 from tests.unit.test_recovery_failover import context
 
 STOPPED = Attempt("agent over the tunnel", True, "stopped")
@@ -35,10 +36,12 @@ class Oslo:
         self.asked: list[Sequence[Attempt] | None] = []
 
         async def fence_peer(*_: Any, **__: Any) -> tuple[Attempt, ...]:
+            assert paths.TAKING_OVER.exists(), "who boots now must not be let in"
             self.down = self.down or self.reachable
             return (STOPPED if self.reachable else SILENT,)
 
         async def unfence_peer(_: Any, __: Any, attempts: Sequence[Attempt] | None, **___: str) -> None:
+            assert not paths.TAKING_OVER.exists(), "who asks now may open again"
             self.asked.append(attempts)
             if not self.reachable:
                 raise RetryableError("oslo does not answer")
@@ -49,7 +52,9 @@ class Oslo:
 
 
 @pytest.fixture
-def oslo(monkeypatch: pytest.MonkeyPatch) -> Oslo:
+def oslo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Oslo:
+    monkeypatch.setattr(paths, "RUN", tmp_path)
+    monkeypatch.setattr(paths, "TAKING_OVER", tmp_path / "taking-over")
     return Oslo(monkeypatch)
 
 

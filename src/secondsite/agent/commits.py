@@ -141,19 +141,23 @@ class Marker:
                 self._path.unlink(missing_ok=True)
 
 
-async def unless_busy(opening: asyncio.Lock, path: Path, act: Callable[[], Awaitable[None]], clock: Clock) -> bool:
+async def unless_busy(
+    opening: asyncio.Lock, path: Path | None, act: Callable[[], Awaitable[None]], clock: Clock
+) -> bool:
     """Do it while nobody opens or closes this site, and holding the lock at ``path``; False where that is taken.
 
-    Whatever a procedure makes of this host's commits, it shall not be changed under its hands.
+    Whatever a procedure makes of this host's commits, it shall not be changed under its hands. No path: that commits
+    stop waiting for a lost standby is right beside every procedure, and one may wait for half an hour (a checkpoint).
     """
     if opening.locked():
         return False
     async with opening:
         with contextlib.ExitStack() as held:
-            try:
-                held.enter_context(lock.hold(path, "a change of what commits wait for", to_text(clock.now())))
-            except FinalError:
-                return False
+            if path is not None:
+                try:
+                    held.enter_context(lock.hold(path, "a change of what commits wait for", to_text(clock.now())))
+                except FinalError:
+                    return False
             await act()
     return True
 

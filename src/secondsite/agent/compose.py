@@ -79,7 +79,8 @@ def ports(spec: Spec, site: str, clock: Clock, peer: PeerWatch) -> Ports:
 
     async def change_waiting(act: Act) -> bool:
         peer = spec.peer_of(site)
-        return await unless_busy(changing, paths.LOCK, lambda: database.change_waiting(act, peer), clock)
+        lock = None if act is Act.STOP else paths.LOCK
+        return await unless_busy(changing, lock, lambda: database.change_waiting(act, peer), clock)
 
     stepping_down = Handover(spec, site, clock)
 

@@ -41,7 +41,7 @@ class BoardKnowledge:
             "writable": database.writable,
             "generation": database.timeline,
             "active": self._board.active,
-            "taking_over": paths.QUARANTINE.exists(),
+            "taking_over": paths.QUARANTINE.exists() or paths.TAKING_OVER.exists(),
         }
 
     def health(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ NAMES = "synchronous_standby_names"
 STEADY_SECONDS = 2.0  # so long a standby must have answered before it is waited for: one that flaps would hang commits
 ANSWERS_SECONDS = 3.0  # a standby reports each second (``settings``); silent for longer, it does not answer
 DURABLE = ("on", "remote_apply")  # with another synchronous_commit, "acknowledged" does not mean "on the other disk"
+LESSER = "lesser_commits"  # in the state's settings: roles and databases that have it set lower for themselves
 TOGETHER = ("sync", "quorum")
 
 
@@ -85,6 +86,7 @@ def waits(database: DatabaseState, peer: str) -> bool:
         database.writable
         and settings.get(NAMES) == names(peer)
         and settings.get("synchronous_commit") in DURABLE
+        and not settings.get(LESSER)
         and standby is not None
         and standby.sync_state in TOGETHER
     )

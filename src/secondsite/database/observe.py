@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from secondsite.database.cluster import Cluster
+from secondsite.database.commit_wait import LESSER
 from secondsite.database.connect import local
 from secondsite.database.control import cause_of_death
 from secondsite.database.lsn import to_int
@@ -23,6 +24,16 @@ SETTINGS = (
     "max_locks_per_transaction", "wal_log_hints", "data_checksums", "full_page_writes", "wal_level",
     "max_slot_wal_keep_size", "synchronous_standby_names", "synchronous_commit", "server_version_num",
 )  # fmt: skip
+# Whose commits wait for less than the server's own synchronous_commit says (manual 20.1.3, ALTER ROLE and ALTER
+# DATABASE ... SET); the words of an enum that means a boolean are aliases. A session's own SET nobody else can see.
+_LESSER_COMMITS = """
+(SELECT coalesce(string_agg(DISTINCT concat_ws(' in ', 'role ' || r.rolname, 'database ' || d.datname), ', '), '')
+   FROM pg_db_role_setting s
+        LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase,
+        unnest(s.setconfig) one
+  WHERE one LIKE 'synchronous_commit=%' AND (s.setrole = 0 OR r.rolcanlogin)
+    AND lower(split_part(one, '=', 2)) NOT IN ('on', 'remote_apply', 'true', 'yes', '1'))
+"""
 _SETTINGS = ", ".join(f"'{name}', current_setting('{name}')" for name in SETTINGS)
 
 # The control file of a standby keeps its old timeline until its first restartpoint, the end of its minimum recovery
@@ -52,7 +63,7 @@ SELECT pg_is_in_recovery(),
        (SELECT coalesce(json_agg(json_build_array(application_name, state, sync_state, flush_lsn::text,
                                                   extract(epoch FROM reply_time)::float8) ORDER BY pid),
                         '[]') FROM pg_stat_replication),
-       json_build_object({_SETTINGS})
+       json_build_object({_SETTINGS}, '{LESSER}', {_LESSER_COMMITS})
   FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver r ON true
 """
 _BEAT = "SELECT extract(epoch FROM max(at))::float8 FROM secondsite.heartbeat"

@@ -34,6 +34,7 @@ RSYNCD_PID = Path("/run/secondsite-files.pid")
 SOCKET = Path(names.SOCKET)
 ACTIVE = RUN / "active"  # exists only while this host may accept writes; gone after a reboot
 ADMITTED = RUN / "admitted"  # the next start of the database was allowed already: the guard asks nobody
+TAKING_OVER = RUN / "taking-over"  # present: a failover to this host has begun to fence, and has not promoted yet
 POOLER_PAUSED = (
     RUN / "pooler-paused"
 )  # present: we let PgBouncer's clients wait; gone with PgBouncer's own memory of it

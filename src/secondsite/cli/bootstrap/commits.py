@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from secondsite.clock import to_text
-from secondsite.database.commit_wait import NAMES, follower, names, ours, waits
+from secondsite.database.commit_wait import LESSER, NAMES, follower, names, ours, waits
 from secondsite.database.state import DatabaseState
 from secondsite.spec import Spec
 
@@ -18,6 +18,9 @@ def as_wanted(state: DatabaseState, spec: Spec, site: str) -> tuple[bool, str]:
         return not left, f'mode is "async", and commits still wait for {peer}' if left else "commits wait for nobody"
     if waits(state, peer):
         return True, f"commits wait for {peer}"
+    lesser = dict(state.settings).get(LESSER)
+    if now == names(peer) and lesser:
+        return True, f"commits wait for {peer}, but not those of {lesser}, where synchronous_commit is set lower"
     standby = follower(state, peer)
     seen = "which does not stream" if standby is None else f"whose stream is in state {standby.state}"
     if now == names(peer):

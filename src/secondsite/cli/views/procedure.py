@@ -96,7 +96,8 @@ def loss(rpo: Mapping[str, Any]) -> list[str]:
         out.append("                  if the old primary died when it fell silent;")
         out.append(f"                  at most {most:.1f} s, if it worked on out of sight")
     if rpo.get("synchronous"):
-        out.append("                  of the database nothing that was acknowledged: commits waited for this site")
+        out.append("                  of the database nothing that was acknowledged: commits waited for this site,")
+        out.append("                  unless a person let them go on at the old primary after it was last heard")
     return out
 
 

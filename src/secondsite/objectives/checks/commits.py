@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from secondsite.clock import to_text
-from secondsite.database.commit_wait import DURABLE, NAMES, follower, names, ours
+from secondsite.database.commit_wait import DURABLE, LESSER, NAMES, follower, names, ours
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import CommitWait, SiteState
 from secondsite.spec import Spec
@@ -52,6 +52,7 @@ def commits_hang(judged: Judged) -> Iterator[Problem]:
         return
     hint = f"bring {peer} back; or, if users cannot wait for it, {let_go(spec, state.site)} lets commits go on at once"
     hint += f". Then RPO is not 0 until {peer} streams again, and commits wait again by themselves"
+    hint += f"; a failover to {peer} before that cannot know it, and would say that nothing was lost: write it down"
     yield Problem(state.site, message + '; when_standby_lost is "block", so nobody can save anything', hint)
 
 
@@ -83,6 +84,16 @@ def _missing(state: SiteState, judged: Judged) -> Problem | None:
     if durable not in DURABLE:
         message = f'mode is "sync", but synchronous_commit is {durable}: commits do not wait for the disk of {peer}'
         return Problem(state.site, message, "set it to on, in the file that SHOW config_file names, and reload")
+    lesser = dict(state.database.settings).get(LESSER)
+    if now == names(peer) and lesser:
+        message = (
+            f'mode is "sync", but synchronous_commit is set lower for {lesser}: what is committed there does not wait '
+            f"for {peer}, and RPO is not 0"
+        )
+        hint = (
+            "ALTER ROLE … RESET synchronous_commit, or ALTER DATABASE … RESET synchronous_commit, if that is not meant"
+        )
+        return Problem(state.site, message, hint)
     if now == names(peer):
         return None
     stopped = state.commits.stopped_at if state.commits is not None else None

@@ -70,6 +70,7 @@ class Promote(Act):
             old.unlink(missing_ok=True)
         paths.RUN.mkdir(exist_ok=True)
         paths.ACTIVE.touch()
+        paths.TAKING_OVER.unlink(missing_ok=True)  # from now on the generation tells
         if door.unlock(self._context.cluster):  # left over from a switchover that this site once stepped down in
             door.reload(self._context.cluster)
 

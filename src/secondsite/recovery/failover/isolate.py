@@ -12,6 +12,7 @@ from secondsite.recovery.engine import position
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.journal import Kind, Record
 from secondsite.recovery.step import Details
+from secondsite.spec import paths
 from secondsite.tunnel import quarantine
 
 SHORT_SECONDS = 0.02  # for a peer that has not answered the agent's questions for a while; longer on a long path
@@ -24,7 +25,9 @@ STEP_SECONDS = fence.ROUND_SECONDS + 100.0  # ending what is given up; taking ba
 class Fence(FailoverAct):
     """Try everything that stops the old primary; go on unconfirmed only where the operator has accepted that.
 
-    Nothing is stopped before it is known that the standby can take over.
+    Nothing is stopped before it is known that the standby can take over. From here until the promotion, whoever asks
+    the guard's question is told that this site may be taking over: an old primary that gets its power back while a
+    fence waits for its answer must not be let in, and stay in beside a new one.
     """
 
     name = "fence"
@@ -38,6 +41,7 @@ class Fence(FailoverAct):
         self._attempts: tuple[fence.Attempt, ...] | None = None
 
     async def apply(self, emit: Emit) -> Details:
+        _announce()
         silent, patience = self._context.peer_known_silent, await self._patience()
         self._attempts = attempts = await fence_now(self._context, patience, known_silent=silent)
         if not fence.confirmed(attempts) and not self._context.arguments.accept_unconfirmed_fence:
@@ -63,6 +67,7 @@ class Fence(FailoverAct):
     async def undo(self) -> None:
         """Open the old primary again where anything may have stopped it, in this run or in an earlier one; a process
         that does not know assumes so."""
+        paths.TAKING_OVER.unlink(missing_ok=True)  # before it asks whether it may open
         before, now = self._context.fenced_before, self._attempts
         ours = now is None or any(one.confirmed or one.unknown for one in now)
         if before is None and not ours:
@@ -140,6 +145,11 @@ class Quarantine(FailoverAct):
 
     async def undo(self) -> None:
         await quarantine.remove(self._address)
+
+
+def _announce() -> None:
+    paths.RUN.mkdir(exist_ok=True)
+    paths.TAKING_OVER.touch()
 
 
 def fenced_before(records: Sequence[Record]) -> tuple[fence.Attempt, ...] | None:
