@@ -23,6 +23,11 @@ AGENT = "secondsite-agent.service"
 SQL = "runuser -u postgres -- psql -XqAtd shop -v ON_ERROR_STOP=1"
 DATA = "$(runuser -u postgres -- psql -XqAtc 'SHOW data_directory')"
 CONF_D = "$(dirname $(runuser -u postgres -- psql -XqAtc 'SHOW config_file'))/conf.d"
+# What chattr does, which a small Debian 13 does not have: FS_IMMUTABLE_FL is 16 (man 2 ioctl_iflags).
+IMMUTABLE = (
+    "python3 -c 'import fcntl, os, struct, sys;"
+    ' fcntl.ioctl(os.open(sys.argv[2], os.O_RDONLY), 0x40086602, struct.pack("l", int(sys.argv[1])))\''
+)
 FOUND_SECONDS = 60.0
 AGAIN_SECONDS = 15.0
 ALWAYS = {
@@ -102,8 +107,8 @@ GROUPS: dict[str, tuple[Broken, ...]] = {
         Broken(
             "oslo",
             # from here on no setting can be changed, so these two are the last, and mended first
-            f"chattr +i {DATA}/postgresql.auto.conf",
-            f"chattr -i {DATA}/postgresql.auto.conf",
+            f"{IMMUTABLE} 16 {DATA}/postgresql.auto.conf",
+            f"{IMMUTABLE} 0 {DATA}/postgresql.auto.conf",
             (("oslo", "alter-system"),),
         ),
         Broken(

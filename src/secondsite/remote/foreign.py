@@ -37,7 +37,11 @@ def foreign_libraries(version: str, arch: str, cache: Path) -> Path:
         (work / "wanted.txt").write_text("\n".join(wanted) + "\n")
         (work / "pins.txt").write_text("\n".join(pins) + "\n")
         _resolve(version, arch, work)
-        (work / "tree").rename(target)
+        try:
+            (work / "tree").rename(target)
+        except OSError:
+            if not target.is_dir():  # else another run has fetched the same meanwhile
+                raise
     return target
 
 
