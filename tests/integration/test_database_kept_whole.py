@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from secondsite.clock import SystemClock
-from secondsite.database.node import Node
-from secondsite.database.rewind import keep_whole
-from tests.integration.database_clusters import PgCtl, ThrowawayCluster
+from secondsite.database.whole import keep_whole
+from tests.integration.database_clusters import ThrowawayCluster
 from tests.integration.file_systems import HAS_BTRFS, file_system
 
 SHARE_BLOCKS = {"ext4": False, **({"btrfs": True} if HAS_BTRFS else {})}
@@ -24,13 +23,14 @@ async def test_a_copy_that_shares_its_blocks_is_made_and_nothing_is_left_where_t
         relation = cluster.data / "base" / "1" / "2600"
         relation.parent.mkdir(parents=True)
         relation.write_bytes(b"as it was" * 200_000)
-        node = Node(cluster, PgCtl(cluster), state=tmp_path)
-        kept = await keep_whole(node, SystemClock())
+        kept = await keep_whole(cluster.data, SystemClock())
         assert (kept is not None) is SHARE_BLOCKS[kind]
-        assert sorted(cluster.data.parent.iterdir()) == sorted([cluster.data, *([kept.folder] if kept else [])])
+        assert sorted(cluster.data.parent.iterdir()) == sorted(
+            [cluster.data, *([kept.folder] if kept and kept.folder else [])]
+        )
         relation.write_bytes(b"rewound")
         if kept is not None:
-            assert kept.missing == ()
+            assert kept.folder is not None and kept.missing == ()
             assert (kept.folder / relation.relative_to(cluster.data)).read_bytes() == b"as it was" * 200_000
 
 
@@ -45,8 +45,8 @@ async def test_wal_and_tablespaces_that_lie_elsewhere_are_kept_too_or_said_to_be
         (cluster.data / "pg_wal").symlink_to(wal)
         (cluster.data / "pg_tblspc" / "16500").symlink_to(space)
         (cluster.data / "pg_tblspc" / "16501").symlink_to(other)  # on another file system
-        kept = await keep_whole(Node(cluster, PgCtl(cluster), state=tmp_path), SystemClock())
-        assert kept is not None and kept.missing == (other,)
+        kept = await keep_whole(cluster.data, SystemClock())
+        assert kept is not None and kept.folder is not None and kept.missing == (other,)
         for folder in (wal, space):
             (folder / "one").write_bytes(b"rewound")
         for name in ("pg_wal", "pg_tblspc/16500"):

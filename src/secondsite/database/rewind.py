@@ -9,12 +9,8 @@ it choose the wrong fork.
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 
-from secondsite import process
 from secondsite.clock import Clock
 from secondsite.converge.write import atomically
 from secondsite.database import conffile
@@ -33,7 +29,6 @@ from secondsite.events import Emit, Progress
 from secondsite.spec import Spec
 
 POLL_SECONDS = 0.2
-COPY_SECONDS = 600
 CLEAN = ("shut down", "shut down in recovery")
 # The mark is made last, once everything is on disk: without it the folder cannot be trusted.
 _REWIND = 'mark=$1; data=$2; shift 2; "$@" && sync -f "$data" && : > "$mark" && sync -f "$mark"'
@@ -96,49 +91,6 @@ async def wait(node: Node, site: str, emit: Emit, clock: Clock) -> None:
             step="rewind",
             hint=f"see {log_file(node)}; a new copy of the primary is made instead",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """The copy, and the folders outside the data folder (pg_wal, tablespaces) that could not be copied into it."""
-
-    folder: Path
-    missing: tuple[Path, ...] = ()
-
-
-async def keep_whole(node: Node, clock: Clock) -> Aside | None:
-    """A copy of the stopped data folder beside it that costs neither time nor space, where the file system can share
-    blocks (btrfs, XFS); None where it cannot.
-
-    What a symbolic link leads to is copied in the link's place. Where that cannot be, no link is left either: whoever
-    starts the copy one day would write into the WAL or the tablespaces of the cluster that lives on.
-    """
-    data = node.cluster.data.resolve()
-    stamp = clock.now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = data.with_name(f"{data.name}.aside-{stamp}")
-    if not await _shared(data, aside):
-        return None
-    missing = []
-    for link in (path for path in (*data.iterdir(), *data.glob("pg_tblspc/*")) if path.is_symlink() and path.is_dir()):
-        place = aside / link.relative_to(data)
-        place.unlink()
-        if not await _shared(link.resolve(), place):
-            missing.append(link.resolve())
-    return Aside(aside, tuple(missing))
-
-
-async def _shared(folder: Path, copy: Path) -> bool:
-    """Whether a copy was made that shares its blocks; where not, nothing is left of it."""
-    try:
-        done = await process.run(
-            ["cp", "--archive", "--reflink=always", str(folder), str(copy)], timeout=COPY_SECONDS, check=False
-        )
-    except SecondsiteError:  # it took too long: the copy is a second net, and no reason to stop
-        shutil.rmtree(copy, ignore_errors=True)
-        return False
-    if not done.ok:
-        shutil.rmtree(copy, ignore_errors=True)
-    return done.ok
 
 
 def finish(node: Node) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from secondsite.clock import Clock, SystemClock
 from secondsite.converge.resource import Change
-from secondsite.database import basebackup, only_here, rewind
+from secondsite.database import basebackup, only_here, rewind, whole
 from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.control import answering, last_words
@@ -143,14 +143,14 @@ class Standby:
 
     async def _keep_whole(self, emit: Emit) -> None:
         """As a second net under the rewind, where it costs nothing."""
-        whole = await rewind.keep_whole(self.node, self.clock)
-        if whole is None:
+        kept = await whole.keep_whole(self.node.cluster.data.resolve(), self.clock)
+        if kept is None:
             return
-        if whole.missing:
-            left = ", ".join(map(str, whole.missing))
-            text = f"of the old cluster what could be kept is in {whole.folder}; not in it, on another disk: {left}"
+        if kept.missing:
+            left = ", ".join(map(str, kept.missing))
+            text = f"of the old cluster what could be kept is in {kept}; not in it, on another disk: {left}"
         else:
-            text = f"the whole old cluster is kept as {whole.folder}; remove it when you are sure"
+            text = f"the whole old cluster is kept as {kept}; remove it when you are sure"
         emit(Note(text, self.site))
 
     async def _keep_before_copy(self, now: Situation, emit: Emit) -> None:
