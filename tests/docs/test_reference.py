@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from scripts.reference import commands, errors, readiness
-from scripts.reference.pages import REFERENCE, pages
+from scripts.reference.pages import REFERENCE
+from scripts.reference.pages import pages as made
 from secondsite.cli import main
 from secondsite.cli.explanations import everything
 from secondsite.cli.render import see
@@ -24,6 +26,8 @@ from secondsite.recovery.step import Step
 from secondsite.recovery.switchover.plan import STEPS as SWITCHOVER
 from secondsite.spec import Spec
 from secondsite.spec.load import loads
+
+pages = cache(made)  # it takes seconds
 
 
 @pytest.mark.parametrize("name", ["commands.md", "file.md", "errors.md", "readiness.md"])

@@ -46,7 +46,9 @@ def test_a_cluster_on_zfs_is_kept_as_a_snapshot_of_each_dataset_it_lies_in() -> 
         host.sh("echo rewound > /srv/db/data/relation")
         host.sh(f"zfs send {main} | zfs receive look/kept")
         assert host.sh("cat /look/kept/data/relation") == "before"
-        assert host.sh("mkdir /dev/shm/data; echo 1 > /dev/shm/data/relation;" + KEEP.format("/dev/shm/data")) == "None", "neither ZFS nor reflinks"
+        assert (
+            host.sh("mkdir /dev/shm/data; echo 1 > /dev/shm/data/relation;" + KEEP.format("/dev/shm/data")) == "None"
+        ), "neither ZFS nor reflinks"
         host.sh("for n in $(seq 50); do zpool destroy -f db && exit; sleep 0.1; done; exit 1")
 
 

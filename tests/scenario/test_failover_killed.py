@@ -18,7 +18,7 @@ ACTED = [f"{step.name}:applied" for step in STEPS if step is not SendClientsHere
 ABOUT_TO_ACT = [f"{name}:intent" for name in ("promote", "dns", "application")]
 
 
-@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 3, always=["fence:applied", "promote:applied"]))
+@pytest.mark.parametrize("place", some(ACTED + ABOUT_TO_ACT, 2, always=["fence:applied", "promote:applied"]))
 def test_a_failover_killed_at_a_step_is_finished_by_resume(ground: Ground, place: str) -> None:
     lab = ground.fresh()
     lab.lab("power-off", "oslo")

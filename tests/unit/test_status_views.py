@@ -108,7 +108,7 @@ def test_a_host_where_nothing_is_installed_is_not_called_silent() -> None:
     assert "not set up" in text and "secondsite is not set up at oslo" in text
 
 
-@settings(deadline=None)  # a picture is judged here, not how busy the machine is
+@settings(deadline=None, max_examples=40)  # a picture is judged here, not how busy the machine is
 @given(views(), st.sampled_from([80, 110]))
 def test_the_picture_always_fits_its_width(seen: dict[str, SiteView], width: int) -> None:
     for line in lines(shown(told(seen), width), width) + lines(readiness.shown(told(seen), width), width):
