@@ -90,6 +90,24 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert unread["rows"] is None and "was not read" in lines(unread)[0], "nobody has looked is not nothing"
 
 
+def test_transactions_that_left_no_row_and_prepared_ones_are_not_nothing() -> None:
+    deleted = counted([ROWS | {"rows": 0}], [], None)
+    assert (deleted["transactions"], deleted["rows"], deleted["prepared"]) == (7, 0, [])
+    text = "\n".join(lines(deleted))
+    assert "7 transactions lost that left no row" in text and "secondsite report --lost-rows" in text
+    assert "nothing lost" not in text and "heartbeats of our own" in text
+    prepared = [{"gid": f"pay-{number}\n", "lsn": "0/3", "at": "…"} for number in range(7)]
+    promised = counted([ROWS | {"commits": 0, "rows": 0, "prepared": prepared[:1]}], [], None)
+    assert promised["prepared"] == ["pay-0\n"]
+    text = "\n".join(lines(promised))
+    assert "1 prepared transaction lost that nobody had decided" in text and "secondsite report --lost-rows" in text
+    assert "nothing lost" not in text and "transactions" not in text
+    many = lines(counted([ROWS | {"prepared": prepared}], [], None))
+    assert many[0] == "  in the failover 2 rows lost, written down: secondsite report --lost-rows"
+    assert "pay-4" in many[-1] and "pay-5" not in many[-1] and "and 2 more" in many[-1]
+    assert counted([], [], None)["prepared"] is None, "nobody has looked"
+
+
 def test_only_a_move_back_to_the_site_that_the_failover_left_is_a_way_home(tmp_path: Path) -> None:
     away = kept(tmp_path, "20261122T021200Z-switchover-aaaa", "switchover", "2026-11-22T02:12:00+00:00", None, "bergen")
     with pytest.raises(FinalError) as refused:

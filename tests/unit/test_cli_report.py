@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -394,6 +395,27 @@ def test_where_both_hosts_are_reached_the_report_tells_what_was_found_at_the_old
     (line,) = (folder / "lost-files.jsonl").read_text().splitlines()
     assert json.loads(line)["kept"].startswith("/var/lib/secondsite/aside/")
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_report_of_a_failover_tells_transactions_that_left_no_row_and_prepared_ones(
+    failed_over: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised = [{"gid": "pay <7>", "lsn": "0/3", "at": "2026-11-22T03:11:59Z"}]
+    rows = {"site": "oslo", **LOST, "rows": 0, "prepared": promised, "lost_rows": []}
+    monkeypatch.setattr("secondsite.cli.failover_report._found", lambda *_: ([rows], []))
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+    assert re.search(r"transactions without a row lost +3\n", told), told
+    assert re.search(r"prepared transactions lost +1\n", told), told
+    document = json.loads((failed_over / "report.json").read_text())
+    conforms("report", document)
+    assert (document["rpo"]["transactions_lost"], document["rpo"]["prepared_lost"]) == (3, 1)
+    assert document["found"]["prepared"] == ["pay <7>"]
+    page = (failed_over / "report.html").read_text()
+    assert "no rows, 3 transactions that left none, no files and 1 prepared transaction were found" in page
+    assert "Prepared transactions lost" in page and "pay &lt;7&gt;" in page
+    assert "3 transactions left none; 1 prepared transaction lost" in page
 
 
 def test_without_a_failover_there_is_no_report_of_one(

@@ -87,7 +87,7 @@ def _write(
 
     entry = failover.entry
     found = counted(rows or (), files or (), None)
-    found |= {} if rows is not None else {"transactions": None, "rows": None}
+    found |= {} if rows is not None else {"transactions": None, "rows": None, "prepared": None}
     found |= {} if files is not None else {"files": None}
     names = [str(file["path"]) for one in files or () for file in one["files"]]
     document = account(

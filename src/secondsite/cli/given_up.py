@@ -1,4 +1,4 @@
-"""What a way back has found only at the old primary: rows and files, counted for the end of the procedure."""
+"""What a way back has found only at the old primary: transactions, their rows and files, counted for its end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from secondsite.clock import from_text
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Note
 from secondsite.recovery.engine import Outcome
+from secondsite.recovery.unfetched import NAMED, printable
 from secondsite.spec import Spec
 
 
@@ -28,9 +29,9 @@ def _took_over(kept: Kept) -> bool:
 
 
 async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, files[{site, set, count, bytes, kept_in}]} of everything that was found since the moment
-    ``since`` (RFC 3339); None where a site cannot be asked, which is told. transactions and rows are None where the old
-    database was not read: it was copied anew."""
+    """{transactions, rows, prepared[gid], files[{site, set, count, bytes, kept_in}]} of everything that was found since
+    the moment ``since`` (RFC 3339); None where a site cannot be asked, which is told. All but files are None where the
+    old database was not read: it was copied anew. transactions: heartbeats of our own are among them."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -52,6 +53,7 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
     return {
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
+        "prepared": [str(each["gid"]) for one in read for each in one.get("prepared", ())] if read else None,
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
 
@@ -73,10 +75,23 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         out.append("  in the failover rows may be lost: the old database was not read; where it was copied anew, its")
         out.append("  data was moved aside beside the data folder")
     elif found["rows"]:
-        rows = "1 row" if found["rows"] == 1 else f"{found['rows']} rows"
-        out.append(f"  in the failover {rows} lost, written down: secondsite report {lost.FLAG}")
+        out.append(
+            f"  in the failover {_count(found['rows'], 'row')} lost, written down: secondsite report {lost.FLAG}"
+        )
+    elif found["transactions"]:  # nothing is left of what was deleted, nor of a heartbeat
+        out.append(f"  in the failover {_count(found['transactions'], 'transaction')} lost that left no row (they only")
+        out.append(f"  deleted, or are heartbeats of our own): secondsite report {lost.FLAG}")
+    if prepared := found.get("prepared"):
+        some = ", ".join(repr(printable(gid)) for gid in prepared[:NAMED])
+        more = f" and {len(prepared) - NAMED} more" if len(prepared) > NAMED else ""
+        out.append(f"  in the failover {_count(len(prepared), 'prepared transaction')} lost that nobody had decided,")
+        out.append(f"  {some}{more}: secondsite report {lost.FLAG}")
     for one in found["files"]:
         out.append(
             f"  in the failover {lost_files.told(one)} lost, kept at {one['site']}: secondsite report {lost_files.FLAG}"
         )
     return out or ["  in the failover nothing lost that could be found at the old primary"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
