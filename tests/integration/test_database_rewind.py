@@ -163,10 +163,12 @@ async def test_what_was_prepared_before_a_promotion_comes_along_and_is_found(hos
     bergen = hosts.nodes["bergen"].cluster
     promote.detach(bergen)
     await promote.drain(bergen, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
-    await promote.promote(bergen, timeout_seconds=30)
-    (found,) = promote.prepared_transactions(bergen)
+    promoted = await promote.promote(bergen, timeout_seconds=30)
+    sql(hosts, "bergen", "BEGIN", "INSERT INTO orders VALUES ('new')", "PREPARE TRANSACTION 'of the new one'")
+    (found,) = promote.prepared_transactions(bergen, promoted.next_xid)
+    assert len(promote.prepared_transactions(bergen)) == 2, "what is prepared since is its coordinator's"
     assert (found.gid, found.database) == ("pay 1", "postgres") and found.at
-    sql(hosts, "bergen", "COMMIT PREPARED 'pay 1'")
+    sql(hosts, "bergen", "COMMIT PREPARED 'pay 1'", "ROLLBACK PREPARED 'of the new one'")
     assert promote.prepared_transactions(bergen) == ()
 
 

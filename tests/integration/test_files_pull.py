@@ -420,12 +420,13 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     os.utime(uploads.target / "new" / "photo", (1e9, 1e9))
     (uploads.source / "file-2").write_text("changed there since")
     (uploads.source / "file-3").unlink()
-    await engine.give_up(uploads.fileset, uploads.store, reached=parted)
+    await engine.give_up(uploads.fileset, uploads.store, reached=parted, left=parting.Left(1, "0/5000A0"))
     assert old.exists(), "nothing is touched before the pull"
     assert (await uploads.pull()).complete
     (record,) = parting.records(uploads.store)
     assert {one["path"] for one in record["files"]} == {"new/photo", odd, "file-1"}
     assert (record["count"], record["older"], record["set"]) == (3, 2, "uploads")
+    assert (record["generation"], record["since"]) == (1, "0/5000A0"), "which failover it was, no clock decides"
     for one in record["files"]:
         kept = Path(one["kept"])
         assert kept.stat().st_size == one["bytes"] and str(uploads.store.parent / "aside") in one["kept"]
@@ -471,7 +472,8 @@ async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_wa
     uploads.target.mkdir(parents=True)
     (uploads.target / "only-here").write_text("never arrived")
     (uploads.target / "file-0").write_text("never arrived either")
-    await engine.give_up(uploads.fileset, uploads.store, reached=None)
+    await engine.give_up(uploads.fileset, uploads.store, reached=None, left=parting.Left(1, "0/5000A0"))
+    await parting.note(uploads.fileset, None, uploads.store)
     first = parting.aside_folder("uploads", uploads.store)  # what a pull that died had moved by then
     first.mkdir(parents=True)
     (uploads.target / "file-0").rename(first / "file-0")
@@ -482,6 +484,7 @@ async def test_lost_files_are_listed_although_the_first_pull_was_cut_off_half_wa
     assert kept["file-0"].read_text() == "never arrived either" and kept["file-0"].parent == first
     assert kept["only-here"].read_text() == "never arrived" and kept["only-here"].parent != first
     assert record["complete_until"] is None, "no pull was ever complete: everything counts"
+    assert (record["generation"], record["since"]) == (1, "0/5000A0"), "a note that is added to keeps what it knows"
 
 
 async def test_what_became_a_fifo_or_a_device_is_no_file_of_the_copy_any_more(uploads: Mirror) -> None:

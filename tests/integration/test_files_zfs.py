@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from secondsite.errors import FinalError, RetryableError
+from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.choice import chosen
 from secondsite.files.engine import Rsync, allow_deletions
@@ -279,6 +280,8 @@ async def test_the_copy_becomes_the_original_and_the_old_original_its_copy_and_b
     with pytest.raises(FinalError) as refused:
         await bergen.pull(oslo)
     assert refused.value.slug == "files-are-source"
+    parted = parting.Left(1, "0/5000A0")
+    await parting.note(oslo.engine(bergen).fileset, None, oslo.store, left=parted)  # as a site is given up
     back = await oslo.pull(bergen)
     assert back.complete, back
     assert oslo.read(oslo.root, "a") == "after the disaster"
@@ -286,6 +289,8 @@ async def test_the_copy_becomes_the_original_and_the_old_original_its_copy_and_b
     (listed,) = (oslo.store / "lost").glob("*.json")
     body = json.loads(listed.read_text())
     assert [one["path"] for one in body["files"]] == ["lost"]
+    assert parting.Left(body["generation"], body["since"]) == parted
+    assert parting.noted(oslo.engine(bergen).fileset.name, oslo.store) == {}, "a later parting is another"
     assert oslo.machine.sh(f"cat {body['files'][0]['kept']}") == "never received"
     assert f"zfs:{kept}" in body["kept_in"]
     await oslo.engine(bergen).promote()

@@ -10,7 +10,7 @@ import pytest
 from secondsite.cli.bootstrap.back import Back, half_taken_back
 from secondsite.cli.bootstrap.look import HostLook
 from secondsite.cli.failback import nothing_to_do, planned_move
-from secondsite.cli.given_up import counted, lines
+from secondsite.cli.given_up import Left, counted, left_by, lines
 from secondsite.cli.journals import Kept, at_home, came_home, halfway, left_by_failover, way_home
 from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import switchover_lines
@@ -77,7 +77,7 @@ FILES = {
 def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_see_it() -> None:
     before = "2026-11-21T05:00:00.000000Z"
     older = [ROWS | {"written_at": before}, FILES | {"written_at": before}]
-    found = counted([older[0], ROWS], [older[1], FILES], "2026-11-22T03:12:00.000000Z")
+    found = counted([older[0], ROWS], [older[1], FILES], Left("oslo", "2026-11-22T03:12:00.000000Z"))
     assert (found["transactions"], found["rows"]) == (7, 2)
     assert [(one["set"], one["count"]) for one in found["files"]] == [("uploads", 3)]
     text = "\n".join(lines(found))
@@ -88,6 +88,49 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert nothing["files"] == [] and "nothing lost that could be found" in lines(nothing)[0]
     unread = counted([], [], None)
     assert unread["rows"] is None and "was not read" in lines(unread)[0], "nobody has looked is not nothing"
+
+
+@pytest.mark.parametrize("written", ["2026-11-22T03:10:00.000000Z", "2026-11-29T03:10:00.000000Z"])
+def test_what_a_failover_has_lost_is_told_by_the_timeline_that_it_left_and_by_no_clock(
+    tmp_path: Path, written: str
+) -> None:
+    """The old primary's clock is two minutes behind, or was a week ahead when the failover before was taken back."""
+    journal = Journal.create(tmp_path, "20261122T031200Z-failover-aaaa", SetClock(datetime(2026, 11, 22, 3, 12)))
+    journal.append(Kind.OPENED, {"procedure": "failover", "arguments": {"to": "bergen"}, "steps": ["promote"]})
+    details = {"timeline": 4, "switch_point": "0/5000A0"}
+    journal.append(Kind.RESULT, {"step": "promote", "result": "done", "details": details, "seconds": 0.1})
+    journal.close()
+    (entry,) = entries(tmp_path)
+    left = left_by(Kept(entry, "bergen"), SPEC)
+    assert left == Left("oslo", entry.records[0].at, 4, "0/5000A0")
+    here = {"site": "oslo", "generation": 3, "since": "0/5000A0", "written_at": written}
+    before = here | {"generation": 1, "since": "0/3000028"}
+    rows = [ROWS | before | {"rows": 9}, ROWS | here]
+    files = [FILES | before | {"count": 9}, FILES | here]
+    found = counted(rows, files, left)
+    assert found["rows"] == 2 and [one["count"] for one in found["files"]] == [3]
+    late = counted(rows[:1], files[:1], left)
+    assert late["rows"] is None and late["files"] == [], "not read since this failover"
+    elsewhere = counted([], [FILES | here | {"site": "bergen"}], left)
+    assert elsewhere["files"] == [], "a failover loses nothing at the site that takes over"
+
+
+def test_transactions_that_left_no_row_and_prepared_ones_are_not_nothing() -> None:
+    deleted = counted([ROWS | {"rows": 0}], [], None)
+    assert (deleted["transactions"], deleted["rows"], deleted["prepared"]) == (7, 0, [])
+    text = "\n".join(lines(deleted))
+    assert "7 transactions lost that left no row" in text and "secondsite report --lost-rows" in text
+    assert "nothing lost" not in text and "heartbeats of our own" in text
+    prepared = [{"gid": f"pay-{number}\n", "lsn": "0/3", "at": "…"} for number in range(7)]
+    promised = counted([ROWS | {"commits": 0, "rows": 0, "prepared": prepared[:1]}], [], None)
+    assert promised["prepared"] == ["pay-0\n"]
+    text = "\n".join(lines(promised))
+    assert "1 prepared transaction lost that nobody had decided" in text and "secondsite report --lost-rows" in text
+    assert "nothing lost" not in text and "transactions" not in text
+    many = lines(counted([ROWS | {"prepared": prepared}], [], None))
+    assert many[0] == "  in the failover 2 rows lost, written down: secondsite report --lost-rows"
+    assert "pay-4" in many[-1] and "pay-5" not in many[-1] and "and 2 more" in many[-1]
+    assert counted([], [], None)["prepared"] is None, "nobody has looked"
 
 
 def test_only_a_move_back_to_the_site_that_the_failover_left_is_a_way_home(tmp_path: Path) -> None:

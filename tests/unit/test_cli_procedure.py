@@ -134,6 +134,9 @@ def test_transactions_that_were_prepared_and_came_along_are_left_to_a_person() -
     assert left_open({"name": "prove", "details": {"committed_at": "…"}}) is None
     shown_step = {"title": "Prove", "site": "bergen", "outcome": "done", "seconds": 0.1, "message": None, **step}
     assert f"      {told}" in lines(ended(steps=[shown_step]))
+    unread = {"prepared_transactions": None, "prepared_unread": "15/main refused: permission denied"}
+    told = left_open({"name": "prove", "details": unread})
+    assert told is not None and "15/main refused: permission denied" in told and "pg_prepared_xacts" in told
 
 
 def waiting(count: int | None, *names: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from secondsite.errors import RetryableError
 from secondsite.evidence.html import render
 from secondsite.evidence.write import altered, write
 from secondsite.files import parting, store
-from secondsite.recovery.journal import Journal, Kind
+from secondsite.recovery.journal import Journal, Kind, read
 from secondsite.remote.journals import unpack
 from secondsite.spec import paths
 from tests.fakes.clock import SetClock
@@ -394,6 +395,54 @@ def test_where_both_hosts_are_reached_the_report_tells_what_was_found_at_the_old
     (line,) = (folder / "lost-files.jsonl").read_text().splitlines()
     assert json.loads(line)["kept"].startswith("/var/lib/secondsite/aside/")
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_old_primarys_clock_does_not_decide_what_the_report_of_a_failover_takes_in(
+    failed_over: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (journal,) = paths.JOURNAL.iterdir()
+    clock, again = SetClock(datetime(2026, 11, 22, 3, 12, tzinfo=UTC)), tmp_path / "promoted"
+    made = Journal.create(again, FAILED_OVER, clock)
+    for record in read(journal).records:
+        told = record.body.get("step") == "promote" and record.kind is Kind.RESULT
+        details = {"details": {"timeline": 2, "switch_point": "0/5000A0"}} if told else {}
+        made.append(record.kind, {**record.body, **details})
+    made.close()
+    monkeypatch.setattr(paths, "JOURNAL", again)
+    monkeypatch.setattr(paths, "SITE", tmp_path / "no-site")
+    parted = {"site": "oslo", "generation": 1, "since": "0/5000A0", "written_at": "2026-11-22T03:10:00Z"}
+
+    async def fetched(_: object, flag: str, key: str) -> list[dict[str, object]]:
+        older = {"since": "0/3000028", "written_at": "2026-11-23T03:10:00Z"}
+        if key == "lost":
+            return [LOST | parted | {"lost_rows": [{}]}, LOST | parted | older | {"rows": 9, "lost_rows": []}]
+        return [LOST_FILES | parted, LOST_FILES | parted | older | {"count": 9}]
+
+    monkeypatch.setattr("secondsite.cli.lost.fetched", fetched)
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 0
+    document = json.loads((tmp_path / "elsewhere" / FAILED_OVER / "report.json").read_text())
+    assert (document["rpo"]["rows_lost"], document["rpo"]["files_lost"]) == (1, 1)
+
+
+def test_the_report_of_a_failover_tells_transactions_that_left_no_row_and_prepared_ones(
+    failed_over: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised = [{"gid": "pay <7>", "lsn": "0/3", "at": "2026-11-22T03:11:59Z"}]
+    rows = {"site": "oslo", **LOST, "rows": 0, "prepared": promised, "lost_rows": []}
+    monkeypatch.setattr("secondsite.cli.failover_report._found", lambda *_: ([rows], []))
+    assert main(["report", "failover", "--config", str(EXAMPLE)]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+    assert re.search(r"transactions without a row lost +3\n", told), told
+    assert re.search(r"prepared transactions lost +1\n", told), told
+    document = json.loads((failed_over / "report.json").read_text())
+    conforms("report", document)
+    assert (document["rpo"]["transactions_lost"], document["rpo"]["prepared_lost"]) == (3, 1)
+    assert document["found"]["prepared"] == ["pay <7>"]
+    page = (failed_over / "report.html").read_text()
+    assert "no rows, 3 transactions that left none, no files and 1 prepared transaction were found" in page
+    assert "Prepared transactions lost" in page and "pay &lt;7&gt;" in page
+    assert "3 transactions left none; 1 prepared transaction lost" in page
 
 
 def test_without_a_failover_there_is_no_report_of_one(

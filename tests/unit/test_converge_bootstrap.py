@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from secondsite.cli.bootstrap import preflight, serve, still
+from secondsite.cli.bootstrap import phases, preflight, serve, still
 from secondsite.cli.bootstrap.consent import agree
 from secondsite.cli.bootstrap.lock import hold
 from secondsite.cli.bootstrap.look import HostLook, from_json
@@ -29,8 +29,11 @@ from secondsite.database.facts import ClusterLine, HostFacts
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import ChangePlanned, Event, ignore
+from secondsite.files.converge import Demoted
+from secondsite.files.parting import Left
 from secondsite.recovery import lock as procedure_lock
 from secondsite.spec import Spec
+from tests.unit import objectives_worlds
 
 SPEC = Spec.model_validate(
     {
@@ -344,3 +347,12 @@ def test_a_plan_that_restarts_nothing_says_that_users_notice_nothing() -> None:
     assert lines[0] == "plan: 1 change: 0 at oslo (primary), 1 at bergen (standby)"
     assert lines[1:3] == ["restarts: nothing", "users of the service will notice: nothing"]
     assert lines[3].endswith("--replace-standby bergen")
+
+
+async def test_a_site_that_is_given_up_notes_which_generation_the_other_one_left_when_it_took_over() -> None:
+    primary = HostFacts("bergen", "primary", timeline=3, forks=((1, 0x3000028), (2, 0x5000A0)))
+    now = phases.Situation(objectives_worlds.SPEC, "oslo", "", "standby", primary=primary, replace=True)
+    noted = [one.left for one in await phases.resources(Phase.FILES, now) if isinstance(one, Demoted)]
+    assert noted and set(noted) == {Left(2, "0/5000A0")}
+    never = replace(now, primary=replace(primary, forks=()))
+    assert all(one.left is None for one in await phases.resources(Phase.FILES, never) if isinstance(one, Demoted))

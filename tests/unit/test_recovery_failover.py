@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from secondsite.cli.schemas import conforms
 from secondsite.cli.views.procedure import lines
 from secondsite.clock import SystemClock
+from secondsite.database import promote as database
 from secondsite.database.cluster import Cluster
 from secondsite.database.promote import Room, switch_point
 from secondsite.database.state import DatabaseState, Role
 from secondsite.dns import verify
 from secondsite.dns.ask import Server
 from secondsite.errors import Exit, FinalError, RetryableError
+from secondsite.events import ignore
 from secondsite.objectives.silence import CLOCK_ERROR
 from secondsite.objectives.snapshot import LastPrimary
+from secondsite.recovery.acts.take_over import Promote, Prove
 from secondsite.recovery.document import describe, recovery_seconds
 from secondsite.recovery.engine import Outcome
 from secondsite.recovery.failover import assess, preview
@@ -68,6 +71,46 @@ def test_a_failover_has_one_point_of_no_return_and_fences_before_it() -> None:
     assert turns == ["promote"]
     assert names.index("fence") < names.index("promote")
     assert names.index("dns") > names.index("promote")
+
+
+async def test_prepared_transactions_that_cannot_be_read_are_told_and_keep_no_failover_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int | None] = []
+
+    def refused(_: Cluster, next_xid: int | None) -> tuple[database.Prepared, ...]:
+        asked.append(next_xid)
+        raise FinalError("15/main refused: permission denied", slug="database-refused")
+
+    monkeypatch.setattr(database, "prove_writable", lambda *_: "now")
+    monkeypatch.setattr(database, "create_slot", lambda *_: None)
+    monkeypatch.setattr(database, "prepared_transactions", refused)
+    promoted = replace(context(), results=lambda: {"promote": {"timeline": 2, "next_xid": 741}})
+    details = await Prove(promoted).apply(ignore)
+    assert asked == [741] and details["committed_at"] == "now"
+    assert details["prepared_transactions"] is None and "permission denied" in details["prepared_unread"]
+
+
+async def test_a_promotion_that_is_gone_on_with_keeps_the_number_that_it_had_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The application has prepared transactions of its own since."""
+
+    async def under_way(_: Cluster, *, timeout_seconds: float) -> bool:
+        return True
+
+    monkeypatch.setattr(database, "under_way", under_way)
+    monkeypatch.setattr(database, "look", lambda _: database.Promoted(2, 1000, 900))
+    monkeypatch.setattr(Promote, "_open", lambda _: None)
+    promote = Promote(context())
+    first = {"timeline": 2, "switch_point": "0/3E8", "next_xid": 741}
+    assert await promote.again(first, ignore) == first
+    assert (await promote.again({"timeline": 2, "switch_point": "0/3E8"}, ignore))["next_xid"] == 900
+
+
+def test_numbers_of_transactions_are_compared_over_their_end() -> None:
+    assert database._is_before(740, 741) and not database._is_before(741, 741) and not database._is_before(742, 741)
+    assert database._is_before(2**32 - 5, 2**32 + 10) and not database._is_before(12, 2**32 + 10)
 
 
 def standby(heartbeat: float | None, reached: int = 1000) -> DatabaseState:

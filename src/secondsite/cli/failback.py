@@ -57,14 +57,13 @@ async def run(
     with Renderer() as emit:
         kept = await _journals(loaded.spec)
         lost = last_failover(kept)
-        since = lost.entry.records[0].at if lost else None
         going = None if dry_run else way_home(kept, loaded.spec)
         if going is not None:  # neither site may accept writes now: an apply would find no primary
             emit(Note(f"{going.id} is not at its end: it is taken up"))
             result = await _take_up(lambda: loaded.spec, going, emit)
             document = dict(result.document)
             if "steps" in document:
-                document |= {**_named(document), "lost": await given_up(loaded.spec, since, emit)}
+                document |= {**_named(document), "lost": await given_up(loaded.spec, lost, emit)}
             return tell(replace(result, document=document), as_json=json)
         came = await back(
             loaded,
@@ -90,7 +89,7 @@ async def run(
                 emit_json(nothing_to_do(home, came, loaded.spec))
             return 0
         result = await _move(lambda: loaded.spec, came.home, reason, emit, asked=yes or bool(came.changes))
-        found = await given_up(loaded.spec, since, emit)
+        found = await given_up(loaded.spec, lost, emit)
     document = dict(result.document)
     if "steps" in document:
         document |= {

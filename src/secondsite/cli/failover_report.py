@@ -43,10 +43,11 @@ def _found(
 ) -> tuple[Sequence[Mapping[str, Any]] | None, Sequence[Mapping[str, Any]] | None]:
     """Lists of rows and of files that the old primary alone had; None where nobody can look from here."""
     from secondsite.cli import lost, lost_files
+    from secondsite.cli.given_up import left_by, of_failover
     from secondsite.errors import SecondsiteError
 
-    old = spec.peer_of(str(failover.entry.opened["arguments"]["to"]))
-    if here not in (None, old):
+    left = left_by(failover, spec)
+    if here not in (None, left.site):
         return None, None  # they lie at the other site
 
     async def both() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -59,16 +60,7 @@ def _found(
         rows, files = (lost.found(None), lost_files.found(None)) if here else asyncio.run(both())
     except SecondsiteError:
         return None, None  # the report says that it is not known
-    since = failover.entry.records[0].at
-    return _since(rows, old, since), _since(files, old, since)
-
-
-def _since(records: Sequence[Mapping[str, Any]], old: str, since: str) -> Sequence[Mapping[str, Any]] | None:
-    """Those of this failover; None where the old primary has not been read since."""
-    from secondsite.clock import from_text
-
-    found = [one for one in records if one["site"] == old and from_text(one["written_at"]) >= from_text(since)]
-    return found or None
+    return of_failover(rows, left) or None, of_failover(files, left) or None  # none: it has not been read since
 
 
 def _write(
@@ -87,7 +79,7 @@ def _write(
 
     entry = failover.entry
     found = counted(rows or (), files or (), None)
-    found |= {} if rows is not None else {"transactions": None, "rows": None}
+    found |= {} if rows is not None else {"transactions": None, "rows": None, "prepared": None}
     found |= {} if files is not None else {"files": None}
     names = [str(file["path"]) for one in files or () for file in one["files"]]
     document = account(

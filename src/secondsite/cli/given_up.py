@@ -1,8 +1,9 @@
-"""What a way back has found only at the old primary: rows and files, counted for the end of the procedure."""
+"""What a way back has found only at the old primary: transactions, their rows and files, counted for its end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from secondsite.cli import lost, lost_files
@@ -11,6 +12,7 @@ from secondsite.clock import from_text
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Note
 from secondsite.recovery.engine import Outcome
+from secondsite.recovery.unfetched import NAMED, printable
 from secondsite.spec import Spec
 
 
@@ -27,10 +29,54 @@ def _took_over(kept: Kept) -> bool:
     return outcome is not Outcome.ROLLED_BACK and (begun or outcome in (None, Outcome.COMPLETED))
 
 
-async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, files[{site, set, count, bytes, kept_in}]} of everything that was found since the moment
-    ``since`` (RFC 3339); None where a site cannot be asked, which is told. transactions and rows are None where the old
-    database was not read: it was copied anew."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a failover left behind. site: the old primary. at: when the failover began, by the survivor's clock
+    (RFC 3339). timeline, switch_point: what it promoted, and where that left the old timeline; None where its journal
+    does not say."""
+
+    site: str
+    at: str
+    timeline: int | None = None
+    switch_point: str | None = None
+
+
+def left_by(failover: Kept, spec: Spec) -> Left:
+    """Pure: of a failover's journal."""
+    entry = failover.entry
+    promoted = entry.position.completed.get("promote")
+    details = promoted.details if promoted else {}
+    known = bool(details.get("timeline") and details.get("switch_point"))
+    return Left(
+        spec.peer_of(str(entry.opened["arguments"]["to"])),
+        entry.records[0].at,
+        int(details["timeline"]) if known else None,
+        str(details["switch_point"]) if known else None,
+    )
+
+
+def of_failover(records: Sequence[Mapping[str, Any]], left: Left) -> list[Mapping[str, Any]]:
+    """Pure: the records of what this failover has lost, and no other.
+
+    A record tells which timeline was left and where: that decides, for the clocks of two hosts differ. Where it does
+    not, as old ones do, or the journal does not, the moment at which it was written has to.
+    """
+
+    def belongs(one: Mapping[str, Any]) -> bool:
+        if one.get("site", left.site) != left.site:
+            return False
+        if left.timeline is None or one.get("since") is None:
+            return from_text(one["written_at"]) >= from_text(left.at)
+        return bool(one["since"] == left.switch_point and int(one["generation"]) < left.timeline)
+
+    return [one for one in records if belongs(one)]
+
+
+async def given_up(spec: Spec, failover: Kept | None, emit: Emit) -> dict[str, Any] | None:
+    """{transactions, rows, prepared[gid], files[{site, set, count, bytes, kept_in}]} of everything that was found of
+    what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is told. All but
+    files are None where the old database was not read: it was copied anew. transactions: heartbeats of our own are
+    among them."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -38,20 +84,21 @@ async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] 
         again = f"secondsite report {lost.FLAG}, secondsite report {lost_files.FLAG}"
         emit(Note(f"what was lost could not be read ({silent.message}); ask later: {again}", level="warning"))
         return None
-    return counted(rows, files, since)
+    return counted(rows, files, None if failover is None else left_by(failover, spec))
 
 
-def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]], since: str | None) -> dict[str, Any]:
+def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]], left: Left | None) -> dict[str, Any]:
     """Pure: the same, from what was fetched."""
 
-    def of_now(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        return [one for one in records if since is None or from_text(one["written_at"]) >= from_text(since)]
+    def of_now(records: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        return records if left is None else of_failover(records, left)
 
     keys = ("site", "set", "count", "bytes", "kept_in")
     read = newest(of_now(rows))
     return {
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
+        "prepared": [str(each["gid"]) for one in read for each in one.get("prepared", ())] if read else None,
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
 
@@ -60,7 +107,7 @@ def newest(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Pure: one record a site, generation and switch point. A later one of the same holds all of the earlier: the old
     primary was started again in between, and given up once more."""
     last: dict[tuple[object, ...], Mapping[str, Any]] = {}
-    for number, one in enumerate(sorted(records, key=lambda one: str(one["written_at"]))):
+    for number, one in enumerate(sorted(records, key=lambda one: (one["commits"], str(one["written_at"])))):
         since = one.get("since")
         last[(one.get("site"), one.get("generation"), since) if since else (number,)] = one
     return list(last.values())
@@ -73,10 +120,23 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         out.append("  in the failover rows may be lost: the old database was not read; where it was copied anew, its")
         out.append("  data was moved aside beside the data folder")
     elif found["rows"]:
-        rows = "1 row" if found["rows"] == 1 else f"{found['rows']} rows"
-        out.append(f"  in the failover {rows} lost, written down: secondsite report {lost.FLAG}")
+        out.append(
+            f"  in the failover {_count(found['rows'], 'row')} lost, written down: secondsite report {lost.FLAG}"
+        )
+    elif found["transactions"]:  # nothing is left of what was deleted, nor of a heartbeat
+        out.append(f"  in the failover {_count(found['transactions'], 'transaction')} lost that left no row (they only")
+        out.append(f"  deleted, or are heartbeats of our own): secondsite report {lost.FLAG}")
+    if prepared := found.get("prepared"):
+        some = ", ".join(repr(printable(gid)) for gid in prepared[:NAMED])
+        more = f" and {len(prepared) - NAMED} more" if len(prepared) > NAMED else ""
+        out.append(f"  in the failover {_count(len(prepared), 'prepared transaction')} lost that nobody had decided,")
+        out.append(f"  {some}{more}: secondsite report {lost.FLAG}")
     for one in found["files"]:
         out.append(
             f"  in the failover {lost_files.told(one)} lost, kept at {one['site']}: secondsite report {lost_files.FLAG}"
         )
     return out or ["  in the failover nothing lost that could be found at the old primary"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -42,10 +42,12 @@ SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What was observed after a promotion. switch_lsn: where the new timeline left the old one, in bytes."""
+    """What was observed after a promotion. switch_lsn: where the new timeline left the old one, in bytes. next_xid:
+    every transaction that came along has a lower number (64 bits); directly behind the promotion nobody else has."""
 
     timeline: int
     switch_lsn: int
+    next_xid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +232,15 @@ def look(cluster: Cluster) -> Promoted:
 
 def _promoted(connection: psycopg.Connection[tuple[object, ...]]) -> Promoted:
     row = connection.execute(
-        "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int"
+        "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int,"
+        " txid_snapshot_xmax(txid_current_snapshot())"  # where recovery ends: the next number
     ).fetchone()
-    assert row is not None and isinstance(row[0], int)
-    timeline = row[0]
+    assert row is not None and isinstance(row[0], int) and isinstance(row[1], int)
+    timeline, next_xid = row[0], row[1]
     history = connection.execute(
         "SELECT pg_read_file(%s, 0, 1000000, true)", (f"pg_wal/{timeline:08X}.history",)
     ).fetchone()
-    return Promoted(timeline, switch_point(str(history[0]) if history and history[0] else ""))
+    return Promoted(timeline, switch_point(str(history[0]) if history and history[0] else ""), next_xid)
 
 
 def switch_point(history: str) -> int:
@@ -273,13 +276,21 @@ class Prepared:
     at: str
 
 
-def prepared_transactions(cluster: Cluster) -> tuple[Prepared, ...]:
-    """Those that came along with a promotion, the oldest first."""
+def prepared_transactions(cluster: Cluster, next_xid: int | None = None) -> tuple[Prepared, ...]:
+    """Those that came along with a promotion, the oldest first. next_xid: as it was then (``Promoted``); None: all.
+
+    Their numbers tell, not their moments: those are the old primary's clock."""
     with local(cluster, step="look at prepared transactions") as connection:
         rows = connection.execute(
-            "SELECT gid, database::text, owner::text, prepared::text FROM pg_prepared_xacts ORDER BY prepared, gid"
+            "SELECT transaction::text::bigint, gid, database::text, owner::text, prepared::text FROM pg_prepared_xacts"
+            " ORDER BY prepared, gid"
         ).fetchall()
-    return tuple(Prepared(*row) for row in rows)
+    return tuple(Prepared(*row) for xid, *row in rows if next_xid is None or _is_before(xid, next_xid))
+
+
+def _is_before(xid: int, bound: int) -> bool:
+    """Pure: of the numbers modulo 2^32, as PostgreSQL compares them (transam.c, TransactionIdPrecedes)."""
+    return 0 < (bound - xid) % 2**32 < 2**31
 
 
 def create_slot(cluster: Cluster, name: str) -> None:

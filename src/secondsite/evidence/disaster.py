@@ -41,7 +41,7 @@ def account(
     created_at: str,
 ) -> dict[str, Any]:
     """The report's document. procedure: the failover's own. found: what only the old primary had ({transactions, rows,
-    files}); it, or a part of it, is None where nobody has looked. lost_files: their names."""
+    prepared, files}); it, or a part of it, is None where nobody has looked. lost_files: their names."""
     new = str(procedure["arguments"]["to"])
     old = spec.peer_of(new)
     rto, rpo = _rto(spec, procedure), _rpo(spec, procedure, found or {})
@@ -85,13 +85,15 @@ def _rto(spec: Spec, procedure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rpo(spec: Spec, procedure: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    told, files = procedure["rpo"], found.get("files")
+    told, files, prepared = procedure["rpo"], found.get("files"), found.get("prepared")
     return {
         **_nobody(Rpo),
         "objective_seconds": spec.objectives.rpo,
         "estimated_seconds": told.get("estimated_seconds"),
         "at_most_seconds": told.get("at_most_seconds"),
         "rows_lost": found.get("rows"),
+        "transactions_lost": found.get("transactions"),
+        "prepared_lost": None if prepared is None else len(prepared),
         "files_lost": None if files is None else sum(int(one["count"]) for one in files),
         "met": _proven(procedure),
     }

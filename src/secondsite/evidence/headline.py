@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, count, listed, objective, span
 
+_THERE = "found at the old primary"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -66,8 +68,18 @@ def _bounded(report: Report) -> str:
         bound += f" if {report['scenario']['site']} died when it fell silent, {most} if it worked on"
     if rows is None and files is None:
         return bound
-    found = listed([count(number, noun) for number, noun in ((rows, "row"), (files, "file")) if number is not None])
-    return f"{bound}: {found} were found that had never arrived"
+    found = [count(number, noun) for number, noun in ((rows, "row"), (files, "file")) if number is not None]
+    if gone := left_no_row(report):
+        found.insert(1, f"{count(gone, 'transaction')} that left none")
+    if prepared := rpo.get("prepared_lost"):
+        found.append(count(prepared, "prepared transaction"))
+    return f"{bound}: {listed(found)} were found that had never arrived"
+
+
+def left_no_row(report: Report) -> int:
+    """How many transactions were lost where not one row was left of them."""
+    rpo = report["rpo"]
+    return (rpo.get("transactions_lost") or 0) if rpo.get("rows_lost") == 0 else 0
 
 
 def if_it_worked_on(report: Report) -> float | None:
@@ -123,16 +135,22 @@ def _of_failover(report: Report) -> list[Figure]:
     away, most = rto.get("outage_seconds"), rpo["estimated_seconds"]
     bound = NOT_MEASURED if most is None else f"≤ {span(most)}"
     beside = _goal("RPO", rpo["objective_seconds"])
-    if more := if_it_worked_on(report):
-        beside += f"; ≤ {span(more)} if it worked on"
-    found = (("Rows lost", rpo.get("rows_lost")), ("Files lost", rpo["files_lost"]))
+    if worked := if_it_worked_on(report):
+        beside += f"; ≤ {span(worked)} if it worked on"
+    more = [f"{count(gone, 'transaction')} left none"] if (gone := left_no_row(report)) else []
+    if prepared := rpo.get("prepared_lost"):
+        more.append(f"{count(prepared, 'prepared transaction')} lost")
+    found = (
+        ("Rows lost", rpo.get("rows_lost"), "; ".join([_THERE, *more])),
+        ("Files lost", rpo["files_lost"], _THERE),
+    )
     return [
         Figure("Without service", span(away), _goal("RTO", rto["objective_seconds"]), _state(rto["met"]),
                _share(away, rto["objective_seconds"])),
         Figure("Work lost", bound, beside, _state(rpo["met"]), _share(most, rpo["objective_seconds"])),
-        *(Figure(title, NOT_MEASURED if number is None else str(number), "found at the old primary",
-                 "unknown" if number is None else "good" if number == 0 else _state(rpo["met"]))
-          for title, number in found),
+        *(Figure(title, NOT_MEASURED if number is None else str(number), where,
+                 "good" if number == 0 and where == _THERE else _state(rpo["met"]) if number else "unknown")
+          for title, number, where in found),
     ]  # fmt: skip
 
 

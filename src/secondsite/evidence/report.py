@@ -108,6 +108,12 @@ class Rpo(TypedDict):
     orders_lost: int | None
     files_lost: int | None
     rows_lost: NotRequired[Annotated[int | None, Field(description="failover: found at the old primary alone")]]
+    transactions_lost: NotRequired[
+        Annotated[int | None, Field(description="failover: committed at the old primary alone; our own heartbeats too")]
+    ]
+    prepared_lost: NotRequired[
+        Annotated[int | None, Field(description="failover: prepared at the old primary alone, and never decided")]
+    ]
     met: bool | None
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, clock, exact, met, objective
-from secondsite.recovery.unfetched import told_not_here
+from secondsite.recovery.unfetched import printable, told_not_here
 
 SHOWN = 120  # lost items that the page names; report.json names all
 
@@ -88,6 +88,10 @@ def _of_failover(report: Report) -> dict[str, list[Row]]:
             Row("Lost, at most", exact(rpo["at_most_seconds"]), "if it worked on out of sight until the decision"),
             Row("Database log known to be missing", NOT_MEASURED if known is None else f"{known:,} bytes",
                 "of the write-ahead log, by the primary's last known position"),
+            Row("Transactions", _of(rpo.get("transactions_lost"), None),
+                "found at the old primary, heartbeats of our own among them; one that only deleted left no row"),
+            Row("Prepared transactions", _of(rpo.get("prepared_lost"), None),
+                "found at the old primary, neither committed nor rolled back"),
             Row("Rows", _of(rpo.get("rows_lost"), None), "found at the old primary: secondsite report --lost-rows"),
             Row("Files", _of(rpo["files_lost"], None), "found at the old primary: secondsite report --lost-files"),
             Row("Changed paths not fetched", NOT_MEASURED if waiting is None else str(waiting),
@@ -112,11 +116,12 @@ def states(report: Report) -> list[State]:
 
 
 def lost_items(report: Report) -> list[Lost]:
-    """Orders and files by name."""
-    customer = report["customer"]
+    """Orders, files and prepared transactions by name."""
+    customer, found = report["customer"], report.get("found") or {}
     lists = (
         ("Orders", customer["orders_lost"]),
         ("Files", customer["files_lost"]),
+        ("Prepared transactions", [printable(gid) for gid in found.get("prepared") or ()]),
         ("Changed paths not fetched", told_not_here(report["procedure"])[1]),
     )
     return [Lost(title, items[:SHOWN], max(0, len(items) - SHOWN)) for title, items in lists if items]

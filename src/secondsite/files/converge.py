@@ -14,6 +14,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
 from secondsite.files.engine import give_up
+from secondsite.files.parting import Left
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
 from secondsite.files.watch import config
@@ -29,6 +30,7 @@ def resources(
     release: str,
     demoted: bool = False,
     reached: Mapping[str, float | None] | None = None,
+    left: Left | None = None,
 ) -> list[Resource]:
     """What offers ``site``'s folders to the peer (a daemon to read from, a watcher that tells what changed), and where
     each is mounted; nothing without sets.
@@ -36,6 +38,7 @@ def resources(
     release: the installed program, or the one that will be.
     demoted: a copy that was the original becomes a copy again; what differs is kept aside by its first pull.
     reached: by set, how far the other site's copy had come when it became the original.
+    left: the generation that the other site left then, and where; None where its database has left none.
     """
     if not spec.files:
         return []
@@ -46,7 +49,7 @@ def resources(
     return [
         Packages(("rsync",)),
         *(Place(fileset) for fileset in spec.files),
-        *(Demoted(fileset, (reached or {}).get(fileset.name)) for fileset in spec.files if demoted),
+        *(Demoted(fileset, (reached or {}).get(fileset.name), left) for fileset in spec.files if demoted),
         configuration,
         unit,
         Unit(daemon.UNIT, files=(RSYNCD_CONF, unit.file.path), written=(configuration, unit.file)),
@@ -63,6 +66,7 @@ class Demoted:
 
     fileset: FileSet
     reached: float | None = None
+    left: Left | None = None
     store: Path = STORE
 
     @property
@@ -77,7 +81,7 @@ class Demoted:
         return Change("pull again: the other site has the original")
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        await give_up(self.fileset, self.store, reached=self.reached)
+        await give_up(self.fileset, self.store, reached=self.reached, left=self.left)
 
 
 @dataclass(frozen=True, slots=True)

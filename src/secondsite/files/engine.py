@@ -150,15 +150,18 @@ async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:
             records.save(fileset.name, replace(record, epoch=None), store)
 
 
-async def give_up(fileset: FileSet, store: Path = STORE, *, reached: float | None = None) -> None:
+async def give_up(
+    fileset: FileSet, store: Path = STORE, *, reached: float | None = None, left: parting.Left | None = None
+) -> None:
     """A person has named this site as the one whose data is given up: the next pull takes away whatever the source has
     not, however much it is; all of it goes aside, and what had never reached the source is listed.
 
-    reached: ``taken_over_at`` of the other site. Raises RetryableError (``files-busy``), OSError.
+    reached: ``taken_over_at`` of the other site. left: which failover it is, where that is known.
+    Raises RetryableError (``files-busy``), OSError.
     """
     name = fileset.name
     async with locked(name, seconds=LOCK_SECONDS, store=store):
-        await parting.note(fileset, reached, store)
+        await parting.note(fileset, reached, store, left=left)
         record = records.load(name, store)
         given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
         given = replace(given, epoch=None, alarm=None, window=())

@@ -10,11 +10,13 @@ was further behind, which readiness warns of, could hide one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,15 @@ CLOCKS_SECONDS = 600.0  # little is listed too much: only what the first pull se
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Which failover a site is taken back after, told by what no clock decides: the generation that its successor left,
+    and where in the WAL (as ``database/lost.py`` writes it of the rows)."""
+
+    generation: int
+    since: str
+
+
 def aside_folder(name: str, store: Path = STORE) -> Path:
     """A folder that does not exist yet, for what a pull takes out of the way. Each pull has its own: what one sets
     aside must not be written over what another did."""
@@ -42,15 +53,15 @@ def aside_folder(name: str, store: Path = STORE) -> Path:
     return folder
 
 
-async def note(fileset: FileSet, since: float | None, store: Path = STORE) -> None:
+async def note(fileset: FileSet, since: float | None, store: Path = STORE, *, left: Left | None = None) -> None:
     """Remember which files here have changed since ``since`` (unix seconds; None: all), before anything is pulled.
 
     A note that was never used stays, and is added to. Raises OSError.
     """
-    await asyncio.to_thread(_note, fileset, since, store)
+    await asyncio.to_thread(_note, fileset, since, store, left)
 
 
-def _note(fileset: FileSet, since: float | None, store: Path) -> None:
+def _note(fileset: FileSet, since: float | None, store: Path, left: Left | None) -> None:
     place = _place(fileset.name, store)
     old = _read(place)
     found = {str(one["path"]): one for one in (old or {}).get("changed", ())}
@@ -60,6 +71,7 @@ def _note(fileset: FileSet, since: float | None, store: Path) -> None:
         "since": since,
         "before": old["before"] if old else [folder.name for folder in _asides(fileset.name, store)],
         "changed": list(found.values()),
+        "left": asdict(left) if left else _left(old),
     }
     atomically(place, json.dumps(body).encode(), mode=0o600)
 
@@ -111,6 +123,7 @@ def _listed(fileset: FileSet, store: Path) -> dict[str, Any] | None:
     body = {
         "written_at": to_text(datetime.now(UTC)),
         "parted_at": _text(noted["at"]),
+        **_left(noted),
         "set": fileset.name,
         "folder": str(fileset.path),
         "complete_until": _text(noted["since"]),
@@ -136,9 +149,25 @@ def _kept(one: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any] | None
     return {"path": one["path"], "bytes": one["bytes"], **moments, "kept": str(kept)}
 
 
+def noted(name: str, store: Path = STORE) -> dict[str, Any]:
+    """{generation, since} of what was noted of a set, for a list that is not made here. Raises OSError, ValueError."""
+    return _left(_read(_place(name, store)))
+
+
+def forget(name: str, store: Path = STORE) -> None:
+    """What was noted of a set has served: it says nothing of a later parting."""
+    with contextlib.suppress(OSError):
+        _place(name, store).unlink()
+
+
+def _left(noted: dict[str, Any] | None) -> dict[str, Any]:
+    return dict((noted or {}).get("left") or {})
+
+
 def records(store: Path = STORE) -> Iterator[dict[str, Any]]:
-    """Every list that was written here, the oldest first: {written_at, parted_at, set, folder, complete_until, count,
-    bytes, kept_in, older, files[{path, bytes, modified_at, changed_at, kept}]}. Raises OSError, ValueError."""
+    """Every list that was written here, the oldest first: {written_at, parted_at, generation, since, set, folder,
+    complete_until, count, bytes, kept_in, older, files[{path, bytes, modified_at, changed_at, kept}]}. generation,
+    since: where that is known. Raises OSError, ValueError."""
     for path in sorted((store / LOST).glob("*.json")):
         yield json.loads(path.read_text())
 

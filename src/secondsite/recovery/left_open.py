@@ -15,12 +15,16 @@ def left_open(step: Mapping[str, Any]) -> str | None:
 
 
 def undecided(step: Mapping[str, Any]) -> str | None:
-    """Pure: the transactions that were prepared and came along undecided (two phases); None where there are none.
+    """Pure: the transactions that were prepared and came along undecided (two phases), or why nobody could look; None
+    where there are none.
 
     They hold their locks, and keep VACUUM back, until their coordinator or a person decides (manual, PREPARE
     TRANSACTION).
     """
-    found = (step.get("details") or {}).get("prepared_transactions") or ()
+    details = step.get("details") or {}
+    if why := details.get("prepared_unread"):
+        return f"prepared transactions may have come along, and could not be read ({why}): look at pg_prepared_xacts"
+    found = details.get("prepared_transactions") or ()
     if not found:
         return None
     some = ", ".join(f"{printable(one['gid'])!r} in {printable(one['database'])}" for one in found[:NAMED])

@@ -14,9 +14,11 @@ from secondsite.converge.packages import wanted
 from secondsite.converge.resource import Resource
 from secondsite.database import converge as database
 from secondsite.database.facts import Facts, HostFacts
+from secondsite.database.lsn import to_text
 from secondsite.database.password import Password
 from secondsite.database.pooler import converge as pooler
 from secondsite.files import converge as files
+from secondsite.files.parting import Left
 from secondsite.recovery import guard_converge as guard
 from secondsite.spec import Spec, paths
 from secondsite.tunnel import converge as tunnel
@@ -63,6 +65,7 @@ async def resources(phase: Phase, now: Situation) -> Sequence[Resource]:
                 release=own_release() or agent.release(),
                 demoted=given_up,
                 reached=now.files_reached,
+                left=_left(now.primary),
             )
         case Phase.AGENT:
             return agent.resources(now.spec, now.site, wanted=own_release(), written=_configuration(now))
@@ -92,6 +95,14 @@ async def _prepare(now: Situation) -> Sequence[Resource]:
 
 def _configuration(now: Situation) -> tuple[Resource, ...]:
     return TextFile(paths.CONFIG, now.config), TextFile(paths.SITE, f"{now.site}\n")
+
+
+def _left(primary: HostFacts | None) -> Left | None:
+    """What the primary left when it became that: the last fork of its history."""
+    if primary is None or not primary.forks:
+        return None
+    generation, position = max(primary.forks)
+    return Left(generation, to_text(position))
 
 
 def _database(now: Situation) -> Sequence[Resource]:

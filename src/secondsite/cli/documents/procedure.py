@@ -51,8 +51,11 @@ class GivenUpFilesDocument(TypedDict):
 class GivenUpDocument(TypedDict):
     """What was found at an old primary and nowhere else; `report --lost-rows` and `--lost-files` have all of it."""
 
-    transactions: Annotated[int | None, Field(description="null where the old database was not read")]
+    transactions: Annotated[
+        int | None, Field(description="null where the old database was not read; our own heartbeats are among them")
+    ]
     rows: int | None
+    prepared: NotRequired[Annotated[list[str] | None, Field(description="prepared and never decided, by gid")]]
     files: list[GivenUpFilesDocument]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from secondsite.cli.views.strips import bar_cells, felt_cells
 from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
-from secondsite.evidence.headline import outage, sentence, standby
+from secondsite.evidence.headline import left_no_row, outage, sentence, standby
 from secondsite.evidence.milestones import Milestone, milestones, since_fault
 from secondsite.evidence.report import Report, complete, rehearsed
 from secondsite.evidence.waterfall import Bar, waterfall
@@ -132,6 +132,10 @@ def _bounds(report: Report) -> Iterator[Text]:
     yield _against("work lost, at most", span(rpo["estimated_seconds"]), "RPO", rpo["objective_seconds"], rpo["met"])
     yield Text(f"     {'if the old primary worked on':<36}{span(rpo['at_most_seconds']):>13}")
     yield _count("rows", rpo.get("rows_lost"), None)
+    if gone := left_no_row(report):
+        yield _count("transactions without a row", gone, None)
+    if prepared := rpo.get("prepared_lost"):
+        yield _count("prepared transactions", prepared, None)
     yield _count("files", rpo["files_lost"], None)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.events import Emit, Note, ignore
+from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.observe import state_of
 from secondsite.files.offer.seal import TokenFile
@@ -81,6 +82,8 @@ class Zfs:
                 records.save(name, _after(record, work, result), self.store)
             if work.aside:
                 await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
+            if complete:
+                parting.forget(name, self.store)
             if work.problem is not None:
                 emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
             return result

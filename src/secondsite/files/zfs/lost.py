@@ -29,12 +29,12 @@ async def tell(host: Host, fileset: FileSet, aside: Sequence[tuple[str, int | No
     for dataset, since in aside:
         try:
             folder = await _mounted(host, fileset, dataset, store)
-            body = await asyncio.to_thread(_listed, host, fileset, folder, dataset, since)
+            body = await asyncio.to_thread(_listed, host, fileset, store, folder, dataset, since)
             if not body["count"]:
                 continue
             path = store / parting.LOST / f"{names.stamp(time.time(), 'zfs')}-{fileset.name}.json"
             atomically(path, json.dumps(body, indent=1).encode(), mode=0o600)
-        except (SecondsiteError, OSError) as failing:
+        except (SecondsiteError, OSError, ValueError) as failing:
             emit(Note(f"what only {dataset} has could not be listed: {failing}", level="error"))
             continue
         if body["count"]:
@@ -53,13 +53,14 @@ async def _mounted(host: Host, fileset: FileSet, dataset: str, store: Path) -> P
     return folder
 
 
-def _listed(host: Host, fileset: FileSet, folder: Path, dataset: str, since: int | None) -> dict[str, Any]:
+def _listed(host: Host, fileset: FileSet, store: Path, folder: Path, dataset: str, since: int | None) -> dict[str, Any]:
     found = sorted(
         _changed(host.root / str(folder).lstrip("/"), since), key=lambda one: (one["changed_at"], one["path"])
     )
     return {
         "written_at": to_text(datetime.now(UTC)),
         "parted_at": to_text(datetime.now(UTC)),
+        **parting.noted(fileset.name, store),
         "set": fileset.name,
         "folder": str(fileset.path),
         "complete_until": None if since is None else to_text(datetime.fromtimestamp(since, UTC)),

@@ -46,7 +46,7 @@ class Promote(Act):
         """The journal is the decision: what was promoted, and is only held read-only since, is opened again."""
         context, seen = self._context, await self.check()
         if seen is not None:
-            return seen
+            return {**seen, **_first(before)}
         timeline, failed = int(before.get("timeline") or 0), None
         try:
             await open_again(
@@ -63,7 +63,7 @@ class Promote(Act):
                 slug="promotion-gone",
                 hint=f"journalctl -u {context.cluster.unit} -n 50",
             )
-        return seen
+        return {**seen, **_first(before)}
 
     def _open(self) -> None:
         for old in (paths.FENCED, paths.ADMITTED):  # what was decided about this site before it took over
@@ -92,9 +92,17 @@ class Prove(Act):
         committed = await apart(database.prove_writable, cluster, self.site, timeline)
         slot = slot_name(self._context.peer.site)
         await apart(database.create_slot, cluster, slot)
-        prepared = await apart(database.prepared_transactions, cluster)
-        undecided = {"prepared_transactions": [asdict(one) for one in prepared]} if prepared else {}
-        return {"committed_at": committed, "return_slot": slot, **undecided}
+        return {"committed_at": committed, "return_slot": slot, **await self._undecided()}
+
+    async def _undecided(self) -> Details:
+        """The prepared transactions that came along, for a person. The users are served without this answer, so where
+        there is none that is told, and the step has done its work."""
+        next_xid = self._context.result("promote").get("next_xid")
+        try:
+            found = await apart(database.prepared_transactions, self._context.cluster, next_xid)
+        except SecondsiteError as why:
+            return {"prepared_transactions": None, "prepared_unread": why.message}
+        return {"prepared_transactions": [asdict(one) for one in found]} if found else {}
 
 
 class Checkpoint(Act):
@@ -112,4 +120,10 @@ class Checkpoint(Act):
 
 
 def _details(promoted: Promoted) -> Details:
-    return {"timeline": promoted.timeline, "switch_point": to_text(promoted.switch_lsn)}
+    known = {} if promoted.next_xid is None else {"next_xid": promoted.next_xid}
+    return {"timeline": promoted.timeline, "switch_point": to_text(promoted.switch_lsn), **known}
+
+
+def _first(before: Details) -> Details:
+    """Of what the step had left earlier, that which a later look finds changed: the application works meanwhile."""
+    return {key: before[key] for key in ("next_xid",) if key in before}
