@@ -20,6 +20,7 @@ from secondsite.database.connect import local
 from secondsite.database.control import answering
 from secondsite.database.controldata import read
 from secondsite.database.fence import hold, mark_standby
+from secondsite.database.follow import signal as follow
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
 from secondsite.database.old_wal import changed_pages, only_here, segment
@@ -383,3 +384,62 @@ async def arrived(hosts: Pair, site: str, wanted: list[Any]) -> None:
             return
         await asyncio.sleep(0.1)
     pytest.fail(f"{site} has {sql(hosts, site, 'SELECT what FROM orders ORDER BY id')}")
+
+
+async def promoted_twice(hosts: Pair) -> None:
+    """Bergen was promoted (timeline 2) and took orders that oslo, which followed it, never received; it crashed before
+    its first checkpoint. Oslo was promoted (timeline 3)."""
+    await hosts.primary()
+    sql(
+        hosts,
+        "oslo",
+        "CREATE TABLE orders (id serial PRIMARY KEY, what text)",
+        "INSERT INTO orders (what) VALUES ('early')",
+    )
+    await hosts.standby()
+    oslo, bergen = (hosts.nodes[site] for site in ("oslo", "bergen"))
+    await oslo.control.stop()
+    await promote.drain(bergen.cluster, patience_seconds=20, progress=lambda *_: None, receiver_gone=True)
+    asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    ((checkpointer,),) = sql(hosts, "bergen", asked)
+    os.kill(checkpointer, signal.SIGSTOP)  # as one whose checkpoint takes long
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    await hosts.primary("bergen")
+    follow(oslo.cluster.data)
+    await hosts.standby("oslo")
+    sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('arrived')")
+    await arrived(hosts, "oslo", [("early",), ("arrived",)])
+    promote.detach(oslo.cluster)
+    await promote.drain(oslo.cluster, patience_seconds=20, progress=lambda *_: None, receiver_gone=True)
+    for number in range(5):
+        sql(hosts, "bergen", f"INSERT INTO orders (what) VALUES ('acknowledged {number}')")
+    crash(hosts, "bergen")
+    await promote.promote(oslo.cluster, timeout_seconds=30)
+    sql(hosts, "oslo", "INSERT INTO orders (what) VALUES ('late')")
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["as it crashed", "started and held by its guard"])
+async def test_what_a_promoted_primary_took_before_its_first_checkpoint_is_found(hosts: Pair, held: bool) -> None:
+    """Its control file still names the timeline before; so does pg_rewind, which would look for the wrong fork."""
+    await promoted_twice(hosts)
+    bergen = hosts.nodes["bergen"]
+    if held:
+        hold(bergen.cluster, "the guard holds this site")
+        await bergen.control.start()
+        await answering(bergen.cluster, seconds=20)
+    control = await read(bergen.cluster)
+    assert (control.timeline, control.generation) == (1, 2), "or this shows nothing: there was a checkpoint"
+    await hosts.primary("oslo", rewinding=True)
+    plan = await hosts.standby("bergen", replace=True, dry_run=True)
+    assert any("5 transactions are only here" in change.diff for change in plan), plan
+    hosts.jobs["bergen"].started.clear()  # it was seeded once
+    await hosts.standby("bergen", replace=True)
+
+    assert observe(bergen.cluster).streaming is Streaming.STREAMING
+    await arrived(hosts, "bergen", [("early",), ("arrived",), ("late",)])
+    (summary,) = bergen.state.glob("lost/*/lost.json")
+    told = json.loads(summary.read_text())
+    assert (told["generation"], told["commits"], told["rows"]) == (2, 5, 5)
+    rows = [json.loads(line)["row"]["what"] for line in summary.with_name("rows.jsonl").read_text().splitlines()]
+    assert sorted(rows) == [f"acknowledged {number}" for number in range(5)]
+    assert hosts.jobs["bergen"].started == [], [e.text for e in hosts.events if isinstance(e, Note)]

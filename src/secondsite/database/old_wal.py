@@ -100,7 +100,7 @@ async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
 def changed_pages(cluster: Cluster, control: ControlData, since: int) -> Touched | None:
     """The pages that the timeline has changed behind the position ``since``; None where that cannot be told."""
     try:
-        return read(_waldump(cluster, control.timeline, since, control.wal_segment_bytes), seconds=READ_SECONDS)
+        return read(_waldump(cluster, control.generation, since, control.wal_segment_bytes), seconds=READ_SECONDS)
     except SecondsiteError:
         return None
 

@@ -22,13 +22,16 @@ START_SECONDS = 300  # replay from its last checkpoint to consistency
 
 def former_primary(now: Situation) -> tuple[ControlData, int] | None:
     """Pure: its control data and where its successor left its timeline; None where this is no former primary whose
-    data is as it was then. What a rewind has begun to overwrite was written down before it began."""
+    data is as it was then. What a rewind has begun to overwrite was written down before it began.
+
+    Its timeline is the newest that it wrote on: the last checkpoint's may be the one before a promotion, which ended
+    where that promotion began, and what came behind it would not be found."""
     control = now.data.control if now.data and not now.data.standby_signal else None
     if now.primary is None or control is None or now.rewind is not RewindState.NONE:
         return None
     if control.system_identifier != now.primary.system_identifier:
         return None
-    fork = dict(now.primary.forks).get(control.timeline)
+    fork = dict(now.primary.forks).get(control.generation)
     return None if fork is None else (control, fork)
 
 
@@ -39,7 +42,7 @@ async def told(node: Node, now: Situation) -> str:
         return ""
     control, fork = former
     try:
-        found = await only_here(node.cluster, control.timeline, fork)
+        found = await only_here(node.cluster, control.generation, fork)
     except SecondsiteError as unreadable:
         return unreadable.message
     prepared = f"; {len(found.prepared)} prepared and never committed" if found.prepared else ""
@@ -59,9 +62,9 @@ async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) 
     if former is None:
         raise FinalError("nothing is known of the primary or of this cluster", slug="primary-unknown", step="seed")
     control, fork = former
-    found = await only_here(node.cluster, control.timeline, fork)
+    found = await only_here(node.cluster, control.generation, fork)
     folder = node.state / "lost"
-    kept = written(folder, found, generation=control.timeline)
+    kept = written(folder, found, generation=control.generation)
     try:
         if kept is None:
             touched = None
@@ -70,7 +73,7 @@ async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) 
                 await _read_only(node, now)
             kept = await asyncio.to_thread(
                 write, node.cluster, found, folder, clock,
-                generation=control.timeline, secret=node.passfile, touched=touched,
+                generation=control.generation, secret=node.passfile, touched=touched,
             )  # fmt: skip
     finally:
         await node.control.stop()

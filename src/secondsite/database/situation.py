@@ -126,7 +126,7 @@ def _can_rewind(now: Situation, data: DataFolder) -> bool:
         and control is not None
         and control.system_identifier == primary.system_identifier
         and (control.wal_log_hints or control.checksums)
-        and any(timeline == control.timeline for timeline, _ in primary.forks)
+        and any(timeline == control.generation for timeline, _ in primary.forks)
         and int(now.version) >= REWIND_SINCE
     )
 
@@ -178,7 +178,7 @@ def describe(data: DataFolder, primary: HostFacts | None) -> str:
     last = "standby" if data.control.was_standby else "primary"
     return (
         f"{whose}, system identifier {data.control.system_identifier}, version {data.version}, timeline"
-        f" {data.control.timeline}, {last} at its last run (state: {data.control.state}), {tail}"
+        f" {data.control.generation}, {last} at its last run (state: {data.control.state}), {tail}"
     )
 
 
