@@ -16,6 +16,7 @@ import pytest
 
 from secondsite.clock import SystemClock
 from secondsite.database import lost, promote
+from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.control import answering
 from secondsite.database.controldata import read
@@ -23,8 +24,9 @@ from secondsite.database.fence import hold, mark_standby
 from secondsite.database.follow import signal as follow
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
-from secondsite.database.old_wal import changed_pages, only_here, segment
+from secondsite.database.old_wal import changed_pages, only_here
 from secondsite.database.state import Role, Streaming
+from secondsite.database.wal_end import segment
 from secondsite.errors import FinalError
 from secondsite.events import Note
 from tests.integration.database_clusters import ADDRESSES, Pair, pair
@@ -443,3 +445,77 @@ async def test_what_a_promoted_primary_took_before_its_first_checkpoint_is_found
     rows = [json.loads(line)["row"]["what"] for line in summary.with_name("rows.jsonl").read_text().splitlines()]
     assert sorted(rows) == [f"acknowledged {number}" for number in range(5)]
     assert hosts.jobs["bergen"].started == [], [e.text for e in hosts.events if isinstance(e, Note)]
+
+
+SEGMENT, PAGE = 2**24, 8192
+
+
+def overwrite(cluster: Cluster, position: int, content: bytes, *, timeline: int = 1) -> None:
+    with (cluster.data / "pg_wal" / segment(timeline, position, SEGMENT)).open("r+b") as file:
+        file.seek(position % SEGMENT)
+        file.write(content)
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["started read-only", "it does not start"])
+async def test_damaged_wal_is_not_taken_for_its_end_and_what_lies_behind_is_kept_aside(
+    hosts: Pair, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_waldump says the same of both."""
+    settings = hosts.nodes["oslo"].cluster.config / "conf.d" / "zz-checkpoint.conf"
+    settings.write_text("max_wal_size = 1GB\n")  # a checkpoint behind the damage may keep it from starting
+    await parted(hosts, segments=3)
+    oslo, primary = hosts.nodes["oslo"], (await hosts.facts("oslo")).primary
+    assert primary is not None
+    since = dict(primary.forks)[1]
+    before = await only_here(oslo.cluster, 1, since)
+    assert (len(before.commits), before.complete) == (12, True)
+    overwrite(oslo.cluster, since - since % SEGMENT + SEGMENT + 100, b"\xff" * 64)
+    found = await only_here(oslo.cluster, 1, since)
+    assert (len(found.commits), found.complete) == (4, False)
+
+    await hosts.primary("bergen", rewinding=True)
+    plan = await hosts.standby("oslo", replace=True, dry_run=True)
+    assert any("at least 4 transactions are only here" in change.diff for change in plan), plan
+    if not starts:
+
+        async def dies(*_: object) -> None:
+            raise FinalError("it does not answer", slug="database-not-answering")
+
+        monkeypatch.setattr("secondsite.database.only_here._read_only", dies)
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert [(one["commits"], one["rows"], one["complete"]) for one in records(hosts)] == [(4, 4 * starts, False)]
+    assert list(oslo.cluster.data.parent.glob("main.aside-*")), "the old cluster is moved aside, and not written over"
+    notes = [event.text for event in hosts.events if isinstance(event, Note)]
+    assert any("at least 4 transactions" in note for note in notes)
+    assert any("cannot be rewound" in note and "damaged" in note for note in notes)
+
+
+async def test_where_the_wal_ends_by_a_crash_is_not_taken_for_damage(hosts: Pair) -> None:
+    """Zeros, a file that was recycled, and a record that was written in part: over pages, and into the next file."""
+    large = "SELECT pg_logical_emit_message(true, 'large', repeat('x', 100000))"
+    await parted(hosts, segments=2, more=(large, "INSERT INTO orders (what) VALUES ('behind it')"))
+    oslo, primary = hosts.nodes["oslo"].cluster, (await hosts.facts("oslo")).primary
+    assert primary is not None
+    since, wal = dict(primary.forks)[1], oslo.data / "pg_wal"
+    second = wal / segment(1, since + SEGMENT, SEGMENT)
+    written = second.read_bytes()
+    base = since - since % SEGMENT + SEGMENT
+    begins = base + written.index(b"large\0xxxx")
+
+    async def left(content: bytes) -> tuple[int, bool]:
+        second.write_bytes(content)
+        found = await only_here(oslo, 1, since)
+        return len(found.commits), found.complete
+
+    assert await left(written) == (10, True)
+    cut = begins % SEGMENT // PAGE * PAGE + 3 * PAGE
+    assert await left(written[:cut].ljust(SEGMENT, b"\0")) == (8, True), "zeros behind a part of a record"
+    assert await left(written[:cut] + (b"\x10\xd1" + b"\1" * 8190) * ((SEGMENT - cut) // PAGE)) == (8, True)
+    hole = written[: cut + 5] + b"\xff" * 64 + written[cut + 69 :]
+    assert await left(hole) == (8, False), "the rest of it was written, and more behind it"
+    hole = written[: cut + 500] + b"\xff" * 64 + written[cut + 564 :]
+    assert await left(hole) == (8, False), "nothing but its checksum says so"
+    assert await left(b"\0" * SEGMENT) == (4, True)
+    second.unlink()
+    assert (await only_here(oslo, 1, since)).complete

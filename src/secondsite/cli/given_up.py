@@ -28,9 +28,10 @@ def _took_over(kept: Kept) -> bool:
 
 
 async def given_up(spec: Spec, since: str | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, files[{site, set, count, bytes, kept_in}]} of everything that was found since the moment
-    ``since`` (RFC 3339); None where a site cannot be asked, which is told. transactions and rows are None where the old
-    database was not read: it was copied anew."""
+    """{transactions, rows, complete, files[{site, set, count, bytes, kept_in}]} of everything that was found since the
+    moment ``since`` (RFC 3339); None where a site cannot be asked, which is told. transactions and rows are None where
+    the old database was not read: it was copied anew. complete: False where its WAL was damaged, and there may be more.
+    """
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -52,6 +53,7 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
     return {
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
+        "complete": all(one.get("complete", True) for one in read),
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
 
@@ -72,6 +74,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     if found["rows"] is None:
         out.append("  in the failover rows may be lost: the old database was not read; where it was copied anew, its")
         out.append("  data was moved aside beside the data folder")
+    elif not found.get("complete", True):
+        out.append(
+            f"  in the failover at least {found['transactions']} transactions lost ({found['rows']} rows written"
+        )
+        out.append(f"  down); the old WAL is damaged, so there may be more: secondsite report {lost.FLAG}")
     elif found["rows"]:
         rows = "1 row" if found["rows"] == 1 else f"{found['rows']} rows"
         out.append(f"  in the failover {rows} lost, written down: secondsite report {lost.FLAG}")

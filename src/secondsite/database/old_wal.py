@@ -5,6 +5,7 @@ The records are read with ``pg_waldump`` (manual); how it words them is in xactd
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from secondsite.database.controldata import ControlData
 from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
 from secondsite.database.touched import Touched, read
+from secondsite.database.wal_end import Stretch, goes_on, segment
 from secondsite.errors import FinalError, SecondsiteError
 
 READ_SECONDS = 600
@@ -58,11 +60,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class OnlyHere:
-    """Everything behind the switch, in order. since: the switch point, as a position."""
+    """Everything behind the switch, in order. since: the switch point, as a position. complete: False where the WAL is
+    damaged, and there may be more than this."""
 
     since: int
     commits: tuple[Commit, ...]
     prepared: tuple[Prepared, ...]
+    complete: bool = True
 
 
 async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
@@ -89,7 +93,10 @@ async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
         user=OWNER if os.geteuid() == 0 else None,
         check=False,
     )
-    found = OnlyHere(since, parse(done.stdout), undecided(done.stdout))
+    whole = done.ok or not await asyncio.to_thread(
+        _more, Stretch(wal, timeline, control.wal_segment_bytes), since, done.stderr
+    )
+    found = OnlyHere(since, parse(done.stdout), undecided(done.stdout), whole)
     if not (found.commits or found.prepared) and not done.ok and not _is_the_end(done.stderr):
         raise FinalError(
             f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
@@ -120,10 +127,13 @@ def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int) ->
     ]  # fmt: skip
 
 
-def segment(timeline: int, position: int, segment_bytes: int) -> str:
-    """Pure: the name of the WAL file that holds ``position`` (manual 30.6)."""
-    number, each = position // segment_bytes, 2**32 // segment_bytes
-    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
+def _more(wal: Stretch, since: int, stderr: str) -> bool:
+    """Whether there is WAL behind where pg_waldump ended; where it could not begin, behind where it should have."""
+    first = wal.folder / segment(wal.timeline, since, wal.segment_bytes)
+    try:
+        return goes_on(wal, stderr if first.exists() else f"could not find a valid record after {lsn_text(since)}")
+    except OSError:
+        return True
 
 
 def parse(text: str) -> tuple[Commit, ...]:

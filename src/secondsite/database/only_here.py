@@ -17,6 +17,7 @@ from secondsite.database.state import Role
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Note
 
+DAMAGED = "the old WAL is damaged and cannot be read to its end"
 START_SECONDS = 300  # replay from its last checkpoint to consistency
 
 
@@ -47,12 +48,14 @@ async def told(node: Node, now: Situation) -> str:
         return unreadable.message
     prepared = f"; {len(found.prepared)} prepared and never committed" if found.prepared else ""
     lost = found.commits
+    if not found.complete:
+        return f"at least {len(lost)} transactions are only here{prepared}; {DAMAGED}: written down first"
     if not lost:
         return f"no commit is only here{prepared}" if prepared else "nothing is only here"
     return f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}{prepared}: written down first"
 
 
-async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) -> None:
+async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) -> bool:
     """Write down the transactions that the new primary never received, and the rows they left; also where there are
     none, for then it is known. Once: what an interrupted run has written stands. The cluster is stopped afterwards.
 
@@ -67,31 +70,48 @@ async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) 
     kept = written(folder, found, generation=control.generation)
     try:
         if kept is None:
-            touched = None
+            touched, unread = None, False
             if found.commits:
-                touched = await asyncio.to_thread(changed_pages, node.cluster, control, fork)
-                await _read_only(node, now)
+                if found.complete:
+                    touched = await asyncio.to_thread(changed_pages, node.cluster, control, fork)
+                unread = not await _answers(node, now, found, site, emit)
             kept = await asyncio.to_thread(
                 write, node.cluster, found, folder, clock,
-                generation=control.generation, secret=node.passfile, touched=touched,
+                generation=control.generation, secret=node.passfile, touched=touched, unread=unread,
             )  # fmt: skip
     finally:
         await node.control.stop()
     for words in _said(found, kept):
         emit(Note(words, site, "warning"))
+    return found.complete
 
 
 def _said(found: OnlyHere, kept: Kept) -> list[str]:
     out = []
+    least = "" if found.complete else "at least "
+    if least:
+        out.append(f"{DAMAGED}: there may be more that only this host has than the {kept.commits} transactions counted")
     if found.commits:
         out.append(
-            f"{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"
+            f"{least}{kept.commits} transactions of {kept.first_at} to {kept.last_at} never reached the new primary"
             f" (heartbeats of our own among them); the {kept.rows} rows they left are in {kept.folder}"
         )
     if found.prepared:
         names = ", ".join(repr(one.gid) for one in found.prepared)
         out.append(f"prepared here, never committed, and unknown to the new primary: {names}; listed in {kept.folder}")
     return out
+
+
+async def _answers(node: Node, now: Situation, found: OnlyHere, site: str, emit: Emit) -> bool:
+    """Whether its rows can be read. Damaged WAL may keep it from starting; then its transactions are listed alone."""
+    try:
+        await _read_only(node, now)
+    except SecondsiteError as why:
+        if found.complete:
+            raise
+        emit(Note(f"the rows that the lost transactions left cannot be read here: {why}", site, "warning"))
+        return False
+    return True
 
 
 async def _read_only(node: Node, now: Situation) -> None:

@@ -131,8 +131,11 @@ class Standby:
         """Whether the folder is now a standby's; where not, a copy is made instead and this says why."""
         try:
             if now.rewind is RewindState.NONE:
-                await only_here.keep(self.node, self.site, now, emit, self.clock)
-                await self._keep_whole(emit)
+                complete = await only_here.keep(self.node, self.site, now, emit, self.clock)
+                if not await self._keep_whole(emit) and not complete:
+                    raise FinalError(
+                        f"{only_here.DAMAGED}, so nothing is written over it", slug="wal-unreadable", step="rewind"
+                    )
                 await rewind.start(self.node, self.spec, self.site, self.facts)
             await rewind.wait(self.node, self.site, emit, self.clock)
             rewind.finish(self.node)
@@ -141,17 +144,18 @@ class Standby:
             return False
         return True
 
-    async def _keep_whole(self, emit: Emit) -> None:
-        """As a second net under the rewind, where it costs nothing."""
+    async def _keep_whole(self, emit: Emit) -> bool:
+        """As a second net under the rewind, where it costs nothing. Whether all of it is kept."""
         whole = await rewind.keep_whole(self.node, self.clock)
         if whole is None:
-            return
+            return False
         if whole.missing:
             left = ", ".join(map(str, whole.missing))
             text = f"of the old cluster what could be kept is in {whole.folder}; not in it, on another disk: {left}"
         else:
             text = f"the whole old cluster is kept as {whole.folder}; remove it when you are sure"
         emit(Note(text, self.site))
+        return not whole.missing
 
     async def _keep_before_copy(self, now: Situation, emit: Emit) -> None:
         """The same, where no rewind is possible. What cannot be read is told, and does not block the way back."""
