@@ -519,3 +519,32 @@ async def test_where_the_wal_ends_by_a_crash_is_not_taken_for_damage(hosts: Pair
     assert await left(b"\0" * SEGMENT) == (4, True)
     second.unlink()
     assert (await only_here(oslo, 1, since)).complete
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["its history tells", "its history is gone"])
+async def test_a_site_that_was_promoted_beside_the_primary_is_not_given_up_unseen(hosts: Pair, known: bool) -> None:
+    """Its timeline is none of the primary's: a person has opened that one again."""
+    await hosts.primary()
+    sql(hosts, "oslo", "CREATE TABLE orders (id serial PRIMARY KEY, what text)")
+    await hosts.standby()
+    bergen = hosts.nodes["bergen"]
+    promote.detach(bergen.cluster)
+    await promote.drain(bergen.cluster, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('acknowledged at bergen')", "CHECKPOINT")
+    await bergen.control.stop()
+    if not known:
+        (bergen.cluster.data / "pg_wal" / "00000002.history").unlink()
+    plan = await hosts.standby("bergen", replace=True, dry_run=True)
+    told = "1 transactions are only here" if known else "cannot be counted"
+    assert any(told in change.diff for change in plan), plan
+    await hosts.standby("bergen", replace=True)
+    assert observe(bergen.cluster).streaming is Streaming.STREAMING
+    notes = [event.text for event in hosts.events if isinstance(event, Note)]
+    assert any(("1 transactions" if known else "cannot be counted") in note for note in notes), notes
+    rows = [
+        json.loads(line)
+        for file in bergen.state.glob("lost/*/rows.jsonl")
+        for line in file.read_text().split("\n")[:-1]
+    ]
+    assert [row["row"]["what"] for row in rows] == (["acknowledged at bergen"] if known else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from secondsite.clock import Clock
 from secondsite.database.control import answering
@@ -11,6 +12,7 @@ from secondsite.database.fence import hold
 from secondsite.database.lost import Kept, write, written
 from secondsite.database.node import Node
 from secondsite.database.old_wal import OnlyHere, changed_pages, only_here
+from secondsite.database.parting import Stretch, only_of
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Situation
 from secondsite.database.state import Role
@@ -18,22 +20,42 @@ from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import Emit, Note
 
 DAMAGED = "the old WAL is damaged and cannot be read to its end"
+UNCOUNTED = "it cannot be told where this cluster and the primary parted: what only this host has cannot be counted"
 START_SECONDS = 300  # replay from its last checkpoint to consistency
 
 
-def former_primary(now: Situation) -> tuple[ControlData, int] | None:
-    """Pure: its control data and where its successor left its timeline; None where this is no former primary whose
-    data is as it was then. What a rewind has begun to overwrite was written down before it began.
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A former primary whose data is as it was then. alone: what it wrote and the primary did not, in order; nothing
+    where it cannot be told where they parted."""
+
+    control: ControlData
+    alone: tuple[Stretch, ...]
+
+
+def former_primary(now: Situation) -> Former | None:
+    """Pure: what a rewind has begun to overwrite is none any more; it was written down before that began.
 
     Its timeline is the newest that it wrote on: the last checkpoint's may be the one before a promotion, which ended
     where that promotion began, and what came behind it would not be found."""
-    control = now.data.control if now.data and not now.data.standby_signal else None
-    if now.primary is None or control is None or now.rewind is not RewindState.NONE:
+    data, primary = now.data, now.primary
+    control = data.control if data and not data.standby_signal else None
+    if data is None or primary is None or control is None or now.rewind is not RewindState.NONE:
         return None
-    if control.system_identifier != now.primary.system_identifier:
+    if control.system_identifier != primary.system_identifier:
         return None
-    fork = dict(now.primary.forks).get(control.generation)
-    return None if fork is None else (control, fork)
+    known = primary.timeline is not None and (primary.timeline == 1 or primary.forks)
+    if data.forks is not None and primary.timeline is not None and known:
+        return Former(control, only_of(data.forks, control.generation, primary.forks, primary.timeline))
+    fork = dict(primary.forks).get(control.generation)
+    return Former(control, () if fork is None else (Stretch(control.generation, fork),))
+
+
+async def _found(node: Node, former: Former) -> OnlyHere:
+    if not former.alone:
+        raise FinalError(UNCOUNTED, slug="wal-unreadable", step="lost")
+    last = former.alone[-1]
+    return await only_here(node.cluster, last.timeline, last.since, former.alone[:-1])
 
 
 async def told(node: Node, now: Situation) -> str:
@@ -41,9 +63,8 @@ async def told(node: Node, now: Situation) -> str:
     former = former_primary(now)
     if former is None:
         return ""
-    control, fork = former
     try:
-        found = await only_here(node.cluster, control.generation, fork)
+        found = await _found(node, former)
     except SecondsiteError as unreadable:
         return unreadable.message
     prepared = f"; {len(found.prepared)} prepared and never committed" if found.prepared else ""
@@ -64,16 +85,15 @@ async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) 
     former = former_primary(now)
     if former is None:
         raise FinalError("nothing is known of the primary or of this cluster", slug="primary-unknown", step="seed")
-    control, fork = former
-    found = await only_here(node.cluster, control.generation, fork)
+    control, found = former.control, await _found(node, former)
     folder = node.state / "lost"
     kept = written(folder, found, generation=control.generation)
     try:
         if kept is None:
             touched, unread = None, False
             if found.commits:
-                if found.complete:
-                    touched = await asyncio.to_thread(changed_pages, node.cluster, control, fork)
+                if found.complete and len(former.alone) == 1:
+                    touched = await asyncio.to_thread(changed_pages, node.cluster, control, found.since)
                 unread = not await _answers(node, now, found, site, emit)
             kept = await asyncio.to_thread(
                 write, node.cluster, found, folder, clock,

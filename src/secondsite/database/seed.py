@@ -20,11 +20,12 @@ from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
 from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
-from secondsite.database.gather import existing, size
+from secondsite.database.gather import existing, forks, size
 from secondsite.database.job import JobState
 from secondsite.database.logical import drop_left_over
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
+from secondsite.database.parting import Forks
 from secondsite.database.reload import reload
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Act, DataFolder, Situation, decide
@@ -238,7 +239,18 @@ async def _data_folder(cluster: Cluster) -> DataFolder | None:
         cut=is_cut(folder),
         bytes=0 if genuine else size(folder),  # only a person who is to give it up asks how much it is
         written_at=written,
+        forks=_history(folder, control.generation) if control else None,
     )
+
+
+def _history(folder: Path, timeline: int) -> Forks | None:
+    """Each earlier timeline as the folder's own history file has it; the first has none, and no such file."""
+    try:
+        return forks([(folder / "pg_wal" / f"{timeline:08X}.history").read_text(errors="replace")])
+    except FileNotFoundError:
+        return () if timeline == 1 else None
+    except (OSError, ValueError):
+        return None
 
 
 async def _control(cluster: Cluster, folder: Path) -> ControlData | None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from secondsite.database.controldata import ControlData
 from secondsite.database.facts import HostFacts
+from secondsite.database.parting import Forks
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError
@@ -33,7 +34,8 @@ class Act(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """The data folder as found. control: None where its control file cannot be read. bytes, written_at: for the
-    message to a person; unix seconds."""
+    message to a person; unix seconds. forks: each earlier timeline and where it was left; None where its own history
+    cannot be read."""
 
     control: ControlData | None
     version: str | None
@@ -41,6 +43,7 @@ class DataFolder:
     cut: bool = False
     bytes: int = 0
     written_at: float | None = None
+    forks: Forks | None = None
 
 
 @dataclass(frozen=True, slots=True)

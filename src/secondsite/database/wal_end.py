@@ -29,7 +29,7 @@ _NONE_READ = re.compile(r"could not find a valid record after ([0-9A-F]+/[0-9A-F
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Files:
     """A timeline's WAL files in a folder."""
 
     folder: Path
@@ -42,7 +42,7 @@ def says_where(stderr: str) -> bool:
     return bool(_LAST_READ.search(stderr) or _NONE_READ.search(stderr))
 
 
-def goes_on(wal: Stretch, stderr: str) -> bool:
+def goes_on(wal: Files, stderr: str) -> bool:
     """Whether WAL was written behind the place where pg_waldump found no further record, or where it does not say so:
     then not all of it was read. Raises OSError."""
     last, none = _LAST_READ.search(stderr), _NONE_READ.search(stderr)
@@ -58,7 +58,7 @@ def segment(timeline: int, position: int, segment_bytes: int) -> str:
     return f"{timeline:08X}{number // each:08X}{number % each:08X}"
 
 
-def _written_behind(wal: Stretch, at: int) -> bool:
+def _written_behind(wal: Files, at: int) -> bool:
     """``at``: where the first record begins that is none. One that a crash has cut off goes on in the pages behind, and
     those are its own."""
     if at % PAGE_BYTES == 0:
@@ -75,7 +75,7 @@ def _written_behind(wal: Stretch, at: int) -> bool:
     return any(address >= end for address, _, _ in _pages(wal, own + PAGE_BYTES)) or _follows(wal, at, length)
 
 
-def _pages(wal: Stretch, begin: int) -> Iterator[tuple[int, bool, int]]:
+def _pages(wal: Files, begin: int) -> Iterator[tuple[int, bool, int]]:
     """Each page from ``begin`` on that was written in its place: address, whether it begins with the rest of a record,
     and how much of it is left."""
     first = segment(wal.timeline, begin, wal.segment_bytes)
@@ -95,7 +95,7 @@ def _pages(wal: Stretch, begin: int) -> Iterator[tuple[int, bool, int]]:
                     yield address, bool(info & _CONTINUED), left
 
 
-def _behind(wal: Stretch, at: int) -> int | None:
+def _behind(wal: Files, at: int) -> int | None:
     """Where the record behind the one at ``at`` begins; None where that cannot be read."""
     head = _read(wal, at, _RECORD.size)
     if len(head) < _RECORD.size:
@@ -106,20 +106,20 @@ def _behind(wal: Stretch, at: int) -> int | None:
     return _advance(wal, at, length)
 
 
-def _length(wal: Stretch, at: int) -> int | None:
+def _length(wal: Files, at: int) -> int | None:
     """What the record at ``at`` says of its length, which stands on its first page; None where it is no length."""
     head = _read(wal, at, 4)
     length = int.from_bytes(head, "little") if len(head) == 4 else 0
     return length if 24 <= length < 2**30 else None
 
 
-def _follows(wal: Stretch, at: int, length: int) -> bool:
+def _follows(wal: Files, at: int, length: int) -> bool:
     """Whether a record stands behind the one at ``at`` that names it as the one before."""
     head = _read(wal, _advance(wal, at, length), _RECORD.size)
     return len(head) == _RECORD.size and _RECORD.unpack(head)[2] == at
 
 
-def _advance(wal: Stretch, at: int, count: int) -> int:
+def _advance(wal: Files, at: int, count: int) -> int:
     """The position ``count`` bytes of content further, rounded up as records are; page headers are no content."""
     count += -count % 8
     while count >= (room := PAGE_BYTES - at % PAGE_BYTES):
@@ -128,7 +128,7 @@ def _advance(wal: Stretch, at: int, count: int) -> int:
     return at + count
 
 
-def _read(wal: Stretch, at: int, count: int) -> bytes:
+def _read(wal: Files, at: int, count: int) -> bytes:
     """``count`` bytes of content; fewer where there are none."""
     found = b""
     while len(found) < count:
@@ -147,5 +147,5 @@ def _read(wal: Stretch, at: int, count: int) -> bytes:
     return found
 
 
-def _header_bytes(wal: Stretch, address: int) -> int:
+def _header_bytes(wal: Files, address: int) -> int:
     return _LONG if address % wal.segment_bytes == 0 else _SHORT
