@@ -21,6 +21,7 @@ from secondsite.database import conffile
 from secondsite.database.basebackup import last_line, progress, tail
 from secondsite.database.cluster import OWNER
 from secondsite.database.controldata import read
+from secondsite.database.durable import SYNC
 from secondsite.database.facts import Facts
 from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import AUTO, SIGNAL, without_overrides
@@ -36,7 +37,7 @@ POLL_SECONDS = 0.2
 COPY_SECONDS = 600
 CLEAN = ("shut down", "shut down in recovery")
 # The mark is made last, once everything is on disk: without it the folder cannot be trusted.
-_REWIND = 'mark=$1; data=$2; shift 2; "$@" && sync -f "$data" && : > "$mark" && sync -f "$mark"'
+_REWIND = f'mark=$1; data=$2; shift 2; "$@" && {SYNC} && : > "$mark" && sync -f "$mark"'
 # What pg_rewind does for a cluster that has crashed, also for one that was stopped as a standby since: it goes on to
 # the end of its newest timeline (xlogrecovery.c: a crash recovery follows minRecoveryPointTLI) and checkpoints there.
 _RECOVER = '"$1" --single -F -D "$2" -c "config_file=$3" template1 </dev/null >/dev/null && shift 3 && exec "$@"'
