@@ -16,14 +16,17 @@ import pytest
 
 from secondsite.clock import SystemClock
 from secondsite.database import lost, promote
+from secondsite.database.cluster import Cluster
 from secondsite.database.connect import local
 from secondsite.database.control import answering
 from secondsite.database.controldata import read
 from secondsite.database.fence import hold, mark_standby
+from secondsite.database.follow import signal as follow
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
-from secondsite.database.old_wal import changed_pages, only_here, segment
+from secondsite.database.old_wal import changed_pages, only_here
 from secondsite.database.state import Role, Streaming
+from secondsite.database.wal_end import segment
 from secondsite.errors import FinalError
 from secondsite.events import Note
 from tests.integration.database_clusters import ADDRESSES, Pair, pair
@@ -385,3 +388,165 @@ async def arrived(hosts: Pair, site: str, wanted: list[Any]) -> None:
             return
         await asyncio.sleep(0.1)
     pytest.fail(f"{site} has {sql(hosts, site, 'SELECT what FROM orders ORDER BY id')}")
+
+
+async def promoted_twice(hosts: Pair) -> None:
+    """Bergen was promoted (timeline 2) and took orders that oslo, which followed it, never received; it crashed before
+    its first checkpoint. Oslo was promoted (timeline 3)."""
+    await hosts.primary()
+    sql(
+        hosts,
+        "oslo",
+        "CREATE TABLE orders (id serial PRIMARY KEY, what text)",
+        "INSERT INTO orders (what) VALUES ('early')",
+    )
+    await hosts.standby()
+    oslo, bergen = (hosts.nodes[site] for site in ("oslo", "bergen"))
+    await oslo.control.stop()
+    await promote.drain(bergen.cluster, patience_seconds=20, progress=lambda *_: None, receiver_gone=True)
+    asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    ((checkpointer,),) = sql(hosts, "bergen", asked)
+    os.kill(checkpointer, signal.SIGSTOP)  # as one whose checkpoint takes long
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    await hosts.primary("bergen")
+    follow(oslo.cluster.data)
+    await hosts.standby("oslo")
+    sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('arrived')")
+    await arrived(hosts, "oslo", [("early",), ("arrived",)])
+    promote.detach(oslo.cluster)
+    await promote.drain(oslo.cluster, patience_seconds=20, progress=lambda *_: None, receiver_gone=True)
+    for number in range(5):
+        sql(hosts, "bergen", f"INSERT INTO orders (what) VALUES ('acknowledged {number}')")
+    crash(hosts, "bergen")
+    await promote.promote(oslo.cluster, timeout_seconds=30)
+    sql(hosts, "oslo", "INSERT INTO orders (what) VALUES ('late')")
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["as it crashed", "started and held by its guard"])
+async def test_what_a_promoted_primary_took_before_its_first_checkpoint_is_found(hosts: Pair, held: bool) -> None:
+    """Its control file still names the timeline before; so does pg_rewind, which would look for the wrong fork."""
+    await promoted_twice(hosts)
+    bergen = hosts.nodes["bergen"]
+    if held:
+        hold(bergen.cluster, "the guard holds this site")
+        await bergen.control.start()
+        await answering(bergen.cluster, seconds=20)
+    control = await read(bergen.cluster)
+    assert (control.timeline, control.generation) == (1, 2), "or this shows nothing: there was a checkpoint"
+    await hosts.primary("oslo", rewinding=True)
+    plan = await hosts.standby("bergen", replace=True, dry_run=True)
+    assert any("5 transactions are only here" in change.diff for change in plan), plan
+    hosts.jobs["bergen"].started.clear()  # it was seeded once
+    await hosts.standby("bergen", replace=True)
+
+    assert observe(bergen.cluster).streaming is Streaming.STREAMING
+    await arrived(hosts, "bergen", [("early",), ("arrived",), ("late",)])
+    (summary,) = bergen.state.glob("lost/*/lost.json")
+    told = json.loads(summary.read_text())
+    assert (told["generation"], told["commits"], told["rows"]) == (2, 5, 5)
+    rows = [json.loads(line)["row"]["what"] for line in summary.with_name("rows.jsonl").read_text().splitlines()]
+    assert sorted(rows) == [f"acknowledged {number}" for number in range(5)]
+    assert hosts.jobs["bergen"].started == [], [e.text for e in hosts.events if isinstance(e, Note)]
+
+
+SEGMENT, PAGE = 2**24, 8192
+
+
+def overwrite(cluster: Cluster, position: int, content: bytes, *, timeline: int = 1) -> None:
+    with (cluster.data / "pg_wal" / segment(timeline, position, SEGMENT)).open("r+b") as file:
+        file.seek(position % SEGMENT)
+        file.write(content)
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["started read-only", "it does not start"])
+async def test_damaged_wal_is_not_taken_for_its_end_and_what_lies_behind_is_kept_aside(
+    hosts: Pair, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_waldump says the same of both."""
+    settings = hosts.nodes["oslo"].cluster.config / "conf.d" / "zz-checkpoint.conf"
+    settings.write_text("max_wal_size = 1GB\n")  # a checkpoint behind the damage may keep it from starting
+    await parted(hosts, segments=3)
+    oslo, primary = hosts.nodes["oslo"], (await hosts.facts("oslo")).primary
+    assert primary is not None
+    since = dict(primary.forks)[1]
+    before = await only_here(oslo.cluster, 1, since)
+    assert (len(before.commits), before.complete) == (12, True)
+    overwrite(oslo.cluster, since - since % SEGMENT + SEGMENT + 100, b"\xff" * 64)
+    found = await only_here(oslo.cluster, 1, since)
+    assert (len(found.commits), found.complete) == (4, False)
+
+    await hosts.primary("bergen", rewinding=True)
+    plan = await hosts.standby("oslo", replace=True, dry_run=True)
+    assert any("at least 4 transactions are only here" in change.diff for change in plan), plan
+    if not starts:
+
+        async def dies(*_: object) -> None:
+            raise FinalError("it does not answer", slug="database-not-answering")
+
+        monkeypatch.setattr("secondsite.database.only_here._read_only", dies)
+    await hosts.standby("oslo", replace=True)
+    assert observe(oslo.cluster).streaming is Streaming.STREAMING
+    assert [(one["commits"], one["rows"], one["complete"]) for one in records(hosts)] == [(4, 4 * starts, False)]
+    assert list(oslo.cluster.data.parent.glob("main.aside-*")), "the old cluster is moved aside, and not written over"
+    notes = [event.text for event in hosts.events if isinstance(event, Note)]
+    assert any("at least 4 transactions" in note for note in notes)
+    assert any("cannot be rewound" in note and "damaged" in note for note in notes)
+
+
+async def test_where_the_wal_ends_by_a_crash_is_not_taken_for_damage(hosts: Pair) -> None:
+    """Zeros, a file that was recycled, and a record that was written in part: over pages, and into the next file."""
+    large = "SELECT pg_logical_emit_message(true, 'large', repeat('x', 100000))"
+    await parted(hosts, segments=2, more=(large, "INSERT INTO orders (what) VALUES ('behind it')"))
+    oslo, primary = hosts.nodes["oslo"].cluster, (await hosts.facts("oslo")).primary
+    assert primary is not None
+    since, wal = dict(primary.forks)[1], oslo.data / "pg_wal"
+    second = wal / segment(1, since + SEGMENT, SEGMENT)
+    written = second.read_bytes()
+    base = since - since % SEGMENT + SEGMENT
+    begins = base + written.index(b"large\0xxxx")
+
+    async def left(content: bytes) -> tuple[int, bool]:
+        second.write_bytes(content)
+        found = await only_here(oslo, 1, since)
+        return len(found.commits), found.complete
+
+    assert await left(written) == (10, True)
+    cut = begins % SEGMENT // PAGE * PAGE + 3 * PAGE
+    assert await left(written[:cut].ljust(SEGMENT, b"\0")) == (8, True), "zeros behind a part of a record"
+    assert await left(written[:cut] + (b"\x10\xd1" + b"\1" * 8190) * ((SEGMENT - cut) // PAGE)) == (8, True)
+    hole = written[: cut + 5] + b"\xff" * 64 + written[cut + 69 :]
+    assert await left(hole) == (8, False), "the rest of it was written, and more behind it"
+    hole = written[: cut + 500] + b"\xff" * 64 + written[cut + 564 :]
+    assert await left(hole) == (8, False), "nothing but its checksum says so"
+    assert await left(b"\0" * SEGMENT) == (4, True)
+    second.unlink()
+    assert (await only_here(oslo, 1, since)).complete
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["its history tells", "its history is gone"])
+async def test_a_site_that_was_promoted_beside_the_primary_is_not_given_up_unseen(hosts: Pair, known: bool) -> None:
+    """Its timeline is none of the primary's: a person has opened that one again."""
+    await hosts.primary()
+    sql(hosts, "oslo", "CREATE TABLE orders (id serial PRIMARY KEY, what text)")
+    await hosts.standby()
+    bergen = hosts.nodes["bergen"]
+    promote.detach(bergen.cluster)
+    await promote.drain(bergen.cluster, patience_seconds=10, progress=lambda *_: None, receiver_gone=True)
+    await promote.promote(bergen.cluster, timeout_seconds=30)
+    sql(hosts, "bergen", "INSERT INTO orders (what) VALUES ('acknowledged at bergen')", "CHECKPOINT")
+    await bergen.control.stop()
+    if not known:
+        (bergen.cluster.data / "pg_wal" / "00000002.history").unlink()
+    plan = await hosts.standby("bergen", replace=True, dry_run=True)
+    told = "1 transactions are only here" if known else "cannot be counted"
+    assert any(told in change.diff for change in plan), plan
+    await hosts.standby("bergen", replace=True)
+    assert observe(bergen.cluster).streaming is Streaming.STREAMING
+    notes = [event.text for event in hosts.events if isinstance(event, Note)]
+    assert any(("1 transactions" if known else "cannot be counted") in note for note in notes), notes
+    rows = [
+        json.loads(line)
+        for file in bergen.state.glob("lost/*/rows.jsonl")
+        for line in file.read_text().split("\n")[:-1]
+    ]
+    assert [row["row"]["what"] for row in rows] == (["acknowledged at bergen"] if known else [])

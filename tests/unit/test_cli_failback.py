@@ -86,6 +86,8 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
     nothing = counted([ROWS | {"commits": 0, "rows": 0}], [FILES | {"count": 0}], None)
     assert nothing["files"] == [] and "nothing lost that could be found" in lines(nothing)[0]
+    damaged = counted([ROWS | {"complete": False}], [], None)
+    assert "at least" in lines(damaged)[0] and "damaged" in lines(damaged)[1]
     unread = counted([], [], None)
     assert unread["rows"] is None and "was not read" in lines(unread)[0], "nobody has looked is not nothing"
 

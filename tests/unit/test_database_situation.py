@@ -11,7 +11,7 @@ from secondsite.database.cluster import Cluster
 from secondsite.database.controldata import ControlData, parse
 from secondsite.database.facts import HostFacts
 from secondsite.database.seed import _data_folder
-from secondsite.database.situation import Act, DataFolder, Situation, decide
+from secondsite.database.situation import Act, DataFolder, Situation, decide, describe
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError
 
@@ -121,6 +121,15 @@ def test_two_primaries_of_one_database_are_never_resolved_by_replacing_one() -> 
     with pytest.raises(FinalError) as refused:
         decide(both)
     assert refused.value.slug == "two-primaries"
+
+
+def test_a_former_primary_goes_back_from_the_newest_timeline_that_it_wrote_on() -> None:
+    """The last checkpoint of one that was promoted a moment ago names the timeline before."""
+    former = DataFolder(replace(CONTROL, state="in production", recovery_timeline=2), "15", standby_signal=False)
+    gone = replace(EMPTY, data=former, database=STOPPED, replace=True)
+    assert decide(replace(gone, primary=replace(PRIMARY, forks=((1, 500), (2, 900))))) is Act.REWIND
+    assert decide(replace(gone, primary=replace(PRIMARY, forks=((1, 500),)))) is Act.SEED
+    assert "timeline 2" in describe(former, PRIMARY)
 
 
 def test_control_data_is_read_from_the_programs_words() -> None:

@@ -73,10 +73,10 @@ def of_failover(records: Sequence[Mapping[str, Any]], left: Left) -> list[Mappin
 
 
 async def given_up(spec: Spec, failover: Kept | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, prepared[gid], files[{site, set, count, bytes, kept_in}]} of everything that was found of
-    what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is told. All but
-    files are None where the old database was not read: it was copied anew. transactions: heartbeats of our own are
-    among them."""
+    """{transactions, rows, prepared[gid], complete, files[{site, set, count, bytes, kept_in}]} of everything that was
+    found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is
+    told. Numbers and gids are None where the old database was not read: it was copied anew. transactions: heartbeats of
+    our own are among them. complete: False where its WAL was damaged, and there may be more."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -99,6 +99,7 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
         "prepared": [str(each["gid"]) for one in read for each in one.get("prepared", ())] if read else None,
+        "complete": all(one.get("complete", True) for one in read),
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
     }
 
@@ -119,6 +120,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     if found["rows"] is None:
         out.append("  in the failover rows may be lost: the old database was not read; where it was copied anew, its")
         out.append("  data was moved aside beside the data folder")
+    elif not found.get("complete", True):
+        out.append(
+            f"  in the failover at least {found['transactions']} transactions lost ({found['rows']} rows written"
+        )
+        out.append(f"  down); the old WAL is damaged, so there may be more: secondsite report {lost.FLAG}")
     elif found["rows"]:
         out.append(
             f"  in the failover {_count(found['rows'], 'row')} lost, written down: secondsite report {lost.FLAG}"

@@ -22,7 +22,7 @@ FLAG, KEY = "--lost-rows", "lost"
 
 def found(config: Path | None) -> list[dict[str, Any]]:
     """Every record, the oldest first: {site, generation, written_at, commits, rows, first_at, last_at, folder,
-    transactions, prepared, lost_rows}.
+    transactions, prepared, complete, lost_rows}. complete: False where the old WAL was damaged; absent in older ones.
 
     Raises UsageError where this host's may not be read, FinalError (``hosts-silent``) where no host answers.
     """
@@ -43,7 +43,7 @@ def kept_here(folder: Path, site: str) -> Iterator[dict[str, Any]]:
 def lines(records: Sequence[Mapping[str, Any]], files: str | None = None) -> list[str]:
     """Pure: what a person has to know to enter the work again. files: what is known of lost files, in a line."""
     more = [f"files were lost, too: {files}"] if files else []
-    records = [one for one in records if one["commits"] or one.get("prepared")]
+    records = [one for one in records if one["commits"] or one.get("prepared") or not one.get("complete", True)]
     if not records:
         return [
             "no lost rows are known: none were lost, or no former primary has been taken back yet, or one was copied",
@@ -53,9 +53,10 @@ def lines(records: Sequence[Mapping[str, Any]], files: str | None = None) -> lis
     out = []
     for one in records:
         span = f" from {one['first_at']} to {one['last_at']}" if one["commits"] else ""
+        least = "" if one.get("complete", True) else "at least "  # the WAL is damaged, and was not read to its end
         out.append(
-            f"{one['site']}, generation {one['generation']}: {one['commits']} transactions{span} never reached the"
-            " other site"
+            f"{one['site']}, generation {one['generation']}: {least}{one['commits']} transactions{span} never reached"
+            " the other site"
         )
         out += [f"  prepared {one['at']} and never committed: {one['gid']!r}" for one in one.get("prepared", ())]
         tables = Counter(f"{row['database']}.{row['schema']}.{row['table']}" for row in one["lost_rows"])

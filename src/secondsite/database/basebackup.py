@@ -11,6 +11,7 @@ from pathlib import Path
 from secondsite.clock import Clock
 from secondsite.converge.write import atomically
 from secondsite.database.cluster import OWNER
+from secondsite.database.durable import SYNC
 from secondsite.database.job import JobState
 from secondsite.database.node import Node
 from secondsite.database.source import Source
@@ -18,8 +19,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Progress
 
 POLL_SECONDS = 0.5
-# One sync of the file system instead of one of each file: a third less time for a small cluster.
-_COPY = 'mark=$1; shift; "$@" && sync -f "$0" && : > "$mark" && sync -f "$mark"'
+_COPY = f'data=$0; mark=$1; shift; "$@" && {SYNC} && : > "$mark" && sync -f "$mark"'
 _PROGRESS = re.compile(r"(\d+)/(\d+) kB \(\d+%\)")
 
 

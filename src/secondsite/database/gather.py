@@ -62,7 +62,7 @@ async def gather(spec: Spec, site: str, *, node: Node | None = None) -> HostFact
     if control is not None:
         facts |= {
             "system_identifier": control.system_identifier,
-            "timeline": state.timeline or control.timeline,
+            "timeline": state.timeline or control.generation,
             "state": control.state,
             "data_checksums": control.checksums,
             "wal_segment_bytes": control.wal_segment_bytes,

@@ -118,14 +118,15 @@ def write(
     generation: int,
     secret: Path = PASSFILE,
     touched: Touched | None = None,
+    unread: bool = False,
 ) -> Kept:
     """Write commits and rows below ``folder``, readable by root only, durably; what was written. touched: as in
-    ``rows``. Raises OSError, SecondsiteError."""
+    ``rows``. unread: the cluster cannot be asked for its rows. Raises OSError, SecondsiteError."""
     place = folder / clock.now().strftime("%Y%m%dT%H%M%SZ")
     place.mkdir(parents=True, mode=0o700)
     count, lost = 0, found.commits
     with os.fdopen(os.open(place / "rows.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        for row in rows(cluster, lost, secret, touched=touched):
+        for row in () if unread else rows(cluster, lost, secret, touched=touched):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
         file.flush()
@@ -134,6 +135,7 @@ def write(
     summary = {
         "written_at": to_text(clock.now()),
         **_what(found, generation),
+        "complete": found.complete,
         **{key: value for key, value in asdict(kept).items() if key != "folder"},
     }
     atomically(place / "lost.json", json.dumps(summary, indent=1).encode(), mode=0o600)

@@ -5,8 +5,10 @@ The records are read with ``pg_waldump`` (manual); how it words them is in xactd
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondsite import process
@@ -14,7 +16,9 @@ from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.controldata import ControlData
 from secondsite.database.controldata import read as read_control
 from secondsite.database.lsn import to_text as lsn_text
+from secondsite.database.parting import Stretch
 from secondsite.database.touched import Touched, read
+from secondsite.database.wal_end import Files, goes_on, segment
 from secondsite.errors import FinalError, SecondsiteError
 
 READ_SECONDS = 600
@@ -58,15 +62,18 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class OnlyHere:
-    """Everything behind the switch, in order. since: the switch point, as a position."""
+    """Everything behind the switch, in order. since: the switch point, as a position. complete: False where the WAL is
+    damaged, and there may be more than this."""
 
     since: int
     commits: tuple[Commit, ...]
     prepared: tuple[Prepared, ...]
+    complete: bool = True
 
 
-async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
+async def only_here(cluster: Cluster, timeline: int, since: int, before: Sequence[Stretch] = ()) -> OnlyHere:
     """What was committed or prepared on ``timeline`` behind the position ``since``; nothing where there is no WAL.
+    before: stretches of earlier timelines that belong to it.
 
     Raises FinalError (``wal-unreadable``) where pg_waldump cannot even begin although there is WAL, and where there
     was WAL and it was removed: a primary that went on for long does so once its slot is given up.
@@ -82,14 +89,16 @@ async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
             slug="wal-unreadable",
             step="lost",
         )
-    done = await process.run(
-        [*_waldump(cluster, timeline, since, control.wal_segment_bytes), "--rmgr=Transaction"],
-        timeout=READ_SECONDS,
-        env={"TZ": "UTC"},
-        user=OWNER if os.geteuid() == 0 else None,
-        check=False,
-    )
-    found = OnlyHere(since, parse(done.stdout), undecided(done.stdout))
+    earlier = [
+        await _transactions(_waldump(cluster, one.timeline, one.since, control.wal_segment_bytes, one.until))
+        for one in before
+    ]
+    done = await _transactions(_waldump(cluster, timeline, since, control.wal_segment_bytes))
+    files = Files(wal, timeline, control.wal_segment_bytes)
+    whole = done.ok or not await asyncio.to_thread(_more, files, since, done.stderr)
+    text = "".join(one.stdout for one in (*earlier, done))
+    began = before[0].since if before else since
+    found = OnlyHere(began, parse(text), undecided(text), whole and all(one.ok for one in earlier))
     if not (found.commits or found.prepared) and not done.ok and not _is_the_end(done.stderr):
         raise FinalError(
             f"the old WAL behind {lsn_text(since)} cannot be read: {done.why()}", slug="wal-unreadable", step="lost"
@@ -97,16 +106,26 @@ async def only_here(cluster: Cluster, timeline: int, since: int) -> OnlyHere:
     return found
 
 
+async def _transactions(argv: Sequence[str]) -> process.Completed:
+    return await process.run(
+        [*argv, "--rmgr=Transaction"],
+        timeout=READ_SECONDS,
+        env={"TZ": "UTC"},
+        user=OWNER if os.geteuid() == 0 else None,
+        check=False,
+    )
+
+
 def changed_pages(cluster: Cluster, control: ControlData, since: int) -> Touched | None:
     """The pages that the timeline has changed behind the position ``since``; None where that cannot be told."""
     try:
-        return read(_waldump(cluster, control.timeline, since, control.wal_segment_bytes), seconds=READ_SECONDS)
+        return read(_waldump(cluster, control.generation, since, control.wal_segment_bytes), seconds=READ_SECONDS)
     except SecondsiteError:
         return None
 
 
-def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int) -> list[str]:
-    """pg_waldump from ``since`` to the end of the timeline; options may follow.
+def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int, until: int | None = None) -> list[str]:
+    """pg_waldump from ``since`` to ``until``, or to the end of the timeline; options may follow.
 
     It is told the first file and the last, where the first is there: a first one alone is the last one too. What lies
     behind the end of the WAL (allocated, or recycled) ends it.
@@ -117,13 +136,17 @@ def _waldump(cluster: Cluster, timeline: int, since: int, segment_bytes: int) ->
     return [
         cluster.program("pg_waldump"), *files,
         f"--path={wal}", f"--timeline={timeline}", f"--start={lsn_text(since)}",
+        *([f"--end={lsn_text(until)}"] if until is not None else []),
     ]  # fmt: skip
 
 
-def segment(timeline: int, position: int, segment_bytes: int) -> str:
-    """Pure: the name of the WAL file that holds ``position`` (manual 30.6)."""
-    number, each = position // segment_bytes, 2**32 // segment_bytes
-    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
+def _more(wal: Files, since: int, stderr: str) -> bool:
+    """Whether there is WAL behind where pg_waldump ended; where it could not begin, behind where it should have."""
+    first = wal.folder / segment(wal.timeline, since, wal.segment_bytes)
+    try:
+        return goes_on(wal, stderr if first.exists() else f"could not find a valid record after {lsn_text(since)}")
+    except OSError:
+        return True
 
 
 def parse(text: str) -> tuple[Commit, ...]:

@@ -4,7 +4,7 @@
 It runs as a job of its own: killed in the middle it leaves a folder that is neither, and only a new copy helps then.
 Traps it has, each met here: it brings the source's postgresql.auto.conf; it cannot recover a crashed cluster that is
 marked as standby (single-user mode knows no standby); a source whose control file still shows the old timeline makes
-it choose the wrong fork.
+it choose the wrong fork, and so does a target's (up to version 15: pg_rewind.c asks the last checkpoint only).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from secondsite.database import conffile
 from secondsite.database.basebackup import last_line, progress, tail
 from secondsite.database.cluster import OWNER
 from secondsite.database.controldata import read
+from secondsite.database.durable import SYNC
 from secondsite.database.facts import Facts
 from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import AUTO, SIGNAL, without_overrides
@@ -31,7 +32,10 @@ from secondsite.spec import Spec
 POLL_SECONDS = 0.2
 CLEAN = ("shut down", "shut down in recovery")
 # The mark is made last, once everything is on disk: without it the folder cannot be trusted.
-_REWIND = 'mark=$1; data=$2; shift 2; "$@" && sync -f "$data" && : > "$mark" && sync -f "$mark"'
+_REWIND = f'mark=$1; data=$2; shift 2; "$@" && {SYNC} && : > "$mark" && sync -f "$mark"'
+# What pg_rewind does for a cluster that has crashed, also for one that was stopped as a standby since: it goes on to
+# the end of its newest timeline (xlogrecovery.c: a crash recovery follows minRecoveryPointTLI) and checkpoints there.
+_RECOVER = '"$1" --single -F -D "$2" -c "config_file=$3" template1 </dev/null >/dev/null && shift 3 && exec "$@"'
 
 
 async def state(node: Node) -> RewindState:
@@ -47,22 +51,27 @@ async def state(node: Node) -> RewindState:
 
 
 async def start(node: Node, spec: Spec, site: str, facts: Facts) -> None:
-    """Begin. The cluster is stopped, and recovered where it had crashed (pg_rewind does that, in single-user mode)."""
+    """Begin. The cluster is stopped, and recovered where it had crashed (pg_rewind does that, in single-user mode) or
+    has no checkpoint on its newest timeline yet."""
     data = node.cluster.data.resolve()
     await node.control.stop()
-    if (await read(node.cluster)).state not in CLEAN and marked_by_us(node.cluster):
+    control, config = await read(node.cluster), node.cluster.config / "postgresql.conf"
+    behind = control.timeline != control.generation
+    if (behind or control.state not in CLEAN) and marked_by_us(node.cluster):
         (data / SIGNAL).unlink()
     node.state.mkdir(parents=True, exist_ok=True)
     auto = data / AUTO
     kept = without_overrides(auto.read_text(errors="surrogateescape")) if auto.exists() else ""
     atomically(_begun(node), kept.encode("utf-8", "surrogateescape"), mode=0o600)
     source = conninfo(spec, site, peer_address=facts.peer_address, passfile=str(node.passfile), user=REWIND_ROLE)
+    recover = ["/bin/sh", "-c", _RECOVER, "sh", node.cluster.program("postgres"), str(data), str(config)]
     argv = [
+        *(recover if behind else []),
         "/bin/sh", "-c", _REWIND, "sh", str(_complete(node)), str(data),
         node.cluster.program("pg_rewind"),
         f"--target-pgdata={data}",
         f"--source-server={source} dbname=postgres",
-        f"--config-file={node.cluster.config / 'postgresql.conf'}",
+        f"--config-file={config}",
         "--progress",
         "--no-sync",
         *(["--restore-target-wal"] if _has_archive(node) else []),

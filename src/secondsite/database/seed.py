@@ -20,11 +20,12 @@ from secondsite.database.controldata import ControlData, read
 from secondsite.database.facts import Facts, HostFacts
 from secondsite.database.fence import marked_by_us
 from secondsite.database.follow import SIGNAL, forget_overrides, is_cut, move, reset, signal
-from secondsite.database.gather import existing, size
+from secondsite.database.gather import existing, forks, size
 from secondsite.database.job import JobState
 from secondsite.database.logical import drop_left_over
 from secondsite.database.node import Node
 from secondsite.database.observe import observe
+from secondsite.database.parting import Forks
 from secondsite.database.reload import reload
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.situation import Act, DataFolder, Situation, decide
@@ -131,8 +132,11 @@ class Standby:
         """Whether the folder is now a standby's; where not, a copy is made instead and this says why."""
         try:
             if now.rewind is RewindState.NONE:
-                await only_here.keep(self.node, self.site, now, emit, self.clock)
-                await self._keep_whole(emit)
+                complete = await only_here.keep(self.node, self.site, now, emit, self.clock)
+                if not await self._keep_whole(emit) and not complete:
+                    raise FinalError(
+                        f"{only_here.DAMAGED}, so nothing is written over it", slug="wal-unreadable", step="rewind"
+                    )
                 await rewind.start(self.node, self.spec, self.site, self.facts)
             await rewind.wait(self.node, self.site, emit, self.clock)
             rewind.finish(self.node)
@@ -141,17 +145,18 @@ class Standby:
             return False
         return True
 
-    async def _keep_whole(self, emit: Emit) -> None:
-        """As a second net under the rewind, where it costs nothing."""
+    async def _keep_whole(self, emit: Emit) -> bool:
+        """As a second net under the rewind, where it costs nothing. Whether all of it is kept."""
         kept = await whole.keep_whole(self.node.cluster.data.resolve(), self.clock)
         if kept is None:
-            return
+            return False
         if kept.missing:
             left = ", ".join(map(str, kept.missing))
             text = f"of the old cluster what could be kept is in {kept}; not in it, on another disk: {left}"
         else:
             text = f"the whole old cluster is kept as {kept}; remove it when you are sure"
         emit(Note(text, self.site))
+        return not kept.missing
 
     async def _keep_before_copy(self, now: Situation, emit: Emit) -> None:
         """The same, where no rewind is possible. What cannot be read is told, and does not block the way back."""
@@ -234,7 +239,18 @@ async def _data_folder(cluster: Cluster) -> DataFolder | None:
         cut=is_cut(folder),
         bytes=0 if genuine else size(folder),  # only a person who is to give it up asks how much it is
         written_at=written,
+        forks=_history(folder, control.generation) if control else None,
     )
+
+
+def _history(folder: Path, timeline: int) -> Forks | None:
+    """Each earlier timeline as the folder's own history file has it; the first has none, and no such file."""
+    try:
+        return forks([(folder / "pg_wal" / f"{timeline:08X}.history").read_text(errors="replace")])
+    except FileNotFoundError:
+        return () if timeline == 1 else None
+    except (OSError, ValueError):
+        return None
 
 
 async def _control(cluster: Cluster, folder: Path) -> ControlData | None:

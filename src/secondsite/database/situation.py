@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from secondsite.database.controldata import ControlData
 from secondsite.database.facts import HostFacts
+from secondsite.database.parting import Forks
 from secondsite.database.rewind_state import RewindState
 from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.errors import FinalError
@@ -33,7 +34,8 @@ class Act(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """The data folder as found. control: None where its control file cannot be read. bytes, written_at: for the
-    message to a person; unix seconds."""
+    message to a person; unix seconds. forks: each earlier timeline and where it was left; None where its own history
+    cannot be read."""
 
     control: ControlData | None
     version: str | None
@@ -41,6 +43,7 @@ class DataFolder:
     cut: bool = False
     bytes: int = 0
     written_at: float | None = None
+    forks: Forks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def _can_rewind(now: Situation, data: DataFolder) -> bool:
         and control is not None
         and control.system_identifier == primary.system_identifier
         and (control.wal_log_hints or control.checksums)
-        and any(timeline == control.timeline for timeline, _ in primary.forks)
+        and any(timeline == control.generation for timeline, _ in primary.forks)
         and int(now.version) >= REWIND_SINCE
     )
 
@@ -178,7 +181,7 @@ def describe(data: DataFolder, primary: HostFacts | None) -> str:
     last = "standby" if data.control.was_standby else "primary"
     return (
         f"{whose}, system identifier {data.control.system_identifier}, version {data.version}, timeline"
-        f" {data.control.timeline}, {last} at its last run (state: {data.control.state}), {tail}"
+        f" {data.control.generation}, {last} at its last run (state: {data.control.state}), {tail}"
     )
 
 
