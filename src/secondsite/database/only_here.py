@@ -73,7 +73,10 @@ async def told(node: Node, now: Situation) -> str:
         return f"at least {len(lost)} transactions are only here{prepared}; {DAMAGED}: written down first"
     if not lost:
         return f"no commit is only here{prepared}" if prepared else "nothing is only here"
-    return f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}{prepared}: written down first"
+    return (
+        f"{len(lost)} transactions are only here, from {lost[0].at} to {lost[-1].at}, heartbeats of our own "
+        f"among them{prepared}: written down first"
+    )
 
 
 async def keep(node: Node, site: str, now: Situation, emit: Emit, clock: Clock) -> bool:

@@ -45,7 +45,7 @@ def lines(document: Mapping[str, Any]) -> list[str]:
         out.append(f"  without service {document['outage_seconds']:.2f} s  (objective {objective:g} s)")
     elif document["rto"]["measured_seconds"] is not None:
         out += recovery(document["rto"])
-    out += loss(document["rpo"])
+    out += loss(document["rpo"], confirmed=document.get("fence") != "unconfirmed")
     if document.get("lost") is not None:
         from secondsite.cli import given_up
 
@@ -75,8 +75,9 @@ def recovery(rto: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def loss(rpo: Mapping[str, Any]) -> list[str]:
-    """Pure: what is lost, as far as it is known, in words."""
+def loss(rpo: Mapping[str, Any], *, confirmed: bool = True) -> list[str]:
+    """Pure: what is lost, as far as it is known, in words. confirmed: the old primary is known to have stopped; else
+    what it may have accepted out of sight comes first."""
     proof = rpo.get("proof")
     if proof:
         return [
@@ -87,11 +88,18 @@ def loss(rpo: Mapping[str, Any]) -> list[str]:
         return [f"  work lost       unknown: nothing says how far {rpo.get('worst') or 'the database'} has come"]
     if not estimated and rpo.get("worst") is None:
         return ["  work lost       none"]
-    text = f"  work lost       at most {estimated:.1f} s in {rpo['worst']} (objective {rpo['objective_seconds']:g} s)"
-    if known is not None:
-        text += f", {known:,} bytes of WAL known to be missing"
-    out = [text]
-    if most is not None and most > estimated + 1:
+    objective = f"(objective {rpo['objective_seconds']:g} s)"
+    missing = "" if known is None else f", {known:,} bytes of WAL known to be missing"
+    longer = most is not None and most > estimated + 1
+    if longer and not confirmed:
+        out = [
+            f"  work lost       at most {most:.1f} s {objective}: nobody has confirmed when the old primary stopped;",
+            f"                  at most {estimated:.1f} s in {rpo['worst']}{missing},",
+            "                  if it died when it fell silent",
+        ]
+    else:
+        out = [f"  work lost       at most {estimated:.1f} s in {rpo['worst']} {objective}{missing}"]
+    if longer and confirmed:
         out[0] += ","
         out.append("                  if the old primary died when it fell silent;")
         out.append(f"                  at most {most:.1f} s, if it worked on out of sight")

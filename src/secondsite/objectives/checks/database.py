@@ -8,6 +8,7 @@ from secondsite.database.state import DatabaseState, Role, Streaming
 from secondsite.objectives.checks.sites import back
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.snapshot import SiteState
+from secondsite.spec import Spec
 
 registry = Registry()
 # A standby with less than its primary pauses replay, and promoting it then kills it (PostgreSQL manual 27.4.3).
@@ -64,6 +65,11 @@ def streaming(judged: Judged) -> Iterator[Problem]:
         yield Problem(site, "the standby is catching up", "wait, and watch `secondsite status`", Severity.WARNING)
 
 
+def resume_replay(spec: Spec) -> str:
+    """The command that has a standby replay again, as it is typed there."""
+    return f"`runuser -u postgres -- psql -p {spec.database.port} -c 'SELECT pg_wal_replay_resume()'`"
+
+
 @registry.check(
     "replay-paused", Severity.CRITICAL, "Does the standby replay what it receives?", Needs.STANDBY, sees=_in_recovery
 )
@@ -71,7 +77,7 @@ def replay_paused(judged: Judged) -> Iterator[Problem]:
     """What is received but not replayed must be replayed before a promotion ends: it costs recovery time."""
     _, standby = _pair(judged)
     if standby is not None and standby.replay_paused:
-        hint = "find out who paused it and why, then SELECT pg_wal_replay_resume()"
+        hint = f"find out who paused it and why, then {resume_replay(judged.situation.spec)}"
         yield Problem(judged.situation.standby, "replay is paused", hint)
 
 

@@ -36,7 +36,8 @@ def fence_commands(judged: Judged) -> Iterator[Problem]:
     told = "; ".join(f"{command.program} ({command.key}) {command.problem}" for command in broken)
     yield Problem(
         state.site,
-        f"a failover could not fence {situation.primary} as the file says: {told}",
+        f"a failover could not fence {situation.primary} as the file says, and stops to ask you where neither its agent"
+        f" nor its SSH answers: {told}",
         f"install it at {state.site}, where a failover runs it, or correct the file and `secondsite apply`",
         Severity.CRITICAL if _nothing_confirms(commands) else None,
     )

@@ -50,7 +50,8 @@ class Fence(FailoverAct):
                 f"{self.site} could not be fenced ({told}). If it is still running and users reach it, it goes on "
                 "accepting work that will be lost",
                 slug="fence-unconfirmed",
-                hint="make sure that it is off, then repeat with --accept-unconfirmed-fence",
+                hint=f"make sure that it is off, then: secondsite failover --to {self._context.site} "
+                "--accept-unconfirmed-fence",
             )
         return fence.as_details(attempts)
 

@@ -136,7 +136,7 @@ def _streaming(look: Look) -> Iterator[tuple[str, str, str]]:
 @check("replay", "Does the standby replay at once what it receives?", midway=True)
 def _replay(look: Look) -> Iterator[tuple[str, str, str]]:
     if look.state.replay_paused:
-        yield look.site, "replay is paused", "find out who paused it and why, then SELECT pg_wal_replay_resume()"
+        yield look.site, "replay is paused", "find out who paused it and why: secondsite readiness has the command"
     delay = look.here.settings.get("recovery_min_apply_delay", "0")
     if delay != "0":
         yield look.site, f"replay is delayed on purpose (recovery_min_apply_delay = {delay} ms)", "set it to 0"
