@@ -22,6 +22,7 @@ from churn.changes import Churn
 from secondsite.files import engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
+from secondsite.files.stream import collect
 from secondsite.files.stream.entry import INLINE_BYTES
 from tests.integration.file_daemon import mirror
 from tests.integration.file_systems import file_system
@@ -156,6 +157,31 @@ async def test_what_was_written_through_a_name_that_is_gone_is_found_by_the_name
             (ends.source / f"two-{number}").unlink()
         await ends.until_equal()
         assert (ends.target / "deep" / "three-1").stat().st_nlink == 2
+        assert ends.record.pulls == pulls
+
+
+async def test_a_folder_that_became_another_name_of_a_file_is_not_forgotten_while_such_names_wait(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other names of a file are looked for now and then only; in between whatever has several waits."""
+    monkeypatch.setattr(collect, "LINKS_SHARE", 0.0002)
+    (ends.source / "other").mkdir()
+    for number in range(60):
+        (ends.source / "other" / f"file-{number}").write_text(f"content {number}")
+    (ends.source / "d").mkdir()
+    (ends.source / "d" / "old").write_text("old")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        pulls = ends.record.pulls
+        os.link(ends.source / "other" / "file-0", ends.source / "first")
+        await ends.until((ends.target / "first").exists)
+        shutil.rmtree(ends.source / "d")
+        os.link(ends.source / "other" / "file-1", ends.source / "d")
+        await asyncio.sleep(0.5)
+        if ends.differences():
+            assert ends.keeper.states()[0].queue != 0
+        await ends.until_equal()
+        assert (ends.target / "d").stat().st_nlink == 2
         assert ends.record.pulls == pulls
 
 

@@ -156,6 +156,28 @@ def test_a_folder_that_comes_again_while_it_is_walked_is_walked_again() -> None:
     assert pace.floor == 2 and not pace.due(20.0, most=10)
 
 
+def test_a_file_in_the_place_of_a_folder_waits_for_its_moment_and_holds_the_number_back() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    pace.is_file(tree, now=1.0, at=9.0)
+    assert (pace.due(8.9, most=10), pace.floor, pace.as_of(200.0)) == ([], 0, 100.0)
+    (again,) = pace.due(9.0, most=10)
+    assert not again.tree
+
+
+def test_a_folder_that_took_the_place_of_such_a_file_is_walked() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    pace.note(b"a", 2, 101.0, tree=True, now=1.5)
+    pace.is_file(tree, now=2.0, at=9.0)
+    (again,) = pace.due(2.1, most=10)
+    assert again.tree
+
+
 def test_a_pull_may_rewrite_what_the_hour_has_left() -> None:
     assert allowed_changes((), 0.0, entries=4000, max_change=0.5) == 2000
     assert allowed_changes(((0, 5, 700),), 60.0, entries=4000, max_change=0.5) == 1295

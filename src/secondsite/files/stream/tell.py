@@ -295,7 +295,12 @@ class _Telling:
                 self._pace.later(one, at=at)
         if tree is None:
             return
-        if batch.walked:
+        if (
+            tree.path in postponed
+        ):  # its walk has found nothing but this, and is at its end whether that was seen or not
+            self._walking = None
+            self._pace.is_file(tree, now=now, at=batch.links_at)
+        elif batch.walked:
             self._walking = None
             self._pace.walked(tree, now=now)
 
