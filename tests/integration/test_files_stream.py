@@ -22,8 +22,9 @@ from churn.changes import Churn
 from secondsite.files import engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
-from secondsite.files.stream import collect
+from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
+from secondsite.files.watch import watcher, wholly
 from tests.integration.file_daemon import mirror
 from tests.integration.file_systems import file_system
 from tests.integration.stream_pair import Pair, pair
@@ -400,6 +401,33 @@ async def test_a_source_whose_process_is_not_there_is_pulled_each_interval(ends:
             await ends.until_equal()
         (ends.source / "three").write_text("three")
         await ends.until_equal()
+
+
+class Ahead:
+    """The clock of a host that is an hour ahead."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    @staticmethod
+    def time() -> float:
+        return time.time() + 3600
+
+
+async def test_a_dead_line_is_no_health_while_the_clock_of_the_source_is_ahead(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (tell, collect, watcher, wholly):
+        monkeypatch.setattr(module, "time", Ahead)
+    (ends.source / "one").write_text("one")
+    async with ends.keeping():
+        async with ends.telling():
+            await ends.until_followed()
+            (ends.source / "two").write_text("two")
+            await ends.until_equal()
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.CURRENT)
+            os.kill(int(ends.mirror.daemon.read_text()), signal.SIGKILL)
+        assert (ends.record.complete_at or 0) > time.time() + 3000
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
 
 
 async def test_excluded_files_are_neither_told_nor_removed(tmp_path: Path) -> None:

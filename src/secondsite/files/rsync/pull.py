@@ -333,6 +333,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
     return replace(
         record,
         complete_at=result.started_at,
+        confirmed_at=result.started_at,
         entries=entries,
         seconds=result.seconds,
         settled=True,
