@@ -17,11 +17,11 @@ from secondsite.files.rsync.verify import Verification
 from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
 from secondsite.files.takeover import take_over
+from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import ask, beside, lost, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
-from secondsite.files.zfs.retain import Rule
 from secondsite.files.zfs.round import Round
 from secondsite.spec import FileSet, paths, retention
 
