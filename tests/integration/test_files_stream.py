@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
 from secondsite.files.watch import watcher, wholly
 from tests.integration.file_daemon import mirror
-from tests.integration.file_systems import file_system
+from tests.integration.file_systems import file_system, mounted
 from tests.integration.stream_pair import Pair, pair
 
 
@@ -401,6 +402,34 @@ async def test_a_source_whose_process_is_not_there_is_pulled_each_interval(ends:
             await ends.until_equal()
         (ends.source / "three").write_text("three")
         await ends.until_equal()
+
+
+async def test_a_file_system_inside_the_set_that_is_unmounted_costs_the_copy_nothing(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        disk = undo.enter_context(file_system(tmp_path, "ext4"))
+        ends = pair(undo.enter_context(mirror(disk, inner="media")), disk)
+        for number in range(300):
+            (ends.source / f"file-{number}").write_text("x")
+        media = mounted(undo, ends.source / "media", "-t", "tmpfs", "tmpfs")
+        for number in range(40):
+            (media / f"file-{number}").write_text("x")
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            await ends.until_equal()
+            subprocess.run(["umount", str(media)], check=True)
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+            await asyncio.sleep(2.0)
+            state = ends.keeper.states()[0]
+            assert state.status is FilesStatus.BLOCKED
+            assert f"{media} is not mounted inside the set: mount it, or run secondsite apply" in str(state.reason)
+            assert f"{media} is not mounted inside the set" in str(state.unstreamed)
+            assert len(list((ends.target / "media").iterdir())) == 40
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(media)], check=True)
+            for number in range(40):
+                (media / f"file-{number}").write_text("x")
+            await ends.until_followed()
+            (media / "after").write_text("x")
+            await ends.until_equal()
 
 
 class Ahead:

@@ -33,6 +33,7 @@ class Record:
     copy is that hears nothing more is told by this one alone. entries: files and folders at the source then. seconds: how long that pull took. settled: a
     complete pull has happened since this site last was the source (or ever), so what it deletes came from the
     source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
+    inner: those inside it, when the service's file was last applied here.
     held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
     make as many, beyond the budget.
 
@@ -55,6 +56,7 @@ class Record:
     outcome: str | None = None
     reason: str | None = None
     mount: str | None = None
+    inner: tuple[str, ...] = ()
     allow_deletions: bool = False
     held_back: int | None = None
     epoch: str | None = None
@@ -73,6 +75,7 @@ def load(name: str, store: Path = STORE) -> Record:
     try:
         body = json.loads((store / f"{name}.json").read_text())
         body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
+        body["inner"] = tuple(str(each) for each in body.get("inner", ()))
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()
