@@ -123,7 +123,8 @@ def test_the_order_in_which_they_are_listed_does_not_matter(
 
 def snapshots(times: list[float]) -> tuple[Snapshot, ...]:
     return tuple(
-        Snapshot(f"secondsite-20261122T163000Z-{number:08x}", number, number, int(at)) for number, at in enumerate(times)
+        Snapshot(f"secondsite-20261122T163000Z-{number:08x}", number, number, int(at))
+        for number, at in enumerate(times)
     )
 
 

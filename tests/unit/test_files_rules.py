@@ -97,10 +97,22 @@ def test_the_daemon_offers_reading_to_the_peer_alone() -> None:
         (Record(), False, FilesStatus.SOURCE),
         (Record(), True, FilesStatus.UNKNOWN),
         (Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="complete"), True, FilesStatus.CURRENT),
-        (Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="failed", reason="x"), True, FilesStatus.CURRENT),
+        (
+            Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="failed", reason="x"),
+            True,
+            FilesStatus.CURRENT,
+        ),
         (Record(role="pulled", complete_at=90.0, confirmed_at=90.0, outcome="complete"), True, FilesStatus.STALE),
-        (Record(role="pulled", complete_at=90.0, confirmed_at=90.0, outcome="failed", reason="x"), True, FilesStatus.FAILED),
-        (Record(role="pulled", complete_at=99.0, confirmed_at=99.0, outcome="blocked", reason="x"), True, FilesStatus.BLOCKED),
+        (
+            Record(role="pulled", complete_at=90.0, confirmed_at=90.0, outcome="failed", reason="x"),
+            True,
+            FilesStatus.FAILED,
+        ),
+        (
+            Record(role="pulled", complete_at=99.0, confirmed_at=99.0, outcome="blocked", reason="x"),
+            True,
+            FilesStatus.BLOCKED,
+        ),
         (Record(role="source", complete_at=99.0), True, FilesStatus.BLOCKED),
     ],
 )

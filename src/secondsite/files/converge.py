@@ -104,7 +104,9 @@ class Place:
         inner = inner_of(self.fileset)
         gone = [each for each in record.inner if each not in inner]
         if known == now and gone:
-            return Change(f"{', '.join(gone)} is not mounted inside it any more: what was there goes from the copy, too")
+            return Change(
+                f"{', '.join(gone)} is not mounted inside it any more: what was there goes from the copy, too"
+            )
         if known == now and inner == record.inner:
             return None
         if known is not None and Path(known).is_relative_to(now):

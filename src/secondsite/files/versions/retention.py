@@ -17,8 +17,8 @@ SLACK_STEPS = 2.0  # a version that is later than this many steps is overdue
 
 
 class Rule(Protocol):
-    """One each ``every`` seconds is kept, of the newest ``number`` that there are (spec/retention.py, which this does not
-    import: the watcher is to stay small)."""
+    """One each ``every`` seconds is kept, of the newest ``number`` that there are (spec/retention.py; not imported,
+    because the watcher is to stay small)."""
 
     @property
     def every(self) -> float: ...
