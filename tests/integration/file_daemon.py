@@ -32,6 +32,7 @@ class Mirror:
     store: Path
     port: int
     daemon: Path  # the file with the process id of the source's
+    inner: tuple[str, ...] = ()  # mount points that have to be inside the source
     extra: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -51,8 +52,8 @@ class Mirror:
 
 
 @contextmanager
-def mirror(base: Path, *, mount: str | None = None, **settings: object) -> Iterator[Mirror]:
-    """The daemon with one module, ``uploads``."""
+def mirror(base: Path, *, mount: str | None = None, inner: str | None = None, **settings: object) -> Iterator[Mirror]:
+    """The daemon with one module, ``uploads``. inner: a folder in it that has to be a mount point."""
     if shutil.which("rsync") is None or os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("rsync is not installed, or the tests do not run as root")
@@ -63,13 +64,16 @@ def mirror(base: Path, *, mount: str | None = None, **settings: object) -> Itera
     fileset = _fileset(base / "here" / "uploads", **settings)
     offered = _fileset(source)
     mounts = {"uploads": mount or mount_of(source)}
-    text = daemon.configuration([offered], mounts, own_address=ADDRESS, peer_address=ADDRESS, port=port)
+    points = (str(source / inner),) if inner is not None else ()
+    text = daemon.configuration(
+        [offered], mounts, {"uploads": points}, own_address=ADDRESS, peer_address=ADDRESS, port=port
+    )
     config = base / "rsyncd.conf"
     config.write_text(text.replace("/run/", f"{base}/"))
     child = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={config}", "--log-file=/dev/null"])
     try:
         wait(port)
-        yield Mirror(fileset, source, base / "store" / "files", port, base / "secondsite-files.pid")
+        yield Mirror(fileset, source, base / "store" / "files", port, base / "secondsite-files.pid", points)
     finally:
         child.terminate()
         child.wait()

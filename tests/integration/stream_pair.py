@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,7 @@ class Pair:
     @contextlib.asynccontextmanager
     async def telling(self) -> AsyncIterator[Watcher]:
         """The source's process, which may end at any moment."""
-        source = WatchedSet("uploads", bytes(self.source))
+        source = WatchedSet("uploads", bytes(self.source), None, tuple(map(os.fsencode, self.mirror.inner)))
         watcher = Watcher([source], self.journals)
         own = Source({"uploads": source}, watcher)
         async with running(watcher.run()), running(self._unstick()):

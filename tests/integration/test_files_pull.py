@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from secondsite.files.state import FilesStatus
 from secondsite.spec import Tunnel
 from tests.integration.database_clusters import specification
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
+from tests.integration.file_systems import mounted
 
 
 @pytest.fixture
@@ -528,6 +530,49 @@ async def test_what_bears_the_name_of_a_fifo_before_the_first_pull_goes_aside(up
     assert not (uploads.target / "pipe").exists()
     (kept,) = uploads.store.parent.rglob("pipe")
     assert kept.read_text() == "somebody's"
+
+
+async def test_what_bears_the_name_of_a_fifo_goes_aside_to_another_file_system_too(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        uploads = undo.enter_context(mirror(tmp_path))
+        for name in ("file", "link", "folder", "fifo"):
+            os.mkfifo(uploads.source / name)
+        fill(uploads.source, 2)
+        uploads.target.parent.mkdir(parents=True)
+        mounted(undo, uploads.target, "-t", "tmpfs", "tmpfs")
+        (uploads.target / "file").write_text("somebody's")
+        (uploads.target / "link").symlink_to("file")
+        (uploads.target / "folder").mkdir(mode=0o700)
+        os.mkfifo(uploads.target / "fifo", 0o600)
+        os.mknod(uploads.target / "folder" / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        (uploads.target / "folder" / "inner").write_text("somebody's")
+        assert (await uploads.pull()).complete
+        assert sorted(path.name for path in uploads.target.iterdir()) == ["file-0", "file-1"]
+        (aside,) = [path.parent for path in uploads.store.parent.rglob("fifo")]
+        assert (aside / "file").read_text() == (aside / "folder" / "inner").read_text() == "somebody's"
+        assert (aside / "link").readlink() == Path("file")
+        assert stat.S_ISFIFO((aside / "fifo").stat().st_mode)
+        assert (aside / "folder" / "device").stat().st_rdev == os.makedev(1, 3)
+        assert (await uploads.pull()).complete
+
+
+@pytest.mark.parametrize("settled", [True, False])
+async def test_what_a_set_leaves_out_stays_in_a_folder_that_became_a_fifo(tmp_path: Path, settled: bool) -> None:
+    with mirror(tmp_path, exclude=["*.mine"], max_delete="100%") as uploads:
+        (uploads.source / "folder").mkdir()
+        (uploads.source / "folder" / "gone").write_text("x")
+        fill(uploads.source, 5)
+        if settled:
+            assert (await uploads.pull()).complete
+        else:
+            shutil.copytree(uploads.source, uploads.target)
+        (uploads.target / "folder" / "kept.mine").write_text("mine")
+        shutil.rmtree(uploads.source / "folder")
+        os.mkfifo(uploads.source / "folder")
+        for _ in range(2):
+            assert (await uploads.pull()).complete
+            assert [path.name for path in (uploads.target / "folder").iterdir()] == ["kept.mine"]
+        assert len(list(uploads.store.parent.rglob("gone"))) == (0 if settled else 1)
 
 
 def deep(folder: Path, depth: int) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from churn.changes import Churn
 from secondsite.files import engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
+from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
+from secondsite.files.watch import watcher, wholly
 from tests.integration.file_daemon import mirror
-from tests.integration.file_systems import file_system
+from tests.integration.file_systems import file_system, mounted
 from tests.integration.stream_pair import Pair, pair
 
 
@@ -156,6 +159,31 @@ async def test_what_was_written_through_a_name_that_is_gone_is_found_by_the_name
             (ends.source / f"two-{number}").unlink()
         await ends.until_equal()
         assert (ends.target / "deep" / "three-1").stat().st_nlink == 2
+        assert ends.record.pulls == pulls
+
+
+async def test_a_folder_that_became_another_name_of_a_file_is_not_forgotten_while_such_names_wait(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other names of a file are looked for now and then only; in between whatever has several waits."""
+    monkeypatch.setattr(collect, "LINKS_SHARE", 0.0002)
+    (ends.source / "other").mkdir()
+    for number in range(60):
+        (ends.source / "other" / f"file-{number}").write_text(f"content {number}")
+    (ends.source / "d").mkdir()
+    (ends.source / "d" / "old").write_text("old")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        pulls = ends.record.pulls
+        os.link(ends.source / "other" / "file-0", ends.source / "first")
+        await ends.until((ends.target / "first").exists)
+        shutil.rmtree(ends.source / "d")
+        os.link(ends.source / "other" / "file-1", ends.source / "d")
+        await asyncio.sleep(0.5)
+        if ends.differences():
+            assert ends.keeper.states()[0].queue != 0
+        await ends.until_equal()
+        assert (ends.target / "d").stat().st_nlink == 2
         assert ends.record.pulls == pulls
 
 
@@ -374,6 +402,60 @@ async def test_a_source_whose_process_is_not_there_is_pulled_each_interval(ends:
             await ends.until_equal()
         (ends.source / "three").write_text("three")
         await ends.until_equal()
+
+
+async def test_a_file_system_inside_the_set_that_is_unmounted_costs_the_copy_nothing(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        disk = undo.enter_context(file_system(tmp_path, "ext4"))
+        ends = pair(undo.enter_context(mirror(disk, inner="media")), disk)
+        for number in range(300):
+            (ends.source / f"file-{number}").write_text("x")
+        media = mounted(undo, ends.source / "media", "-t", "tmpfs", "tmpfs")
+        for number in range(40):
+            (media / f"file-{number}").write_text("x")
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            await ends.until_equal()
+            subprocess.run(["umount", str(media)], check=True)  # noqa: ASYNC221
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+            told = f"{media} is not mounted inside the set: mount it, or run secondsite apply"
+            await ends.until(lambda: told in str(ends.keeper.states()[0].unstreamed))
+            state = ends.keeper.states()[0]
+            assert state.status is FilesStatus.BLOCKED and told in str(state.reason)
+            assert len(list((ends.target / "media").iterdir())) == 40
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(media)], check=True)  # noqa: ASYNC221
+            for number in range(40):
+                (media / f"file-{number}").write_text("x")
+            await ends.until_followed()
+            (media / "after").write_text("x")
+            await ends.until_equal()
+
+
+class Ahead:
+    """The clock of a host that is an hour ahead."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    @staticmethod
+    def time() -> float:
+        return time.time() + 3600
+
+
+async def test_a_dead_line_is_no_health_while_the_clock_of_the_source_is_ahead(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (tell, collect, watcher, wholly):
+        monkeypatch.setattr(module, "time", Ahead)
+    (ends.source / "one").write_text("one")
+    async with ends.keeping():
+        async with ends.telling():
+            await ends.until_followed()
+            (ends.source / "two").write_text("two")
+            await ends.until_equal()
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.CURRENT)
+            os.kill(int(ends.mirror.daemon.read_text()), signal.SIGKILL)
+        assert (ends.record.complete_at or 0) > time.time() + 3000
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
 
 
 async def test_excluded_files_are_neither_told_nor_removed(tmp_path: Path) -> None:

@@ -9,19 +9,23 @@ import stat
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from churn.changes import Churn
 from churn.trees import State, state_of
+from secondsite.events import ignore
+from secondsite.files import store as records
+from secondsite.files.converge import Place as Remembered
 from secondsite.files.rsync.command import PARTIAL
 from secondsite.files.store import mount_of
 from secondsite.files.watch import fanotify, inotify
 from secondsite.files.watch.journal import Dirty, DirtyJournal
 from secondsite.files.watch.watched import Health, Kind, WatchedSet
 from secondsite.files.watch.watcher import Watcher
+from secondsite.spec import FileSet
 from tests.integration.file_systems import BY_FOLDER, HAS_BTRFS, KINDS, file_system
 
 WATCHED_AS = {"ext4": Kind.FANOTIFY, "tmpfs": Kind.FANOTIFY, "btrfs": Kind.INOTIFY, "overlay": Kind.INOTIFY}
@@ -338,6 +342,31 @@ async def test_a_file_system_that_is_mounted_inside_the_set_is_watched_too(ext4:
             assert set(await here.dirty()) == {b"inner/file", b"file"}
         finally:
             run("umount", str(folder / "inner"))
+
+
+async def test_what_is_mounted_inside_a_set_is_remembered_and_a_plan_says_what_it_means_that_it_is_gone(
+    ext4: Path, tmp_path: Path
+) -> None:
+    folder = ext4 / "uploads"
+    for name in ("media", "cache"):
+        (folder / name).mkdir(parents=True)
+    fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads", "exclude": ["/cache/"]})
+    place = Remembered(fileset.model_copy(update={"path": PurePosixPath(folder)}), tmp_path / "store")
+    with ExitStack() as undo:
+        for name in ("media", "cache"):
+            run("mount", "-t", "tmpfs", "tmpfs", str(folder / name))
+            undo.callback(subprocess.run, ["umount", str(folder / name)], check=False, stderr=subprocess.DEVNULL)
+        change = await place.plan()
+        assert change is not None and change.summary.endswith(f", with {folder}/media inside")
+        await place.apply(change, ignore)
+        assert await place.plan() is None
+        assert records.load("uploads", place.store).inner == (f"{folder}/media",)
+        run("umount", str(folder / "media"))
+        change = await place.plan()
+        assert change is not None and f"{folder}/media is not mounted inside it any more" in change.summary
+        await place.apply(change, ignore)
+        assert await place.plan() is None
+        assert records.load("uploads", place.store).inner == ()
 
 
 @pytest.mark.parametrize("kind", [each for each in KINDS if each != "tmpfs"])  # what is unmounted from tmpfs is gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondsite.files.versions.retention import Mark, due, kept, overdue
+from secondsite.files.zfs.model import Dataset, Snapshot
+from secondsite.files.zfs.retain import kept_by, removable
 from secondsite.spec.retention import Keep, parse
 
 DAY = 86400.0
@@ -21,6 +24,19 @@ rules_of = st.lists(
     unique_by=lambda one: one[0],
 ).map(lambda rules: tuple(sorted((Keep(every, every * count) for every, count in rules), key=lambda rule: rule.every)))
 moments = st.lists(st.floats(0, 400 * DAY), max_size=60)
+
+
+def kept_snapshots(rules: Sequence[Keep], known: Iterable[Mark]) -> frozenset[int]:
+    """The same law, asked for snapshots of ZFS."""
+    taken = [
+        Snapshot(f"secondsite-20261122T163000Z-{one.number:08x}", one.number, one.number, int(one.made_at))
+        for one in known
+    ]
+    return frozenset(kept_by(taken, rules, now=200 * DAY))
+
+
+Law = Callable[[Sequence[Keep], Iterable[Mark]], frozenset[int]]
+both = pytest.mark.parametrize("law", [kept, kept_snapshots])
 
 
 def marks(times: list[float]) -> list[Mark]:
@@ -46,55 +62,83 @@ def test_a_rule_that_would_hurt_is_refused(text: str, told: str) -> None:
         parse(text)
 
 
+@both
 @given(rules_of, moments)
-def test_the_newest_is_never_removed_whatever_the_clock_said(rules: tuple[Keep, ...], times: list[float]) -> None:
+def test_the_newest_is_never_removed_whatever_the_clock_said(
+    law: Law, rules: tuple[Keep, ...], times: list[float]
+) -> None:
     known = marks(times)
-    assert not known or known[-1].number in kept(rules, known)
+    assert not known or known[-1].number in law(rules, known)
 
 
 @given(rules_of, moments)
 def test_the_number_is_bounded(rules: tuple[Keep, ...], times: list[float]) -> None:
     assert len(kept(rules, marks(times))) <= sum(rule.number for rule in rules) + 1
+    assert len(kept_snapshots(rules, marks(times))) <= sum(2 * rule.number + 1 for rule in rules) + 1
 
 
+@both
 @given(rules_of, moments.map(sorted))
 def test_removing_what_is_not_kept_changes_nothing_about_what_is_kept(
-    rules: tuple[Keep, ...], times: list[float]
+    law: Law, rules: tuple[Keep, ...], times: list[float]
 ) -> None:
     known = marks(times)
-    stay = kept(rules, known)
-    assert kept(rules, [mark for mark in known if mark.number in stay]) == stay
+    stay = law(rules, known)
+    assert law(rules, [mark for mark in known if mark.number in stay]) == stay
 
 
+@both
 @given(rules_of, moments.map(sorted))
-def test_nothing_is_removed_that_would_be_wanted_later(rules: tuple[Keep, ...], times: list[float]) -> None:
+def test_nothing_is_removed_that_would_be_wanted_later(law: Law, rules: tuple[Keep, ...], times: list[float]) -> None:
     """Pruned after each version, or once at the end: the same versions stay."""
     pruned: list[Mark] = []
     for mark in marks(times):
         pruned.append(mark)
-        stay = kept(rules, pruned)
+        stay = law(rules, pruned)
         pruned = [one for one in pruned if one.number in stay]
-    assert {mark.number for mark in pruned} == kept(rules, marks(times))
+    assert {mark.number for mark in pruned} == law(rules, marks(times))
 
 
+@both
 @given(rules_of, moments, st.floats(0, 4000 * DAY))
 def test_a_clock_that_jumps_costs_each_rule_one_version_at_most(
-    rules: tuple[Keep, ...], times: list[float], jumped: float
+    law: Law, rules: tuple[Keep, ...], times: list[float], jumped: float
 ) -> None:
     known = marks(times)
-    before = kept(rules, known)
-    after = kept(rules, [*known, Mark(len(known), jumped)])
+    before = law(rules, known)
+    after = law(rules, [*known, Mark(len(known), jumped)])
     assert len(before - after) <= len(rules) + 1  # the one that was the newest, and each rule's oldest
 
 
+@both
 @given(rules_of, moments, st.randoms(use_true_random=False))
 def test_the_order_in_which_they_are_listed_does_not_matter(
-    rules: tuple[Keep, ...], times: list[float], random: object
+    law: Law, rules: tuple[Keep, ...], times: list[float], random: object
 ) -> None:
     known = marks(times)
     mixed = list(known)
     random.shuffle(mixed)  # type: ignore[attr-defined]
-    assert kept(rules, mixed) == kept(rules, known)
+    assert law(rules, mixed) == law(rules, known)
+
+
+def snapshots(times: list[float]) -> tuple[Snapshot, ...]:
+    return tuple(
+        Snapshot(f"secondsite-20261122T163000Z-{number:08x}", number, number, int(at))
+        for number, at in enumerate(times)
+    )
+
+
+@pytest.mark.parametrize("ahead", [0, 30, 3000])
+def test_a_standby_that_boots_with_its_clock_ahead_destroys_no_snapshot(ahead: int) -> None:
+    taken = Dataset("", 1, snapshots([day * DAY for day in range(14)]))
+    assert removable(taken, parse("24h hourly, 14d daily"), now=(13 + ahead) * DAY, bases={13}) == ()
+
+
+def test_a_source_that_tells_of_a_new_day_with_each_round_costs_no_snapshot() -> None:
+    """The times of snapshots are the source's, and it may be in an enemy's hands."""
+    taken = Dataset("", 1, snapshots([day * DAY for day in range(14)] + [(100 + lie) * DAY for lie in range(50)]))
+    gone = removable(taken, parse("14d daily"), now=13 * DAY, bases={63})
+    assert gone and min(each.guid for each in gone) > 13
 
 
 def test_an_hour_a_day_and_a_week_ago_can_be_had_after_a_year_of_a_version_each_quarter_of_an_hour() -> None:

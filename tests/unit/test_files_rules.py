@@ -96,11 +96,23 @@ def test_the_daemon_offers_reading_to_the_peer_alone() -> None:
     [
         (Record(), False, FilesStatus.SOURCE),
         (Record(), True, FilesStatus.UNKNOWN),
-        (Record(role="pulled", complete_at=97.0, outcome="complete"), True, FilesStatus.CURRENT),
-        (Record(role="pulled", complete_at=97.0, outcome="failed", reason="x"), True, FilesStatus.CURRENT),
-        (Record(role="pulled", complete_at=90.0, outcome="complete"), True, FilesStatus.STALE),
-        (Record(role="pulled", complete_at=90.0, outcome="failed", reason="x"), True, FilesStatus.FAILED),
-        (Record(role="pulled", complete_at=99.0, outcome="blocked", reason="x"), True, FilesStatus.BLOCKED),
+        (Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="complete"), True, FilesStatus.CURRENT),
+        (
+            Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="failed", reason="x"),
+            True,
+            FilesStatus.CURRENT,
+        ),
+        (Record(role="pulled", complete_at=90.0, confirmed_at=90.0, outcome="complete"), True, FilesStatus.STALE),
+        (
+            Record(role="pulled", complete_at=90.0, confirmed_at=90.0, outcome="failed", reason="x"),
+            True,
+            FilesStatus.FAILED,
+        ),
+        (
+            Record(role="pulled", complete_at=99.0, confirmed_at=99.0, outcome="blocked", reason="x"),
+            True,
+            FilesStatus.BLOCKED,
+        ),
         (Record(role="source", complete_at=99.0), True, FilesStatus.BLOCKED),
     ],
 )
@@ -110,8 +122,36 @@ def test_silence_is_never_taken_for_health(record: Record, standby: bool, status
     assert state.reason is not None or status in (FilesStatus.SOURCE, FilesStatus.CURRENT)
 
 
+@pytest.mark.parametrize("skew", [-3600.0, 3600.0, 1e11])
+@pytest.mark.parametrize(
+    ("confirmed_at", "outcome", "status"),
+    [
+        (97.0, "complete", FilesStatus.CURRENT),
+        (97.0, "failed", FilesStatus.CURRENT),
+        (90.0, "complete", FilesStatus.STALE),
+        (90.0, "failed", FilesStatus.FAILED),
+        (200.0, "complete", FilesStatus.STALE),  # the clock here was set back
+        (200.0, "failed", FilesStatus.FAILED),
+        (None, "failed", FilesStatus.FAILED),
+    ],
+)
+def test_silence_is_no_health_whatever_the_clock_of_the_source_says(
+    skew: float, confirmed_at: float | None, outcome: str, status: FilesStatus
+) -> None:
+    record = Record(
+        role="pulled", complete_at=97.0 + skew, confirmed_at=confirmed_at, outcome=outcome, reason="no answer"
+    )
+    assert state_of(UPLOADS, record, now=100.0, standby=True).status is status
+
+
+def test_the_record_of_an_older_version_is_judged_by_its_last_attempt() -> None:
+    record = Record(role="pulled", complete_at=3700.0, last_attempt_at=97.0, outcome="complete")
+    assert state_of(UPLOADS, record, now=100.0, standby=True).status is FilesStatus.CURRENT
+    assert state_of(UPLOADS, record, now=110.0, standby=True).status is FilesStatus.STALE
+
+
 def test_a_slow_pull_is_no_stale_one() -> None:
-    record = Record(role="pulled", complete_at=0.0, seconds=40.0, outcome="complete")
+    record = Record(role="pulled", complete_at=0.0, confirmed_at=0.0, seconds=40.0, outcome="complete")
     assert state_of(UPLOADS, record, now=100.0, standby=True).status is FilesStatus.CURRENT
 
 
@@ -157,7 +197,7 @@ async def test_what_ends_a_pull_before_its_record_can_tell_reaches_status(
 
 
 def test_a_problem_never_hides_what_is_known_to_be_well() -> None:
-    record = Record(role="pulled", complete_at=97.0, outcome="complete")
+    record = Record(role="pulled", complete_at=97.0, confirmed_at=97.0, outcome="complete")
     state = state_of(UPLOADS, record, now=100.0, standby=True, problem="busy")
     assert state.status is FilesStatus.CURRENT
 

@@ -21,9 +21,10 @@ from secondsite.files.stream import wire
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import ACLS, Attributes, Entry, Kind
 from secondsite.files.stream.exclude import understood
-from secondsite.files.stream.heard import Heard
+from secondsite.files.stream.heard import Heard, reached
 from secondsite.files.stream.here import Here
 from secondsite.files.stream.pace import BUSY_LONGEST_SECONDS, BUSY_QUIET_SECONDS, LONGEST_SECONDS, QUIET_SECONDS, Pace
+from secondsite.files.stream.said import said
 from secondsite.files.stream.tell import pieces
 from secondsite.spec import FileSet
 
@@ -156,6 +157,28 @@ def test_a_folder_that_comes_again_while_it_is_walked_is_walked_again() -> None:
     assert pace.floor == 2 and not pace.due(20.0, most=10)
 
 
+def test_a_file_in_the_place_of_a_folder_waits_for_its_moment_and_holds_the_number_back() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    pace.is_file(tree, now=1.0, at=9.0)
+    assert (pace.due(8.9, most=10), pace.floor, pace.as_of(200.0)) == ([], 0, 100.0)
+    (again,) = pace.due(9.0, most=10)
+    assert not again.tree
+
+
+def test_a_folder_that_took_the_place_of_such_a_file_is_walked() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 100.0, tree=True, now=0.0)
+    (tree,) = pace.due(1.0, most=10)
+    pace.walks(tree)
+    pace.note(b"a", 2, 101.0, tree=True, now=1.5)
+    pace.is_file(tree, now=2.0, at=9.0)
+    (again,) = pace.due(2.1, most=10)
+    assert again.tree
+
+
 def test_a_pull_may_rewrite_what_the_hour_has_left() -> None:
     assert allowed_changes((), 0.0, entries=4000, max_change=0.5) == 2000
     assert allowed_changes(((0, 5, 700),), 60.0, entries=4000, max_change=0.5) == 1295
@@ -245,7 +268,7 @@ def following(*, at: float = 1000.0, behind: float = 0.0, pending: int = 0) -> H
 
 
 def seen(heard: Heard | None, **more: object) -> tuple[FilesStatus, str | None, int | None]:
-    record = Record(role="pulled", complete_at=900.0, settled=True, outcome="complete", epoch="e")
+    record = Record(role="pulled", complete_at=900.0, confirmed_at=900.0, settled=True, outcome="complete", epoch="e")
     fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
     state = state_of(fileset, record, now=1001.0, standby=True, heard=heard, **more)  # type: ignore[arg-type]
     return state.status, state.kept, state.pending_files
@@ -261,12 +284,25 @@ def test_silence_is_stale_and_says_nothing_of_what_is_missing() -> None:
     assert seen(None) == (FilesStatus.STALE, "pull", None)
 
 
+def test_what_lies_ahead_of_the_sources_own_clock_is_not_believed() -> None:
+    word = {"seq": 3, "pending": 0, "waiting": [], "as_of": 9e10, "now": 5000.0}
+    assert said(word, least=0)["as_of"] == 5000.0
+
+
+def test_where_the_clock_of_the_source_was_set_right_its_last_word_counts_and_not_the_greatest() -> None:
+    record = Record(role="pulled", complete_at=8600.0, confirmed_at=990.0, epoch="e")
+    assert reached(record, following()) == 5000.0
+    assert reached(record, following(at=980.0)) == 8600.0, "a pull came after it"
+    assert reached(record, None) == 8600.0
+    assert reached(Record(), None) is None
+
+
 def test_a_long_queue_is_not_current() -> None:
     assert seen(following(behind=60.0, pending=7)) == (FilesStatus.PULLING, "stream", 7)
 
 
 def test_a_set_that_is_pulled_says_why_it_is_not_followed() -> None:
-    record = Record(role="pulled", complete_at=1000.0, settled=True, outcome="complete")
+    record = Record(role="pulled", complete_at=1000.0, confirmed_at=1000.0, settled=True, outcome="complete")
     fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
     state = state_of(fileset, record, now=1001.0, standby=True, unstreamed="the door is shut")
     assert (state.status, state.kept, state.reason) == (

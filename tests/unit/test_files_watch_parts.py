@@ -77,6 +77,8 @@ def test_what_the_watcher_reads_is_what_apply_writes(tmp_path: Path) -> None:
         7435,
         (WatchedSet("uploads", b"/srv/uploads", b"/srv"), WatchedSet("odd", os.fsencode(sets[1][1]), b"/")),
     )
+    file.write_text(config.text("10.10.0.1", 7435, sets[:1], {"uploads": "/srv"}, {"uploads": ("/srv/uploads/a b",)}))
+    assert config.load(file).sets == (WatchedSet("uploads", b"/srv/uploads", b"/srv", (b"/srv/uploads/a b",)),)
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"address": "x", "port": "y", "sets": []}', "\0"])

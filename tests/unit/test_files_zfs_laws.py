@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondsite.files.zfs import plan, retain
 from secondsite.files.zfs.model import Dataset, Snapshot
 from secondsite.files.zfs.names import below, incoming
+from secondsite.spec.retention import Keep
 from tests.unit.zfs_worlds import ROOT, Counter, Pool, World, ours
 
 many = settings(max_examples=300)
@@ -167,19 +166,13 @@ def test_what_was_written_at_the_copy_blocks_until_somebody_agrees(
     assert kept and all("-aside-" in each for each in kept)
 
 
-@dataclass(frozen=True)
-class Rule:
-    every: float
-    span: float
-
-
-rules = st.lists(st.builds(Rule, st.sampled_from([60.0, 600.0]), st.sampled_from([600.0, 3600.0])), max_size=2)
+rules = st.lists(st.builds(Keep, st.sampled_from([60.0, 600.0]), st.sampled_from([600.0, 3600.0])), max_size=2)
 
 
 @many
 @given(histories, rules, st.floats(0, 10_000))
 def test_pruning_never_takes_the_last_common_base_nor_what_is_not_ours(
-    world: tuple[bool, bool, list[tuple[str, str | int]]], kept: list[Rule], now: float
+    world: tuple[bool, bool, list[tuple[str, str | int]]], kept: list[Keep], now: float
 ) -> None:
     both = played(*world)
     before = {path: max_common(both, path) for path in PATHS}
@@ -206,7 +199,7 @@ def names_of(pool: Pool) -> set[tuple[int, str]]:
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=60), st.integers(0, 120_000), rules)
 def test_what_is_kept_is_bounded_and_neither_what_is_held_nor_the_newest_goes(
-    times: list[int], now: int, kept: list[Rule]
+    times: list[int], now: int, kept: list[Keep]
 ) -> None:
     taken = tuple(
         Snapshot(f"secondsite-20261122T163000Z-{n:08x}", n + 1, n, created=at, held=n % 7 == 3)
@@ -215,6 +208,6 @@ def test_what_is_kept_is_bounded_and_neither_what_is_held_nor_the_newest_goes(
     gone = retain.removable(Dataset("", 1, taken), kept, now=now, bases={taken[-1].guid})
     assert taken[-1] not in gone
     assert not any(each.held for each in gone)
-    left = [each for each in taken if each not in gone and not each.held and each.created <= now]
-    assert len(left) <= 1 + sum(rule.span // rule.every + 2 for rule in kept)
+    left = [each for each in taken if each not in gone and not each.held]
+    assert len(left) <= 1 + sum(2 * rule.number + 1 for rule in kept)
     assert retain.removable(Dataset("", 1, taken), kept, now=now, bases=set()) == ()

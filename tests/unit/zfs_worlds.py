@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import names, plan, retain
 from secondsite.files.zfs.model import Dataset, Snapshot, Tree
 from secondsite.files.zfs.names import below, incoming
@@ -248,7 +249,7 @@ class World:
         known = {each.guid for each, _ in there.snapshots} | {each.guid for each in there.bookmarks}
         return known & {each.guid for each, _ in self.target.sets[name].snapshots}
 
-    def prune(self, pool: Pool, rules: tuple[retain.Rule, ...], now: float) -> None:
+    def prune(self, pool: Pool, rules: tuple[Rule, ...], now: float) -> None:
         tree = pool.tree(ROOT)
         for each in tree.datasets if tree is not None else ():
             gone = {one.guid for one in retain.removable(each, rules, now=now, bases=self.common(each.path))}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from secondsite.files.engine import give_up
 from secondsite.files.parting import Left
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
+from secondsite.files.stream.exclude import Excludes, understood
 from secondsite.files.watch import config
 from secondsite.files.watch import unit as watch
+from secondsite.files.watch.place import inside, mounts_now
 from secondsite.spec import FileSet, Spec
 from secondsite.spec.paths import RSYNCD_CONF, WATCH_CONF
 
@@ -102,7 +105,13 @@ class Place:
             return None  # a copy's dataset is not mounted, and nothing is ever written below its mount point
         known = record.mount
         now = mount_of(Path(self.fileset.path))
-        if known == now:
+        inner = inner_of(self.fileset)
+        gone = [each for each in record.inner if each not in inner]
+        if known == now and gone:
+            return Change(
+                f"{', '.join(gone)} is not mounted inside it any more: what was there goes from the copy, too"
+            )
+        if known == now and inner == record.inner:
             return None
         if known is not None and Path(known).is_relative_to(now):
             raise FinalError(
@@ -111,13 +120,29 @@ class Place:
                 step=self.name,
                 hint=f"mount {known}; if it is gone for good, remove {self.store / self.fileset.name}.json",
             )
-        return Change(f"remember that it is on {now}")
+        return Change(f"remember that it is on {now}" + (f", with {', '.join(inner)} inside" if inner else ""))
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Remember it."""
         record = records.load(self.fileset.name, self.store)
         mount = mount_of(Path(self.fileset.path))
-        records.save(self.fileset.name, replace(record, mount=mount), self.store)
+        records.save(self.fileset.name, replace(record, mount=mount, inner=inner_of(self.fileset)), self.store)
+
+
+def inner_of(fileset: FileSet) -> tuple[str, ...]:
+    """The mount points inside the set's folder, as they are now, without those that the set leaves out."""
+    folder = os.path.realpath(os.fsencode(fileset.path))
+    excludes = Excludes(fileset.exclude if understood(fileset.exclude) else ())
+    found = [each for each in mounts_now(folder) if not excludes.excluded(inside(each, folder) or b"", folder=True)]
+    return tuple(os.fsdecode(each) for each in found if _is_text(each))
+
+
+def _is_text(path: bytes) -> bool:
+    """Whether it can stand in a line of a file."""
+    try:
+        return path.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +152,7 @@ class DependsOnMounts:
     spec: Spec
     site: str
     path: Path
-    text: Callable[[Spec, str, Mapping[str, str]], str]
+    text: Callable[[Spec, str, Mapping[str, str], Mapping[str, Sequence[str]]], str]
     store: Path = STORE
 
     @property
@@ -143,23 +168,23 @@ class DependsOnMounts:
         await self._file().apply(change, emit)
 
     def _file(self) -> TextFile:
-        mounts = {
-            each.name: records.load(each.name, self.store).mount or mount_of(Path(each.path))
-            for each in self.spec.files
-        }
-        return TextFile(self.path, self.text(self.spec, self.site, mounts))
+        known = {each.name: records.load(each.name, self.store) for each in self.spec.files}
+        mounts = {each.name: known[each.name].mount or mount_of(Path(each.path)) for each in self.spec.files}
+        inner = {each.name: inner_of(each) if known[each.name].engine != "zfs" else () for each in self.spec.files}
+        return TextFile(self.path, self.text(self.spec, self.site, mounts, inner))
 
 
-def _daemon(spec: Spec, site: str, mounts: Mapping[str, str]) -> str:
+def _daemon(spec: Spec, site: str, mounts: Mapping[str, str], inner: Mapping[str, Sequence[str]]) -> str:
     return daemon.configuration(
         spec.files,
         mounts,
+        inner,
         own_address=str(spec.tunnel_address(site)),
         peer_address=str(spec.tunnel_address(spec.peer_of(site))),
         port=spec.tunnel.files_port,
     )
 
 
-def _watcher(spec: Spec, site: str, mounts: Mapping[str, str]) -> str:
+def _watcher(spec: Spec, site: str, mounts: Mapping[str, str], inner: Mapping[str, Sequence[str]]) -> str:
     sets = [(each.name, str(each.path)) for each in spec.files]
-    return config.text(str(spec.tunnel_address(site)), spec.tunnel.watch_port, sets, mounts)
+    return config.text(str(spec.tunnel_address(site)), spec.tunnel.watch_port, sets, mounts, inner)

@@ -68,7 +68,7 @@ class Rsync:
 
     def lag(self, *, now: float) -> float | None:
         complete_at = last_complete(self.fileset, self.store)
-        return None if complete_at is None else max(0.0, now - complete_at)
+        return None if complete_at is None or complete_at > now else now - complete_at
 
     async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult:
         return await self.pull(source, port, timeout=timeout, emit=emit)
@@ -90,7 +90,7 @@ class Rsync:
         record = records.load(name, store)
         if record.role == SOURCE:
             fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
-            fresh = replace(fresh, epoch=None, alarm=None, window=())
+            fresh = replace(fresh, confirmed_at=None, epoch=None, alarm=None, window=())
             records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
 
 
@@ -164,7 +164,7 @@ async def give_up(
         await parting.note(fileset, reached, store, left=left)
         record = records.load(name, store)
         given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
-        given = replace(given, epoch=None, alarm=None, window=())
+        given = replace(given, confirmed_at=None, epoch=None, alarm=None, window=())
         records.save(name, replace(given, allow_deletions=True), store)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
-from secondsite.files.stream.heard import FRESH_SECONDS, Heard
+from secondsite.files.stream.heard import FRESH_SECONDS, Heard, reached
 from secondsite.spec import FileSet
 
 
@@ -39,7 +39,7 @@ def state_of(
     return FileSetState(
         name=fileset.name,
         status=status,
-        complete_at=None if original else max(record.complete_at or 0.0, heard.as_of if heard else 0.0) or None,
+        complete_at=None if original else reached(record, heard),
         last_attempt_at=record.last_attempt_at,
         reason=reason,
         held_back=record.held_back if status is FilesStatus.BLOCKED else None,
@@ -80,12 +80,33 @@ def _status(
         if heard.behind <= 2 * max(fileset.interval, 1.0):
             return FilesStatus.CURRENT, record.reason
         return FilesStatus.PULLING, f"{heard.pending} changed paths wait at the source"
-    if record.complete_at is not None and now - record.complete_at <= 2 * max(fileset.interval, 2 * record.seconds):
+    age = _age(record, now)
+    if age is not None and -FRESH_SECONDS <= age <= 2 * max(fileset.interval, 2 * record.seconds):
         return FilesStatus.CURRENT, record.reason
     if pulling:
         return FilesStatus.PULLING, record.reason
     if record.outcome == "failed":
         return FilesStatus.FAILED, record.reason
     if record.complete_at is not None:
-        return FilesStatus.STALE, f"the last complete pull began {now - record.complete_at:.0f} s ago"
+        return FilesStatus.STALE, _stale(age)
     return FilesStatus.UNKNOWN, "never pulled"
+
+
+def _age(record: Record, now: float) -> float | None:
+    """Seconds since the copy was known to be complete, by this host's clock: the source's may be ahead, and then the
+    silence of a dead line would look like news. None where it is unknown; below zero where this clock was set back."""
+    if record.complete_at is None:
+        return None
+    if record.confirmed_at is not None:
+        return now - record.confirmed_at
+    if record.outcome != "complete" or record.last_attempt_at is None:
+        return None
+    return now - record.last_attempt_at  # the record is by an older version
+
+
+def _stale(age: float | None) -> str:
+    if age is None:
+        return "nothing has said for long that it is complete"
+    if age < 0:
+        return f"it was known to be complete {-age:.0f} s ahead of this host's clock, which was set back"
+    return f"it was last known to be complete {age:.0f} s ago"

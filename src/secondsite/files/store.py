@@ -29,9 +29,11 @@ class Record:
     """Times are unix seconds.
 
     role: ``pulled`` or ``source``; None before either. complete_at: everything that existed at the source at this
-    moment is here. entries: files and folders at the source then. seconds: how long that pull took. settled: a
-    complete pull has happened since this site last was the source (or ever), so what it deletes came from the
-    source. outcome: complete, blocked or failed, of the last attempt. mount: mount point the folder belongs to.
+    moment is here, by the clock of the source where it tells one. confirmed_at: since when, by this host's clock; how
+    old a copy is that hears nothing more is told by this one alone. entries: files and folders at the source then.
+    seconds: how long that pull took. settled: a complete pull has happened since this site last was the source (or
+    ever), so what it deletes came from the source. outcome: complete, blocked or failed, of the last attempt. mount:
+    mount point the folder belongs to. inner: those inside it, when the service's file was last applied here.
     held_back: deletions that the budget stopped in the last pull. allow_deletions: a person allows the next pull to
     make as many, beyond the budget.
 
@@ -46,6 +48,7 @@ class Record:
 
     role: str | None = None
     complete_at: float | None = None
+    confirmed_at: float | None = None
     entries: int | None = None
     seconds: float = 0.0
     settled: bool = False
@@ -53,6 +56,7 @@ class Record:
     outcome: str | None = None
     reason: str | None = None
     mount: str | None = None
+    inner: tuple[str, ...] = ()
     allow_deletions: bool = False
     held_back: int | None = None
     epoch: str | None = None
@@ -71,6 +75,7 @@ def load(name: str, store: Path = STORE) -> Record:
     try:
         body = json.loads((store / f"{name}.json").read_text())
         body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
+        body["inner"] = tuple(str(each) for each in body.get("inner", ()))
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from secondsite.files.rsync.output import NOT_MOUNTED
 from secondsite.files.versions import offered as offer
+from secondsite.files.watch.place import NOT_INSIDE
 from secondsite.spec import FileSet
 from secondsite.spec.paths import RSYNCD_CONF, RSYNCD_PID
 
@@ -16,12 +17,18 @@ CONNECTIONS = 8  # per file set: a pull, a final pull, a verification, and some 
 
 
 def configuration(
-    sets: Sequence[FileSet], mounts: Mapping[str, str], *, own_address: str, peer_address: str, port: int
+    sets: Sequence[FileSet],
+    mounts: Mapping[str, str],
+    inner: Mapping[str, Sequence[str]] | None = None,
+    *,
+    own_address: str,
+    peer_address: str,
+    port: int,
 ) -> str:
     """The daemon's file: one module a set, open to the peer's tunnel address alone, never writable.
 
-    mounts: set name to the mount point its folder belongs to. Before a transfer the daemon compares; a source that
-    is not mounted refuses, where it would look empty otherwise.
+    mounts: set name to the mount point its folder belongs to. inner: to those inside its folder. Before a transfer the
+    daemon compares; a source that is not mounted refuses, where it would look empty otherwise.
     """
     head = [
         "# Written by secondsite from secondsite.toml; changes made here are overwritten by the next apply.",
@@ -44,20 +51,20 @@ def configuration(
         "dont compress = *",
     ]
     for fileset in sets:
-        head += _module(fileset.name, str(fileset.path), mounts[fileset.name])
+        head += _module(fileset.name, str(fileset.path), mounts[fileset.name], (inner or {}).get(fileset.name, ()))
         if fileset.versions is not None:
             # Empty but for the moments in which a person brings files of a version back to the other site.
             head += _module(offer.module(fileset.name), str(offer.folder(fileset)), mounts[fileset.name])
     return "\n".join(head) + "\n"
 
 
-def _module(name: str, path: str, mount: str) -> list[str]:
+def _module(name: str, path: str, mount: str, inner: Sequence[str] = ()) -> list[str]:
     return [
         "",
         f"[{name}]",
         f"path = {path}",
         f"lock file = /run/{UNIT.removesuffix('.service')}-{name}.lock",
-        f"pre-xfer exec = {mounted(mount)}",
+        f"pre-xfer exec = {'; '.join([mounted(mount), *map(_mounted_inside, inner)])}",
     ]
 
 
@@ -66,6 +73,12 @@ def mounted(mount: str) -> str:
     test = f'[ "$(stat -L -c %m -- "$RSYNC_MODULE_PATH")" = {shlex.quote(mount)} ]'
     told = shlex.quote(f"{NOT_MOUNTED} {mount}: not mounted?")
     return f"{test} || {{ echo {told}; exit 1; }}"
+
+
+def _mounted_inside(mount: str) -> str:
+    point = shlex.quote(mount)
+    told = shlex.quote(f"{NOT_MOUNTED}: {mount} {NOT_INSIDE}")
+    return f'[ "$(stat -L -c %m -- {point})" = {point} ] || {{ echo {told}; exit 1; }}'
 
 
 def unit(interface: str) -> str:

@@ -6,16 +6,19 @@ here as it is, because the name is still in the source's list (generator.c, recv
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import stat
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from secondsite.files.stream.apply import Applying
 from secondsite.files.stream.beneath import GONE, Root, available, split
 from secondsite.files.stream.entry import Entry, Kind
-from secondsite.files.stream.exclude import Excludes
+from secondsite.files.stream.exclude import Excludes, understood
 from secondsite.files.stream.weigh import Weighing
 
 Name = bytes  # a path in the set
@@ -29,8 +32,13 @@ def skipped(output: bytes) -> list[Name]:
     return [_ESCAPED.sub(lambda hit: bytes([int(hit[1], 8) & 0xFF]), path) for path in _SKIPPED.findall(output)]
 
 
-def still_here(target: Path, paths: Iterable[Name]) -> dict[Name, int]:
-    """Those of them that are something here: how many entries go with each. Raises OSError."""
+def of_set(patterns: Sequence[str]) -> Excludes:
+    """What a set leaves out; nothing is known of patterns that only rsync understands."""
+    return Excludes(patterns if understood(patterns) else ())
+
+
+def still_here(target: Path, paths: Iterable[Name], excludes: Excludes) -> dict[Name, int]:
+    """Those of them that are something here: how many entries of the set go with each. Raises OSError."""
     if not available():
         return {}
     found = {}
@@ -43,21 +51,71 @@ def still_here(target: Path, paths: Iterable[Name]) -> dict[Name, int]:
                 if failed.errno in GONE:
                     continue
                 raise
-            found[path] = len(Weighing(root, [], Excludes(())).below(path)) if folder else 1
+            found[path] = len(Weighing(root, [], excludes).below(path)) if folder else 1
     return found
 
 
-def remove(target: Path, paths: Sequence[Name], aside: Path | None) -> int:
-    """Take them away; how many entries went. aside: they are moved there, because they may be somebody's. Raises
-    OSError."""
+def remove(target: Path, paths: Sequence[Name], aside: Path | None, excludes: Excludes) -> int:
+    """Take them away, but for what the set leaves out; how many entries went. aside: they are moved there, because they
+    may be somebody's. Raises OSError."""
     with Root(str(target)) as root:
         if aside is None:
             gone = [Entry(path, Kind.GONE) for path in paths]
-            return Applying(Weighing(root, gone, Excludes(()))).carry_out().deleted
+            return Applying(Weighing(root, gone, excludes)).carry_out().deleted
         for path in paths:
-            parent, name = split(path)
-            place = aside / os.fsdecode(parent)
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as folder:
-                os.rename(name, os.fsencode(place / os.fsdecode(name)), src_dir_fd=folder)
+            ours, all_of_it = (Weighing(root, [], which).below(path) for which in (excludes, Excludes(())))
+            if len(ours) == len(all_of_it):
+                _put_aside(root, path, aside)
+            else:
+                _put_ours_aside(root, ours, aside)
     return len(paths)
+
+
+def _put_ours_aside(root: Root, paths: Sequence[Name], aside: Path) -> None:
+    """Of a folder in which something stays: what does not, and the folders that are empty then."""
+    folders = []
+    for path in paths:
+        with root.opened(path) as handle:
+            folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        if folder:
+            folders.append(path)
+        else:
+            _put_aside(root, path, aside)
+    for path in reversed(folders):
+        parent, name = split(path)
+        with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as above:
+            try:
+                os.rmdir(name, dir_fd=above)
+            except OSError as failed:
+                if failed.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+
+def _put_aside(root: Root, path: Name, aside: Path) -> None:
+    parent, name = split(path)
+    place = aside / os.fsdecode(parent)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as folder:
+        try:
+            os.rename(name, os.fsencode(place / os.fsdecode(name)), src_dir_fd=folder)
+        except OSError as failed:
+            if failed.errno != errno.EXDEV:
+                raise
+            _carry(folder, name, place / os.fsdecode(name))
+
+
+def _carry(folder: int, name: bytes, to: Path) -> None:
+    """To another file system, whatever it is: a FIFO, socket or device is made again there (man cp, --archive). It goes
+    here once it is durable there. Raises OSError."""
+    for argv in (
+        ["cp", "--archive", "--no-target-directory", "--", f"/proc/self/fd/{folder}/{os.fsdecode(name)}", str(to)],
+        ["sync", "--file-system", "--", str(to.parent)],
+    ):
+        done = subprocess.run(argv, pass_fds=(folder,), capture_output=True, check=False)
+        if done.returncode != 0:
+            words = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise OSError(errno.EIO, f"it cannot be put aside: {words or argv[0]}", str(to))
+    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        shutil.rmtree(name, dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)

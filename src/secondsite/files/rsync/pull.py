@@ -23,6 +23,7 @@ from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, GoOn, run
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.files.stream.thread import in_thread
 from secondsite.spec import FileSet
 
 TIMEOUT_SECONDS = 3600.0
@@ -123,7 +124,8 @@ class _Pull:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
         if self.stale:
-            self.deleted += irregular.remove(Path(self.fileset.path), list(self.stale), self.aside)
+            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.exclude)
+            self.deleted += await in_thread(lambda: irregular.remove(target, list(self.stale), self.aside, excludes))
         if not seen.skipped:
             return True
         ended = await self._run(max_delete=most)
@@ -259,7 +261,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     try:
         seen = await work.copy()
         if seen is not None:
-            work.stale = irregular.still_here(target, work.skipped)
+            work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.exclude))
         done = seen is not None and (not (seen.skipped or work.stale) or await work.delete(seen))
     finally:
         if work.aside is not None:
@@ -333,6 +335,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
     return replace(
         record,
         complete_at=result.started_at,
+        confirmed_at=result.started_at,
         entries=entries,
         seconds=result.seconds,
         settled=True,

@@ -70,7 +70,8 @@ async def verify(
             slug="files-unreadable",
             step="verify files",
         )
-    stale = irregular.still_here(Path(fileset.path), irregular.skipped(os.fsencode(ended.stdout)))
+    skipped, excludes = irregular.skipped(os.fsencode(ended.stdout)), irregular.of_set(fileset.exclude)
+    stale = irregular.still_here(Path(fileset.path), skipped, excludes)
     items = (*_ITEM.findall(ended.stdout), *(os.fsdecode(path) for path in stale))
     return Verification(stats(ended.text).files, len(items), items[:named], time.monotonic() - began)
 

@@ -195,12 +195,14 @@ class _Following:
         self._epoch, self._seq, self._pulls = record.epoch, record.seq, record.pulls
         self._batches = 0
         self._heard_at = 0.0
+        self._confirmed_at = 0.0  # what the source has told last was complete, by this host's clock
 
     async def go(self) -> End:
         """Frame by frame. Raises as ``Follower.follow``, and NoSpace, Taken."""
         while True:
             bodies, kind, body = await self._batch()
             told = said(wire.told(body), least=self._seq)
+            self._confirmed_at = time.time() - (told["now"] - told["as_of"])
             end = self._outdated()
             if end is not None:
                 return end
@@ -358,7 +360,9 @@ class _Following:
             records.save(self._name, replace(record, epoch=None, reason=reason), self._store)
             return End.COMPARE
         self._seq = told["seq"]
-        record = replace(record, seq=self._seq, complete_at=told["as_of"] or record.complete_at, last_attempt_at=now)
+        if told["as_of"]:
+            record = replace(record, complete_at=told["as_of"], confirmed_at=self._confirmed_at)
+        record = replace(record, seq=self._seq, last_attempt_at=now)
         records.save(self._name, replace(record, outcome="complete", reason=None), self._store)
         return None
 

@@ -58,9 +58,16 @@ def save(name: str, heard: Heard, store: Path = STORE) -> None:
 
 def complete_at(name: str, record: Record, store: Path = STORE) -> float | None:
     """The source's moment up to which everything is here, by the record and by what was heard since."""
-    heard = load(name, record, store)
-    known = [moment for moment in (record.complete_at, heard.as_of if heard else None) if moment]
-    return max(known, default=None)
+    return reached(record, load(name, record, store))
+
+
+def reached(record: Record, heard: Heard | None) -> float | None:
+    """Pure: the source's moment up to which everything is here, as it was told last by this host's clock. That need not
+    be the greatest: the source's clock may have been set right since."""
+    if heard is None or not heard.as_of or record.complete_at is None or record.confirmed_at is None:
+        known = [moment for moment in (record.complete_at, heard.as_of if heard else None) if moment]
+        return max(known, default=None)
+    return heard.as_of if heard.at >= record.confirmed_at else record.complete_at
 
 
 def _place(name: str, store: Path) -> Path:

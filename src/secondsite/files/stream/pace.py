@@ -108,6 +108,14 @@ class Pace:
         else:
             self.later(tree, at=now)
 
+    def is_file(self, tree: Waiting, *, now: float, at: float) -> None:
+        """Where a folder was to be walked there is a file, which is told from ``at`` on (monotonic) and not before."""
+        if tree.seq == tree.walked_as:
+            tree.tree = False
+            self.later(tree, at=at)
+        else:  # what has come since may be a folder
+            self.later(tree, at=now)
+
     def later(self, one: Waiting, *, at: float) -> None:
         """It is told from ``at`` on (monotonic), and until then nothing of its number or above counts as told."""
         one.not_before = at

@@ -33,6 +33,7 @@ def said(told: dict[str, Any], *, least: int) -> dict[str, Any]:
     found: dict[str, Any] = {key: _count(told, key) for key in ("seq", "pending")}
     found |= {key: _count(told, key) if key in told else None for key in ("batch", "entries")}
     found |= {key: _moment(told, key) for key in ("as_of", "now")}
+    found["as_of"] = min(found["as_of"], found["now"])  # nobody knows what will be complete
     if found["seq"] < least:
         raise wire.Broken("it takes back what it has told")
     return found | {"waiting": tuple(waiting)}

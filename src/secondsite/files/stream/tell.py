@@ -64,7 +64,8 @@ class Journal(Protocol):
 @dataclass(frozen=True, slots=True)
 class Offered:
     """A set that is told. mount: the mount point it belongs to, where that is known. drained: every change before the
-    unix moment it returns is in the journal. health: why watching fails now; None where it does not."""
+    unix moment it returns is in the journal. health: why watching fails now; None where it does not. missing: which
+    file system inside it is not there now, in words for the other site; None where all are."""
 
     name: str
     folder: str
@@ -72,6 +73,7 @@ class Offered:
     drained: Callable[[], Awaitable[float]]
     mount: str | None = None
     health: Callable[[], str | None] = field(default=lambda: None)
+    missing: Callable[[], str | None] = field(default=lambda: None)
 
 
 def admitted(offered: Mapping[str, Offered], request: Mapping[str, Any]) -> Offered:
@@ -112,6 +114,9 @@ def _mounted(one: Offered) -> None:
             slug="source-not-mounted",
             hint=f"mount {one.mount}",
         )
+    missing = one.missing()
+    if missing is not None:
+        raise FinalError(missing, slug="source-not-mounted")
 
 
 def _is_on(folder: str, mount: str) -> bool:
@@ -263,6 +268,7 @@ class _Telling:
         walking = self._walking[1] if self._walking is not None else None
         drained = await self._drained()
         batch, left = await asyncio.to_thread(self._collector.batch, [one.path for one in plain], self._waits, walking)
+        self._check()  # what was unmounted while it was looked at has looked empty
         self._done(plain, set(left), batch)
         if batch.frames:
             for piece in pieces(batch.frames, WRITTEN_BYTES):
@@ -295,7 +301,12 @@ class _Telling:
                 self._pace.later(one, at=at)
         if tree is None:
             return
-        if batch.walked:
+        if (
+            tree.path in postponed
+        ):  # its walk has found nothing but this, and is at its end whether that was seen or not
+            self._walking = None
+            self._pace.is_file(tree, now=now, at=batch.links_at)
+        elif batch.walked:
             self._walking = None
             self._pace.walked(tree, now=now)
 

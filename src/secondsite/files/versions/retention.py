@@ -11,10 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from secondsite.spec.retention import Keep
+from typing import Protocol
 
 SLACK_STEPS = 2.0  # a version that is later than this many steps is overdue
+
+
+class Rule(Protocol):
+    """One each ``every`` seconds is kept, of the newest ``number`` that there are (spec/retention.py; not imported,
+    because the watcher is to stay small)."""
+
+    @property
+    def every(self) -> float: ...
+
+    @property
+    def number(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Mark:
     made_at: float
 
 
-def kept(rules: Sequence[Keep], marks: Iterable[Mark]) -> frozenset[int]:
+def kept(rules: Sequence[Rule], marks: Iterable[Mark]) -> frozenset[int]:
     """The numbers of those to keep: the newest always, and at most the sum of what the rules name beside it."""
     newest_first = sorted(marks, key=lambda mark: -mark.number)
     keep = {mark.number for mark in newest_first[:1]}
@@ -39,18 +49,18 @@ def kept(rules: Sequence[Keep], marks: Iterable[Mark]) -> frozenset[int]:
     return frozenset(keep)
 
 
-def due(rules: Sequence[Keep], marks: Iterable[Mark], now: float) -> bool:
+def due(rules: Sequence[Rule], marks: Iterable[Mark], now: float) -> bool:
     """Whether the newest version belongs to another step of the finest rule than ``now`` (unix seconds)."""
     newest = max(marks, key=lambda mark: mark.number, default=None)
     return newest is None or _step(rules[0], newest.made_at) != _step(rules[0], now)
 
 
-def overdue(rules: Sequence[Keep], looked_at: float | None, now: float) -> bool:
+def overdue(rules: Sequence[Rule], looked_at: float | None, now: float) -> bool:
     """Whether nobody has looked for too long if a version is needed. A moment that lies ahead proves nothing."""
     if looked_at is None:
         return True
     return not -SLACK_STEPS * rules[0].every <= now - looked_at <= SLACK_STEPS * rules[0].every
 
 
-def _step(rule: Keep, at: float) -> int:
+def _step(rule: Rule, at: float) -> int:
     return int(at // rule.every)

@@ -25,9 +25,16 @@ class WatchConfig:
     sets: tuple[WatchedSet, ...]
 
 
-def text(address: str, port: int, sets: Sequence[tuple[str, str]], mounts: Mapping[str, str]) -> str:
-    """Pure: the file. sets: names and folders. mounts: the mount point each folder belongs to."""
-    listed = [{"name": name, "path": path, "mount": mounts[name]} for name, path in sets]
+def text(
+    address: str,
+    port: int,
+    sets: Sequence[tuple[str, str]],
+    mounts: Mapping[str, str],
+    inner: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """Pure: the file. sets: names and folders. mounts: the mount point each folder belongs to. inner: those inside it,
+    where there are any."""
+    listed = [{"name": name, "path": path, "mount": mounts[name], **_inside(inner, name)} for name, path in sets]
     return json.dumps({"address": address, "port": port, "sets": listed}, indent=2) + "\n"
 
 
@@ -35,12 +42,22 @@ def load(file: Path) -> WatchConfig:
     """The file as it is. Raises FinalError (``watch-config``) where it is not there or not such a file."""
     try:
         told: dict[str, Any] = json.loads(file.read_text())
-        sets = (WatchedSet(each["name"], os.fsencode(each["path"]), _mount(each)) for each in told["sets"])
+        sets = (
+            WatchedSet(
+                each["name"], os.fsencode(each["path"]), _mount(each), tuple(map(os.fsencode, each.get("inner", ())))
+            )
+            for each in told["sets"]
+        )
         return WatchConfig(str(told["address"]), int(told["port"]), tuple(sets))
     except (OSError, ValueError, KeyError, TypeError) as wrong:
         raise FinalError(
             f"{file} cannot be used: {wrong}", slug="watch-config", step="watch file sets", hint="secondsite apply"
         ) from wrong
+
+
+def _inside(inner: Mapping[str, Sequence[str]] | None, name: str) -> dict[str, list[str]]:
+    found = list((inner or {}).get(name, ()))
+    return {"inner": found} if found else {}
 
 
 def _mount(told: Mapping[str, Any]) -> bytes | None:

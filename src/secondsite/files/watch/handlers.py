@@ -12,6 +12,7 @@ from typing import Any
 
 from secondsite.files.offer.door import Handler
 from secondsite.files.stream.tell import Offered, tell
+from secondsite.files.watch.place import missing, mounts_now
 from secondsite.files.watch.watched import Health, WatchedSet
 from secondsite.files.watch.watcher import Watcher
 from secondsite.files.zfs.offered import Offer
@@ -63,6 +64,7 @@ def changes(source: Source) -> Handler:
             source.watcher.drained,
             None if each.mount is None else os.fsdecode(each.mount),
             lambda: unseen(source.watcher.health(each.name)),
+            lambda: missing(each.inner, mounts_now(os.path.realpath(each.path))) if each.inner else None,
         )
 
     sets = {name: offered(each) for name, each in source.sets.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,10 @@ from secondsite.files.watch.fanotify import handle_of
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _ESCAPED = re.compile(rb"[ \t\n\\#]")
+
+
+# Whoever reads this is at the other site, and has no more than these words.
+NOT_INSIDE = "is not mounted inside the set: mount it, or run secondsite apply once it is meant to be gone"
 
 
 class Root(NamedTuple):
@@ -36,18 +40,34 @@ class Place:
     roots: tuple[Root, ...]
 
 
-def place_of(folder: bytes, mount: bytes | None) -> Place:
-    """The place now. mount: the mount point that the folder belongs to, where that is known.
+def place_of(folder: bytes, mount: bytes | None, inner: Sequence[bytes] = ()) -> Place:
+    """The place now. mount: the mount point that the folder belongs to, where that is known. inner: those that have to
+    be inside it.
 
-    Raises OSError; FileNotFoundError also where the folder is there and its file system is not.
+    Raises OSError; FileNotFoundError also where the folder is there and a file system of it is not.
     """
     path = os.path.realpath(folder)
     if not os.path.isdir(path):  # noqa: PTH112
         raise FileNotFoundError(f"there is no folder {os.fsdecode(folder)}")
     if mount is not None and mount_of(path) != mount:
         raise FileNotFoundError(f"{os.fsdecode(folder)} belongs to {os.fsdecode(mount)}, which is not mounted")
-    roots = (path, *mounts_below(path, Path("/proc/self/mountinfo").read_bytes().splitlines()))
-    return Place(path, tuple(map(_root, roots)))
+    below = mounts_now(path)
+    gone = missing(inner, below)
+    if gone is not None:
+        raise FileNotFoundError(gone)
+    return Place(path, tuple(map(_root, (path, *below))))
+
+
+def mounts_now(path: bytes) -> tuple[bytes, ...]:
+    """The mount points below a real path."""
+    return mounts_below(path, Path("/proc/self/mountinfo").read_bytes().splitlines())
+
+
+def missing(inner: Sequence[bytes], below: Sequence[bytes]) -> str | None:
+    """Pure: what is told where one of the mount points that have to be inside a set is not among those that are; None
+    where all are. Its empty folder must not look like files that were deleted."""
+    gone = next((each for each in inner if each not in below), None)
+    return None if gone is None else f"{os.fsdecode(gone)} {NOT_INSIDE}"
 
 
 def _root(path: bytes) -> Root:

@@ -24,11 +24,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchedSet:
-    """What is to be watched. mount: the mount point that the folder belongs to; None where nobody has noted it."""
+    """What is to be watched. mount: the mount point that the folder belongs to; None where nobody has noted it. inner:
+    those inside it without which it is not whole."""
 
     name: str
     path: bytes
     mount: bytes | None = None
+    inner: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Watcher:
 def _place(watched: Watched) -> tuple[Place | None, str | None]:
     """Where it is, or why it is nowhere."""
     try:
-        return place_of(watched.wanted.path, watched.wanted.mount), None
+        return place_of(watched.wanted.path, watched.wanted.mount, watched.wanted.inner), None
     except OSError as trouble:
         return None, trouble.strerror or str(trouble)
 

@@ -18,11 +18,11 @@ from secondsite.files.rsync.verify import Verification
 from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
 from secondsite.files.takeover import take_over
+from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import ask, beside, lost, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
-from secondsite.files.zfs.retain import Rule
 from secondsite.files.zfs.round import Round
 from secondsite.spec import FileSet, paths, retention
 
@@ -46,7 +46,7 @@ class Zfs:
 
     def lag(self, *, now: float) -> float | None:
         complete_at = self._record().complete_at
-        return None if complete_at is None else max(0.0, now - complete_at)
+        return None if complete_at is None or complete_at > now else now - complete_at
 
     async def seed(self, source: str, port: int, *, timeout: float, emit: Emit) -> PullResult:
         return await self.pull(source, port, timeout=timeout, emit=emit)
@@ -160,6 +160,7 @@ class Zfs:
         if record.role != SOURCE:
             return
         fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
+        fresh = replace(fresh, confirmed_at=None)
         records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
         tree = await self.host.tree(record.dataset) if record.dataset is not None else None
         if tree is not None:
@@ -213,5 +214,11 @@ def _after(record: Record, work: Round, result: PullResult) -> Record:
     if not result.complete:
         return record
     return replace(
-        record, complete_at=work.at, seconds=result.seconds, settled=True, allow_deletions=False, held_back=None
+        record,
+        complete_at=work.at,
+        confirmed_at=result.started_at,
+        seconds=result.seconds,
+        settled=True,
+        allow_deletions=False,
+        held_back=None,
     )

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from secondsite.errors import FinalError, SecondsiteError
+from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import names, parse, retain
 from secondsite.files.zfs.host import HERE, Host, digits, kill
 from secondsite.files.zfs.model import Dataset, Snapshot, Tree
 from secondsite.files.zfs.names import below
-from secondsite.files.zfs.retain import Rule
 
 SEND_SECONDS = 7 * 24 * 3600.0
 ANSWER_SECONDS = 60.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit, Note, Progress
 from secondsite.files.store import Held
+from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import ask, beside, names, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import Host
@@ -19,7 +20,6 @@ from secondsite.files.zfs.model import Dataset, Tree
 from secondsite.files.zfs.names import below, incoming
 from secondsite.files.zfs.offered import prune
 from secondsite.files.zfs.receive import Received, receive
-from secondsite.files.zfs.retain import Rule
 
 PLANS = 5_000  # a tree has fewer datasets; a plan that asks for ever is a mistake of ours
 
