@@ -367,6 +367,22 @@ async def test_files_that_are_all_encrypted_cost_no_more_than_what_is_allowed(en
         await ends.until_equal()
 
 
+async def test_encryption_that_keeps_size_and_time_is_noticed_by_what_was_written(ends: Pair) -> None:
+    count = 6000
+    for number in range(count):
+        (ends.source / f"file-{number}").write_text("plain")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(count):
+            path = ends.source / f"file-{number}"
+            before = path.stat().st_mtime_ns
+            path.write_text("XXXXX")
+            os.utime(path, ns=(before, before))
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+        assert sum(path.read_text() == "plain" for path in ends.target.iterdir()) >= count * 0.2
+        assert "encrypts" in str(ends.keeper.states()[0].reason)
+
+
 async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()

@@ -58,6 +58,8 @@ def test_statistics_are_read_with_and_without_separators() -> None:
     assert output.stats(STATS) == output.Stats(1204, 3, 2, 5, 12345, 7)
     assert output.stats(STATS.replace(",", "")) == output.stats(STATS)
     assert output.stats("") == output.Stats()
+    lies = "Number of files: 9,999,999\nNumber of created files: 0\nNumber of deleted files: 0\n"
+    assert output.stats(lies + STATS) == output.stats(STATS), "what a daemon has it print before counts for nothing"
 
 
 def test_progress_is_read_from_the_last_of_many() -> None:

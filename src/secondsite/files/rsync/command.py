@@ -25,6 +25,7 @@ _BASE = (
     "--no-inc-recursive",  # with it, --delete hung on a tree under churn
     "--no-human-readable",  # plain digits in --stats
     "--stats",
+    "--no-motd",  # a daemon's greeting would stand between the numbers
     f"--timeout={IO_SECONDS}",
     f"--contimeout={CONNECT_SECONDS}",
 )

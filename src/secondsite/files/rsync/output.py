@@ -47,9 +47,12 @@ _NOISE = ("rsync error:", "rsync warning:", "Deletions stopped")
 
 
 def stats(text: str) -> Stats:
-    """From everything rsync printed; missing numbers are 0."""
+    """From everything rsync printed; missing numbers are 0. Only its last block of numbers counts, which it makes
+    itself: before that a daemon can have it print whatever it likes."""
+    last = max((hit.start() for hit in _STATS["files"].finditer(text)), default=0)
+    text, whole = text[last:], text
     found = {name: _number(hit[1]) for name, row in _STATS.items() if (hit := row.search(text))}
-    skipped = _SKIPPED.search(text)
+    skipped = _SKIPPED.search(whole)
     return Stats(**found, skipped=int(skipped[1]) if skipped else 0)
 
 

@@ -270,12 +270,11 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
         _unmade(target)
     if seen is None or not done:
         return False, None
-    if work.files or work.deleted or seen.created:
-        try:
-            await sync_file_system(target)
-        except OSError as failing:
-            work.reason = f"the disk did not take what was pulled: {failing}"
-            return False, None
+    try:  # always: what changes of a mode or of a link is in none of rsync's numbers
+        await sync_file_system(target)
+    except OSError as failing:
+        work.reason = f"the disk did not take what was pulled: {failing}"
+        return False, None
     if work.aside is not None and work.aside.exists():
         text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
         work.emit(Note(text, level="warning"))

@@ -41,7 +41,6 @@ class Applied:
 
     created: list[bytes] = field(default_factory=list)
     deleted: int = 0
-    rewritten: int = 0
     written: int = 0
     fetch: list[Entry] = field(default_factory=list)
     amiss: dict[bytes, str] = field(default_factory=dict)
@@ -162,7 +161,6 @@ class Applying:
         elif not self._same(folder, name, old, entry):
             self._write(folder, name, entry)
             self._siblings.parted(old)
-            self.applied.rewritten += old is not None
 
     def _make_folder(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:
         if old is not None and not stat.S_ISDIR(old.st_mode):

@@ -7,6 +7,8 @@ import os
 from types import TracebackType
 
 from secondsite.files.stream.beneath import GONE, Root, openat2, split
+from secondsite.files.stream.content import holds
+from secondsite.files.stream.entry import Entry
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _NOTHING = (*GONE, errno.ENAMETOOLONG)
@@ -31,6 +33,23 @@ class Here:
         if path not in self._seen:
             self._seen[path] = self._look(path)
         return self._seen[path]
+
+    def holds(self, path: bytes, entry: Entry) -> bool:
+        """Whether the regular file at ``path``, of the entry's size, holds what comes inline with it."""
+        parent, name = split(path)
+        folder = self._at(parent)
+        if folder is None:
+            return False
+        try:
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError as failed:
+            if failed.errno in _NOTHING:
+                return False
+            raise
+        try:
+            return holds(handle, entry)
+        finally:
+            os.close(handle)
 
     def _look(self, path: bytes) -> os.stat_result | None:
         if not path:
