@@ -19,8 +19,8 @@ import pytest
 
 from secondsite.cli.bootstrap.verify import originals
 from secondsite.errors import FinalError
-from secondsite.events import Event, Progress
-from secondsite.files import engine, parting, store
+from secondsite.events import Event, Progress, ignore
+from secondsite.files import converge, engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
@@ -435,6 +435,37 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert Path(record["kept_in"][0], "new", "photo").read_text() == "never arrived"
     assert (await uploads.pull()).complete
     assert len(list(parting.records(uploads.store))) == 1, "they are listed once"
+
+
+async def test_lost_files_are_listed_although_the_agent_pulls_before_the_site_is_made_a_copy(uploads: Mirror) -> None:
+    """The agent pulls as soon as the database here follows the other one, and that comes first."""
+    fill(uploads.source, 2)
+    uploads.target.mkdir(parents=True)
+    (uploads.target / "only-here").write_text("never arrived")
+    noted, demoted = (
+        converge.Noted(uploads.fileset, store=uploads.store),
+        converge.Demoted(uploads.fileset, store=uploads.store),
+    )
+    for resource in (noted, demoted):
+        change = await resource.plan()
+        if change is not None:
+            await resource.apply(change, ignore)
+        assert (await uploads.pull()).complete
+    lost = [one["path"] for record in parting.records(uploads.store) for one in record["files"]]
+    assert lost == ["only-here"]
+    assert await noted.plan() is None and await demoted.plan() is None
+
+
+async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter((1_800_000_000.25, 1_800_000_000.75))
+    for name in ("first", "second"):
+        uploads.target.mkdir(parents=True, exist_ok=True)
+        (uploads.target / name).write_text("never arrived")
+        with monkeypatch.context() as clock:
+            clock.setattr(parting.time, "time", lambda: next(moments))
+            await engine.give_up(uploads.fileset, uploads.store)
+        assert (await uploads.pull()).complete
+    assert [one["path"] for each in parting.records(uploads.store) for one in each["files"]] == ["first", "second"]
 
 
 async def test_what_goes_while_the_files_are_noted_is_passed_over(uploads: Mirror) -> None:

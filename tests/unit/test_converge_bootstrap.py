@@ -26,10 +26,11 @@ from secondsite.cli.bootstrap.roles import primary_of
 from secondsite.cli.bootstrap.total import closing, total
 from secondsite.clock import SystemClock
 from secondsite.database.facts import ClusterLine, HostFacts
+from secondsite.database.seed import Standby
 from secondsite.database.state import DatabaseState, Role
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.events import ChangePlanned, Event, ignore
-from secondsite.files.converge import Demoted
+from secondsite.files.converge import Demoted, Noted
 from secondsite.files.parting import Left
 from secondsite.recovery import lock as procedure_lock
 from secondsite.spec import Spec
@@ -356,3 +357,15 @@ async def test_a_site_that_is_given_up_notes_which_generation_the_other_one_left
     assert noted and set(noted) == {Left(2, "0/5000A0")}
     never = replace(now, primary=replace(primary, forks=()))
     assert all(one.left is None for one in await phases.resources(Phase.FILES, never) if isinstance(one, Demoted))
+
+
+async def test_what_only_a_given_up_site_may_have_is_noted_before_its_database_follows_and_the_agent_pulls() -> None:
+    primary = HostFacts("bergen", "primary", timeline=2, forks=((1, 0x3000028),))
+    now = phases.Situation(objectives_worlds.SPEC, "oslo", "", "standby", primary=primary, replace=True)
+    wanted = await phases.resources(Phase.DATABASE, now)
+    noted = [at for at, one in enumerate(wanted) if isinstance(one, Noted)]
+    (follows,) = (at for at, one in enumerate(wanted) if isinstance(one, Standby))
+    assert noted and max(noted) < follows
+    assert {one.left for one in wanted if isinstance(one, Noted)} == {Left(1, "0/3000028")}
+    kept = await phases.resources(Phase.DATABASE, replace(now, replace=False))
+    assert not any(isinstance(one, Noted) for one in kept)

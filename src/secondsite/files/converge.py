@@ -14,7 +14,7 @@ from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
-from secondsite.files.engine import give_up
+from secondsite.files.engine import give_up, note_lost
 from secondsite.files.parting import Left
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
@@ -62,15 +62,54 @@ def resources(
     ]
 
 
+def before_following(
+    spec: Spec, reached: Mapping[str, float | None] | None = None, left: Left | None = None
+) -> list[Resource]:
+    """Of a site that is given up: what has to be done before its database follows the other one's, because from then
+    on the agent pulls. reached, left: as for ``resources``."""
+    return [Noted(fileset, (reached or {}).get(fileset.name), left) for fileset in spec.files]
+
+
 @dataclass(frozen=True, slots=True)
-class Demoted:
-    """The folder here is a copy: it pulls. A person has given its content up by naming the site, so the deletion
-    budget does not hold up the first pull; all that it takes away goes aside."""
+class _GivenUp:
+    """A set whose content here a person has given up by naming the site.
+
+    reached, left: as for ``resources``.
+    """
 
     fileset: FileSet
     reached: float | None = None
     left: Left | None = None
     store: Path = STORE
+
+    def is_over(self) -> bool:
+        """Whether it has been pulled over since, or will be as a copy that was given up."""
+        record = records.load(self.fileset.name, self.store)
+        return record.role != SOURCE and (record.settled or record.allow_deletions)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(_GivenUp):
+    """What may be only here is written down while nobody pulls yet: the agent does as soon as the database here
+    follows the other site."""
+
+    @property
+    def name(self) -> str:
+        return f"files of {self.fileset.name} that may be only here"
+
+    async def plan(self) -> Change | None:
+        """Whether its content is still to be given up."""
+        return None if self.is_over() else Change("note them before the first pull")
+
+    async def apply(self, change: Change, emit: Emit) -> None:
+        """Note them. Raises OSError."""
+        await note_lost(self.fileset, self.store, reached=self.reached, left=self.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Demoted(_GivenUp):
+    """The folder here is a copy: it pulls. The deletion budget does not hold up the first pull, since a person has
+    given its content up; all that it takes away goes aside."""
 
     @property
     def name(self) -> str:
@@ -78,10 +117,7 @@ class Demoted:
 
     async def plan(self) -> Change | None:
         """Whether it still counts as the original, or has never been pulled over."""
-        record = records.load(self.fileset.name, self.store)
-        if record.role != SOURCE and (record.settled or record.allow_deletions):
-            return None
-        return Change("pull again: the other site has the original")
+        return None if self.is_over() else Change("pull again: the other site has the original")
 
     async def apply(self, change: Change, emit: Emit) -> None:
         await give_up(self.fileset, self.store, reached=self.reached, left=self.left)

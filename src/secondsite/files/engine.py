@@ -150,6 +150,16 @@ async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:
             records.save(fileset.name, replace(record, epoch=None), store)
 
 
+async def note_lost(
+    fileset: FileSet, store: Path = STORE, *, reached: float | None = None, left: parting.Left | None = None
+) -> None:
+    """While nothing is pulled over this site yet: remember what may be only here; the first pull lists it.
+
+    reached, left: as for ``give_up``. Raises OSError.
+    """
+    await parting.note(fileset, reached, store, left=left)
+
+
 async def give_up(
     fileset: FileSet, store: Path = STORE, *, reached: float | None = None, left: parting.Left | None = None
 ) -> None:

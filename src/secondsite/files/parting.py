@@ -30,6 +30,7 @@ from secondsite.spec import FileSet, paths
 LOST = "lost"  # folder beside the records, one file a set and parting
 CLOCKS_SECONDS = 600.0  # little is listed too much: only what the first pull sets aside is listed at all
 _STAMP = "%Y%m%dT%H%M%SZ"
+_MOMENT = "%Y%m%dT%H%M%S.%fZ"  # two notes of one second are two lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _listed(fileset: FileSet, store: Path) -> dict[str, Any] | None:
         "older": sum(1 for folder in folders for _ in _entries(folder)) - len(files),
         "files": sorted(files, key=lambda one: (one["changed_at"], one["path"])),
     }
-    stamp = datetime.fromtimestamp(noted["at"], UTC).strftime(_STAMP)
+    stamp = datetime.fromtimestamp(noted["at"], UTC).strftime(_MOMENT)
     atomically(store / LOST / f"{stamp}-{fileset.name}.json", json.dumps(body, indent=1).encode(), mode=0o600)
     place.unlink(missing_ok=True)
     sync_directory(store)

@@ -119,7 +119,8 @@ def _database(now: Situation) -> Sequence[Resource]:
     # A site that is given up may have shut the other one out, when it was the one that had taken over.
     let_in = [LetIn(now.spec.tunnel_address(now.spec.peer_of(now.site)))] if now.replace else []
     own = database.standby_resources(now.spec, now.site, facts, replace=now.replace)
-    return [*let_in, *own, *database.delayed_resources(now.spec, now.site)]
+    noted = files.before_following(now.spec, now.files_reached, _left(now.primary)) if now.replace else []
+    return [*let_in, *noted, *own, *database.delayed_resources(now.spec, now.site)]
 
 
 def _password(now: Situation) -> Password:
