@@ -149,9 +149,9 @@ class Pair:
         return await self.converge(site, resources, dry_run)
 
     async def standby(
-        self, site: str = "bergen", *, replace: bool = False, dry_run: bool = False
+        self, site: str = "bergen", *, replace: bool = False, dry_run: bool = False, facts: Facts | None = None
     ) -> tuple[Change, ...]:
-        facts = await self.facts(site)
+        facts = facts or await self.facts(site)
         resources = standby_resources(self.spec, site, facts, replace=replace, node=self.nodes[site])
         return await self.converge(site, resources, dry_run)
 

@@ -15,7 +15,7 @@ from secondsite.database.observe import observe
 from secondsite.database.situation import Act
 from secondsite.database.state import Role, Streaming
 from secondsite.errors import FinalError
-from secondsite.events import Progress
+from secondsite.events import Note, Progress
 from tests.integration.database_clusters import ADDRESSES, Pair, create, pair
 
 
@@ -75,6 +75,19 @@ async def test_a_cluster_as_a_package_leaves_it_needs_no_permission(hosts: Pair)
     assert len(list(bergen.cluster.data.parent.glob("main.aside-*"))) == 1
     assert "work_mem = 9MB" in (bergen.cluster.config / "postgresql.conf").read_text(), "the primary's settings, too"
     assert len(list((bergen.state.parent / "aside").iterdir())) == 1
+
+
+async def test_a_primary_that_does_not_answer_at_first_is_asked_again(hosts: Pair) -> None:
+    await hosts.primary()
+    oslo, job = hosts.nodes["oslo"], hosts.jobs["bergen"]
+    told = await hosts.facts("bergen")
+    await oslo.control.stop()
+    seeding = asyncio.create_task(hosts.standby(facts=told))
+    await until(lambda: any(isinstance(event, Note) and "asked again" in event.text for event in hosts.events))
+    await oslo.control.start()
+    await seeding
+    assert observe(hosts.nodes["bergen"].cluster).streaming is Streaming.STREAMING
+    assert len(job.started) > 1
 
 
 async def test_a_base_backup_that_was_killed_is_begun_again_and_one_that_runs_is_joined(hosts: Pair) -> None:

@@ -462,7 +462,7 @@ async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeyp
         uploads.target.mkdir(parents=True, exist_ok=True)
         (uploads.target / name).write_text("never arrived")
         with monkeypatch.context() as clock:
-            clock.setattr(parting.time, "time", lambda: next(moments))
+            clock.setattr(time, "time", lambda: next(moments))
             await engine.give_up(uploads.fileset, uploads.store)
         assert (await uploads.pull()).complete
     assert [one["path"] for each in parting.records(uploads.store) for one in each["files"]] == ["first", "second"]

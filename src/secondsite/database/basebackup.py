@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import shutil
 from pathlib import Path
@@ -16,10 +17,21 @@ from secondsite.database.job import JobState
 from secondsite.database.node import Node
 from secondsite.database.source import Source
 from secondsite.errors import FinalError
-from secondsite.events import Emit, Progress
+from secondsite.events import Emit, Note, Progress
 
 POLL_SECONDS = 0.5
 _COPY = f'data=$0; mark=$1; shift; "$@" && {SYNC} && : > "$mark" && sync -f "$mark"'
+REACH_SECONDS = 60.0  # for which a primary that does not answer is asked again
+PAUSE_SECONDS = (1.0, 3.0)
+_NOBODY = (
+    "timeout expired",
+    "timed out",
+    "Connection refused",
+    "No route to host",
+    "unreachable",
+    "server closed the connection unexpectedly",
+    "the database system is starting up",
+)
 _PROGRESS = re.compile(r"(\d+)/(\d+) kB \(\d+%\)")
 
 
@@ -52,6 +64,24 @@ def remove_half(node: Node) -> None:
 
 def log_file(node: Node) -> Path:
     return node.state / "seed.log"
+
+
+async def make(
+    node: Node, source: Source, site: str, emit: Emit, clock: Clock, *, reach_seconds: float = REACH_SECONDS
+) -> None:
+    """A whole copy in the side folder. A primary that nobody reaches is asked again for ``reach_seconds``: a tunnel
+    that has just come up may take its second handshake, and a full machine its time. Raises FinalError (``wait``)."""
+    deadline = clock.monotonic() + reach_seconds
+    while True:
+        remove_half(node)
+        await start(node, source)
+        try:
+            return await wait(node, site, emit, clock)
+        except FinalError as failed:
+            if not unreached(tail(log_file(node))) or clock.monotonic() > deadline:
+                raise
+            emit(Note(f"{failed.message}; it is asked again", site, "warning"))
+        await clock.sleep(random.uniform(*PAUSE_SECONDS))
 
 
 async def start(node: Node, source: Source) -> None:
@@ -100,6 +130,12 @@ async def wait(node: Node, site: str, emit: Emit, clock: Clock) -> None:
             hint=f"see {log_file(node)}; then run apply again",
         )
     await asyncio.to_thread(_tidy, node)
+
+
+def unreached(text: str) -> bool:
+    """Pure: whether it ended before anything was copied, because nobody answered (libpq's words, fe-connect.c)."""
+    last = last_line(text)
+    return "connection to server" in last and progress(text) is None and any(word in last for word in _NOBODY)
 
 
 def progress(text: str) -> tuple[int, int] | None:

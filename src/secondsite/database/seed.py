@@ -82,11 +82,9 @@ class Standby:
                 case Act.SEED | Act.RESEED as act:
                     if act is Act.SEED and may_rewind:  # else the try to rewind it has, or has told why not
                         await self._keep_before_copy(now, emit)
-                    basebackup.remove_half(self.node)
                     if now.database.role is Role.STANDBY:  # it would come for the slot that the copy needs
                         await self.node.control.stop()
-                    await basebackup.start(self.node, self._source)
-                    await basebackup.wait(self.node, self.site, emit, self.clock)
+                    await basebackup.make(self.node, self._source, self.site, emit, self.clock)
                 case Act.ATTACH:
                     await basebackup.wait(self.node, self.site, emit, self.clock)
                 case Act.SWAP:
