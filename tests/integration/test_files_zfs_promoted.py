@@ -71,7 +71,9 @@ async def test_a_receive_whose_program_was_killed_is_ended_by_a_promotion(sites:
     (sites.oslo.seen / "big").write_bytes(os.urandom(8_000_000))
     sites.oslo.offers["up"] = Offer(sites.oslo.path, bandwidth=500_000)
     running = asyncio.ensure_future(sites.round())
-    while records.running("up", sites.bergen.store) is None:
+    for _ in range(200):
+        if records.running("up", sites.bergen.store) is not None:
+            break
         await asyncio.sleep(0.05)
     kept = sites.bergen.store / "up.lock"
     pid = kept.read_text()

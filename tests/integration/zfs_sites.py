@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -184,7 +185,7 @@ exec "$2/sbin/zfs-fuse" --no-daemon
 
 @contextlib.contextmanager
 def machine_alone(folder: Path) -> Iterator[Machine]:
-    """zfs-fuse in namespaces of its own, of mounts and of sockets: no host is booted for it. Skips (in CI: fails) where it cannot."""
+    """zfs-fuse in namespaces of its own: no host is booted for it. Skips (in CI: fails) where it cannot."""
     tools = Path(__file__).parents[2] / ".tools/unpacked"
     if os.geteuid() != 0 or shutil.which("unshare") is None or not (tools / "sbin/zfs-fuse").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs root, unshare and scripts/setup.sh tests")
@@ -197,6 +198,7 @@ def machine_alone(folder: Path) -> Iterator[Machine]:
     path = f"PATH={tools / 'sbin'}:{os.environ['PATH']}"
     inside = (str(enter), "--target", str(daemon.pid), "--mount", "--net", "--")
     try:
+        assert _begun(daemon.pid), "zfs-fuse did not begin in its namespaces"
         made = Machine(Host((*inside, "env", path, f"LD_LIBRARY_PATH={library}"), Path(f"/proc/{daemon.pid}/root")))
         made.sh("for n in $(seq 100); do zpool list >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1", seconds=60)
         made.sh("truncate -s 256M /root/look.img && zpool create look /root/look.img")
@@ -207,6 +209,15 @@ def machine_alone(folder: Path) -> Iterator[Machine]:
         for each in ("/zfs-kstat", "/look"):  # the folders are the machine's, what was mounted there is gone
             with contextlib.suppress(OSError):
                 Path(each).rmdir()
+
+
+def _begun(pid: int) -> bool:
+    """Whoever enters before has the machine's own namespaces."""
+    for _ in range(200):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "zfs-fuse":
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @asynccontextmanager
@@ -231,10 +242,9 @@ async def pair(machine: Machine, base: Path, **settings: Any) -> AsyncIterator[P
             yield both
         finally:
             for site in sites:
-                once_more = (
-                    "for n in $(seq 50); do zpool destroy -f {pool} && break; sleep 0.1; done; rm -f /root/{pool}.img; rmdir /{pool}"
-                )
-                machine.sh(once_more.format(pool=site.pool), check=False)
+                once_more = "for n in $(seq 50); do zpool destroy -f {pool} && break; sleep 0.1; done"
+                tidy = "rm -f /root/{pool}.img; rmdir /{pool}"
+                machine.sh(f"{once_more}; {tidy}".format(pool=site.pool), check=False)
 
 
 async def _serve(site: Site) -> None:

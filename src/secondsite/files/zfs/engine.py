@@ -19,7 +19,7 @@ from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
 from secondsite.files.takeover import take_over, unless
 from secondsite.files.versions.retention import Rule
-from secondsite.files.zfs import ask, beside, lost, plan
+from secondsite.files.zfs import ask, beside, look, lost, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
@@ -90,6 +90,7 @@ class Zfs:
 
     async def _round(self, record: Record, door: Door, deadline: float, emit: Emit, held: Held) -> Round:
         root = record.dataset or await self.host.dataset_at(str(self.fileset.path))
+        await look.sweep(self.host, self.store)  # a clone that somebody who died has left keeps its snapshot
         if root is None:
             raise FinalError(
                 f"{self.fileset.path} is no dataset's mount point here",
@@ -124,7 +125,9 @@ class Zfs:
         tree = await self.host.tree(record.dataset) if record.dataset is not None else None
         if tree is None:
             raise FinalError("there is no copy yet", slug="zfs-no-dataset", step="verify files")
-        answer = await ask.listing(self._at(source), self.fileset.name)  # a round's snapshots and holds stay as they are
+        answer = await ask.listing(
+            self._at(source), self.fileset.name
+        )  # a round's snapshots and holds stay as they are
         differing = [each.path or tree.root for each in answer.tree.datasets if not _same(each.path, answer.tree, tree)]
         damaged = await self._damage(tree.root.partition("/")[0])
         return Verification(
