@@ -35,8 +35,8 @@ async def list_(
     """List the versions of a file set, or how one file or folder was through time.
 
     The standby keeps versions where the file says ``versions`` for the set; the primary cannot reach them. Each holds
-    the whole set as it was at a moment. Of a set that ZFS mirrors, the snapshots are its versions. Use ``--path`` to see when a file changed and when it disappeared. Run it
-    anywhere.
+    the whole set as it was at a moment. Of a set that ZFS mirrors, the snapshots are its versions. Use ``--path`` to
+    see when a file changed and when it disappeared. Run it anywhere.
 
     Example: ``secondsite files list uploads``, one file: ``secondsite files list uploads --path invoices/2026.pdf``
 
