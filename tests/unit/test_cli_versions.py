@@ -218,7 +218,7 @@ def test_a_snapshot_of_zfs_is_listed_without_a_number_of_files(
     conforms("files-list", told)
     assert told["versions"][0]["snapshot"] == taken["snapshot"]
     assert ran("list", "uploads") == 0
-    assert f"{'-':>9}    5.0 MB  {VERSION['id']}" in capsys.readouterr().out
+    assert f"{'-':>9}     5.0 MB  {VERSION['id']}" in capsys.readouterr().out
 
 
 def test_the_primary_s_own_snapshots_do_not_keep_it_from_fetching_the_standby_s(
