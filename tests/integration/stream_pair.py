@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from churn.trees import differences
+from secondsite.clock import Clock
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
 from secondsite.files.offer.door import serve
@@ -98,8 +99,8 @@ class Pair:
         return running(self.keeper.keep(lambda: self.standby))
 
 
-def pair(mirror: Mirror, base: Path, **settings: object) -> Pair:
-    """Ends for a set whose daemon runs."""
+def pair(mirror: Mirror, base: Path, *, clock: Clock | None = None, **settings: object) -> Pair:
+    """Ends for a set whose daemon runs. clock: the standby's."""
     mirror.fileset = mirror.fileset.model_copy(update={"interval": 0.3, **settings})
     spec, door = specification(1), free_port()
     tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": mirror.port, "watch_port": door})
@@ -107,7 +108,7 @@ def pair(mirror: Mirror, base: Path, **settings: object) -> Pair:
     token = base / "token"
     token.write_bytes(TOKEN)
     (base / "journals").mkdir(exist_ok=True)
-    keeper = Keeper(spec, "bergen", store=mirror.store, token=token)
+    keeper = Keeper(spec, "bergen", store=mirror.store, clock=clock, token=token)
     return Pair(mirror, keeper, door, base / "journals")
 
 

@@ -187,8 +187,9 @@ async def test_a_folder_that_became_another_name_of_a_file_is_not_forgotten_whil
         assert ends.record.pulls == pulls
 
 
-async def test_a_large_file_that_is_rewritten_and_keeps_its_size_and_its_whole_second_arrives(ends: Pair) -> None:
-    path, when = ends.source / "large", 1_700_000_000 * 10**9
+@pytest.mark.parametrize("when", [1_700_000_000 * 10**9, 1_700_000_000_123_456_789])
+async def test_a_large_file_that_is_rewritten_and_keeps_its_size_and_its_time_arrives(ends: Pair, when: int) -> None:
+    path = ends.source / "large"
     path.write_bytes(os.urandom(3 * INLINE_BYTES))
     os.utime(path, ns=(when, when))
     async with ends.telling(), ends.keeping():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 import os
 import stat
 import subprocess
@@ -630,16 +631,48 @@ async def test_a_file_that_is_written_all_the_time_is_dirty_once_and_costs_littl
 
         def write() -> int:
             count, until = 0, time.monotonic() + 1.0
-            with (folder / "log").open("ab", buffering=0) as log:
-                while time.monotonic() < until:
-                    log.write(b"x" * 100)
-                    count += 1
+            while time.monotonic() < until:
+                log.write(b"x" * 100)
+                count += 1
             return count
 
-        count = await asyncio.to_thread(write)
-        assert count > 500
-        assert list(await here.dirty()) == [b"log"]
-        assert here.journal.last - first < 30
+        with (folder / "log").open("ab", buffering=0) as log:  # and it stays open
+            count = await asyncio.to_thread(write)
+            assert count > 500
+            assert list(await here.dirty()) == [b"log"]
+            assert here.journal.last - first < 30
+
+
+async def test_what_is_written_is_told_although_its_file_is_never_closed(disk: Path, tmp_path: Path) -> None:
+    folder = disk / "uploads"
+    folder.mkdir()
+    async with watching(folder, tmp_path / "journals") as here:
+        with (folder / "log").open("wb", buffering=0) as log:
+            for _ in range(3):
+                await here.dirty()
+                log.write(b"a line")
+                assert await here.dirty() == {b"log": False}
+            await here.dirty()
+            log.truncate(2)
+            assert await here.dirty() == {b"log": False}
+
+
+async def test_a_write_through_a_memory_map_is_told_when_the_map_goes_and_not_before(
+    disk: Path, tmp_path: Path
+) -> None:
+    """No watcher can see it earlier: that is why there is a daily comparison."""
+    folder = disk / "uploads"
+    folder.mkdir()
+    (folder / "mapped").write_bytes(bytes(8192))
+    async with watching(folder, tmp_path / "journals") as here:
+        with (folder / "mapped").open("r+b") as file:
+            held = mmap.mmap(file.fileno(), 8192)
+        await here.dirty()
+        held[:5] = b"hello"
+        held.flush()
+        assert await here.dirty() == {}, "then the page of explanation is wrong"
+        held.close()
+        assert await here.dirty() == {b"mapped": False}
 
 
 def test_numbers_of_the_kernels_header_files_are_as_they_are_here() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from secondsite.files.stream.entry import Entry
 from secondsite.spec import FileSet
 
 FETCH_SECONDS = 24 * 3600.0
+READ_BYTES = 64 << 20  # of a file that looks as it does here; a larger one is left to verify
 _GONE = ("No such file or directory (2)", "Not a directory (20)")  # the folder that it was in is something else by now
 _FULL = ("No space left on device", "Disk quota exceeded")
 
@@ -39,14 +41,24 @@ async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Ent
 
 
 def _alike(entry: Entry, target: Path) -> bool:
-    """Whether only content tells it from what is here: it has that size, and a time that may be one of whole seconds. A
-    rewrite of the same size within that second leaves both."""
-    if entry.attributes is not None and entry.attributes.mtime % 10**9:
-        return False
+    """Whether only content may tell it from what is here: it has that size, and a time that may be one of whole seconds
+    or is the very same. A rewrite of the same size within that second leaves both; and so does whoever sets the time back,
+    or writes through a memory map to a page that is dirty already.
+
+    Whoever opens a large file to write and closes it again, as a database does, has it told too, and nothing of it has
+    changed: of such a one the content is not read each time.
+    """
+    told = entry.attributes
     try:
-        return (target / os.fsdecode(entry.path)).lstat().st_size == entry.size
+        here = (target / os.fsdecode(entry.path)).lstat()
     except OSError:
         return False
+    if here.st_size != entry.size or told is None:
+        return False
+    if told.mtime % 10**9 == 0:
+        return True
+    same = (here.st_mtime_ns, stat.S_IMODE(here.st_mode), here.st_uid, here.st_gid)
+    return entry.size <= READ_BYTES and same == (told.mtime, told.mode, told.uid, told.gid)
 
 
 def _only_gone(text: str) -> bool:
