@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,82 @@ async def test_a_base_that_the_source_has_lost_blocks_and_an_agreement_keeps_the
     assert sites.bergen.read(sites.bergen.root, "a") == "two"
     (kept,) = sites.asides(sites.bergen)
     assert sites.bergen.machine.sh(f"cat $(zfs get -Ho value mountpoint {kept})/a") == "one"
+
+
+async def test_nobodys_pruning_takes_a_snapshot_while_it_is_sent_or_built_upon(sites: Pair) -> None:
+    """syncoid #376: another job destroyed the base in the middle of a send."""
+    (sites.oslo.seen / "a").write_text("one")
+    await sites.begin()
+    base = (await sites.oslo.guids())[-1]
+    (sites.oslo.seen / "big").write_bytes(os.urandom(4_000_000))
+    sites.oslo.offers["up"] = Offer(sites.oslo.path, bandwidth=500_000)
+    sending = asyncio.ensure_future(sites.round())
+    async with asyncio.timeout(30):
+        while records.running("up", sites.bergen.store) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(1)  # the new one is held beside the stream
+    before = await sites.oslo.guids()
+    assert len(before) == 2 and before[0] == base
+    prune = f"zfs list -H -t snapshot -o name -r {sites.oslo.root} | xargs -n 1 zfs destroy 2>&1"
+    said = sites.oslo.machine.sh(prune, check=False)
+    assert said.count("dataset is busy") == 2, said
+    assert await sites.oslo.guids() == before
+    assert not sending.done(), "it was pruned while it was sent"
+    assert (await sending).complete
+    assert (await sites.bergen.guids())[-1] == before[-1]
+
+
+@pytest.fixture
+def in_oslo() -> Iterator[None]:
+    """A source whose hours are local ones, with daylight saving."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Europe/Oslo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+class Clock:
+    """What the source takes for the present, until it is told another."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def time(self) -> float:
+        return datetime.fromisoformat(self.at).timestamp()
+
+
+async def taken_at(sites: Pair, patch: pytest.MonkeyPatch, moments: Sequence[str]) -> list[str]:
+    """The names of our snapshots after a round at each of these moments, all of which have arrived."""
+    for number, at in enumerate(moments):
+        patch.setattr(offered, "time", Clock(at))
+        (sites.oslo.seen / "a").write_text(f"{number}")
+        assert (await sites.round()).complete
+        assert sites.bergen.read(sites.bergen.root, "a") == f"{number}"
+    both = [(await site.tree()).datasets[0].snapshots for site in (sites.oslo, sites.bergen)]
+    assert [each.guid for each in both[0]] == [each.guid for each in both[1]]
+    return [each.name for each in both[0][-len(moments) :]]
+
+
+async def test_snapshots_of_one_second_have_names_of_their_own(sites: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sites.begin()
+    taken = await taken_at(sites, monkeypatch, ["2026-11-22T03:12:00+00:00"] * 3)
+    assert {each.rpartition("-")[0] for each in taken} == {"secondsite-20261122T031200Z"}
+    assert len(set(taken)) == 3
+
+
+@pytest.mark.usefixtures("in_oslo")
+@pytest.mark.parametrize("hours", [(0, 1), (1, 0)], ids=["repeated", "set back"])
+async def test_an_hour_that_comes_twice_is_two_snapshots_and_the_newest_is_the_last_that_was_made(
+    sites: Pair, monkeypatch: pytest.MonkeyPatch, hours: tuple[int, int]
+) -> None:
+    """Half past two, in the night in which summer time ends. No digits tell them apart here."""
+    await sites.begin()
+    monkeypatch.setattr(offered, "digits", lambda: "00000000")
+    moments = [f"2026-10-25T0{hour}:30:00+00:00" for hour in hours]
+    assert {time.localtime(datetime.fromisoformat(at).timestamp()).tm_hour for at in moments} == {2}
+    taken = await taken_at(sites, monkeypatch, moments)
+    assert taken == [f"secondsite-20261025T0{hour}3000Z-00000000" for hour in hours]
 
 
 async def test_what_was_written_at_the_copy_is_neither_rolled_back_nor_lost(sites: Pair) -> None:
