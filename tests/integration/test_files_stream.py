@@ -405,8 +405,8 @@ async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path
                     full.write(bytes(65536))
             for number in range(40):
                 (ends.source / f"file-{number}").write_bytes(os.urandom(100_000))
-            await ends.until(lambda: "No space left" in str(ends.keeper.states()[0].reason))
-            assert ends.keeper.states()[0].status is FilesStatus.FAILED
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
+            assert "No space left" in str(ends.keeper.states()[0].reason)
             assert ends.differences()
             ballast.unlink()
             await ends.until_equal(60)

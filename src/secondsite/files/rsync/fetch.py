@@ -41,9 +41,9 @@ async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Ent
 
 
 def _alike(entry: Entry, target: Path) -> bool:
-    """Whether only content may tell it from what is here: it has that size, and a time that may be one of whole seconds
-    or is the very same. A rewrite of the same size within that second leaves both; and so does whoever sets the time back,
-    or writes through a memory map to a page that is dirty already.
+    """Whether only content may tell it from what is here: it has that size, and a time that may be one of whole
+    seconds, or is the very same. A rewrite of the same size within that second leaves both; and so does whoever sets
+    the time back, or writes through a memory map to a page that is dirty already.
 
     Whoever opens a large file to write and closes it again, as a database does, has it told too, and nothing of it has
     changed: of such a one the content is not read each time.
