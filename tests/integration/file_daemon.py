@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -33,14 +33,14 @@ class Mirror:
     port: int
     daemon: Path  # the file with the process id of the source's
     inner: tuple[str, ...] = ()  # mount points that have to be inside the source
-    extra: dict[str, object] = field(default_factory=dict)
+    seconds: float = 60  # of a pull
 
     @property
     def target(self) -> Path:
         return Path(self.fileset.path)
 
     async def pull(self, **more: object) -> PullResult:
-        return await pull(self.fileset, ADDRESS, self.port, store=self.store, timeout=60, **more)  # type: ignore[arg-type]
+        return await pull(self.fileset, ADDRESS, self.port, store=self.store, timeout=self.seconds, **more)  # type: ignore[arg-type]
 
     def tree(self, where: Path) -> dict[str, bytes | None]:
         """Relative path to content, None for folders."""

@@ -10,7 +10,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +22,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
 from secondsite.files import converge, engine, parting, store
 from secondsite.files.keeper import Keeper
+from secondsite.files.rsync import command
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
 from secondsite.spec import Tunnel
@@ -467,6 +468,55 @@ async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeyp
             await engine.give_up(uploads.fileset, uploads.store)
         assert (await uploads.pull()).complete
     assert [one["path"] for each in parting.records(uploads.store) for one in each["files"]] == ["first", "second"]
+
+
+def stir(folder: Path, go_on: Callable[[], bool]) -> int:
+    """Folders come, go and change places, and files with them, as fast as that can be. How often."""
+    count = 0
+    while go_on():
+        here, there = folder / f"folder-{count % 40}", folder / f"folder-{(count * 7 + 3) % 40}"
+        with contextlib.suppress(OSError):
+            match count % 4:
+                case 0:
+                    shutil.rmtree(here)
+                case 1:
+                    here.rename(folder / "aside")
+                    there.rename(here)
+                    (folder / "aside").rename(there)
+                case _:
+                    (there / "deep" / f"{count % 5}").mkdir(parents=True, exist_ok=True)
+                    for number in range(20):
+                        (there / "deep" / f"{count % 5}" / f"file-{number}").write_text(f"{count}")
+        count += 1
+        time.sleep(0.002)
+    return count
+
+
+async def test_a_live_tree_is_pulled_in_its_time_however_it_changes(tmp_path: Path) -> None:
+    """rsync that sends its list bit by bit hung here (--delete without --no-inc-recursive, 3.5.0)."""
+    with mirror(tmp_path, max_delete="100%", max_change="100%") as uploads:
+        for folder in range(40):
+            (uploads.source / f"folder-{folder}").mkdir()
+            fill(uploads.source / f"folder-{folder}", 50)
+        assert (await uploads.pull()).complete
+        argv = command.pull("rsync://x", uploads.target)
+        assert "--no-inc-recursive" in argv and f"--timeout={command.IO_SECONDS}" in argv
+        busy, pulls, uploads.seconds = True, [], 15
+        with ThreadPoolExecutor(1) as pool:
+            works = pool.submit(stir, uploads.source, lambda: busy)
+            try:
+                while not any(one.complete and one.files > 100 for one in pulls) and len(pulls) < 6:
+                    pulls.append(await uploads.pull())
+            finally:
+                busy = False
+            assert works.result(timeout=10) > 100
+        assert all(one.seconds < uploads.seconds + 5 for one in pulls), (
+            "complete, or ended by its limit and tried again"
+        )
+        assert any(one.complete and one.files > 100 for one in pulls), pulls
+        uploads.seconds = 60
+        assert (await uploads.pull()).complete
+        assert uploads.tree(uploads.target) == uploads.tree(uploads.source)
 
 
 async def test_what_goes_while_the_files_are_noted_is_passed_over(uploads: Mirror) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from secondsite.files.stream.apply import Applying
-from secondsite.files.stream.beneath import GONE, Root, available, split
+from secondsite.files.stream.beneath import GONE, Root, available, split, valid
 from secondsite.files.stream.entry import Entry, Kind
 from secondsite.files.stream.exclude import Excludes, understood
 from secondsite.files.stream.weigh import Weighing
@@ -28,8 +28,10 @@ _ESCAPED = re.compile(rb"\\#([0-7]{3})")
 
 
 def skipped(output: bytes) -> list[Name]:
-    """Pure: the paths, from what rsync prints with ``--info=nonreg``. It escapes what is not printable."""
-    return [_ESCAPED.sub(lambda hit: bytes([int(hit[1], 8) & 0xFF]), path) for path in _SKIPPED.findall(output)]
+    """Pure: the paths, from what rsync prints with ``--info=nonreg``. It escapes what is not printable. The source can
+    have it print such a line of anything: what names nothing in a set is none."""
+    told = (_ESCAPED.sub(lambda hit: bytes([int(hit[1], 8) & 0xFF]), path) for path in _SKIPPED.findall(output))
+    return [path for path in told if path and valid(path)]
 
 
 def of_set(patterns: Sequence[str]) -> Excludes:

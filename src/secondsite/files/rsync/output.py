@@ -37,23 +37,24 @@ _STATS = {
     "transferred": re.compile(r"^Number of regular files transferred: ([\d,]+)", re.MULTILINE),
     "bytes": re.compile(r"^Total transferred file size: ([\d,]+)", re.MULTILINE),
 }
-_SKIPPED = re.compile(r"max-delete limit \((\d+) skipped\)")
+_SKIPPED = re.compile(r"max-delete limit \((\d{1,12}) skipped\)")
 _PROGRESS = re.compile(r"([\d,]+)\s+(\d+)%\s+([\d.,]+)(B|kB|MB|GB|TB)/s\s+(\d+):(\d\d):(\d\d)")
 _UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _REWRITTEN = re.compile(rb">f(?!\+)[.c+?a-zA-Z]{9}(?=[\r\n])")
+WORDS = 500  # of what the other site may have a person read
 NOT_MOUNTED = "the source is not on its file system"
 _COMPLAINTS = ("@ERROR", "rsync:", "file has vanished", "cannot", "could not", "IO error")
 _NOISE = ("rsync error:", "rsync warning:", "Deletions stopped")
 
 
-def stats(text: str) -> Stats:
-    """From everything rsync printed; missing numbers are 0. Only its last block of numbers counts, which it makes
-    itself: before that a daemon can have it print whatever it likes."""
-    last = max((hit.start() for hit in _STATS["files"].finditer(text)), default=0)
-    text, whole = text[last:], text
-    found = {name: _number(hit[1]) for name, row in _STATS.items() if (hit := row.search(text))}
-    skipped = _SKIPPED.search(whole)
-    return Stats(**found, skipped=int(skipped[1]) if skipped else 0)
+def stats(stdout: str, stderr: str = "") -> Stats:
+    """From everything rsync printed; missing numbers are 0. Only the last block of numbers of its standard output
+    counts, which it makes itself: before that, and on the other, a daemon can have it print whatever it likes. Of
+    deletions that were held back it can claim more than there are, and not fewer."""
+    last = max((hit.start() for hit in _STATS["files"].finditer(stdout)), default=0)
+    found = {name: _number(hit[1]) for name, row in _STATS.items() if (hit := row.search(stdout, last))}
+    skipped = max((int(hit[1]) for hit in _SKIPPED.finditer(f"{stdout}\n{stderr}")), default=0)
+    return Stats(**found, skipped=skipped)
 
 
 def progress(line: str) -> tuple[int, int | None, float, int] | None:
@@ -81,7 +82,7 @@ def rewritten(line: bytes) -> int:
 def source_missing(text: str) -> str | None:
     """Why the source's folder is not there, as its daemon says; None where that is not the trouble."""
     if NOT_MOUNTED in text:
-        return next(row.strip() for row in text.splitlines() if NOT_MOUNTED in row)
+        return next(row.strip() for row in text.splitlines() if NOT_MOUNTED in row)[:WORDS]
     if "@ERROR: chroot failed" in text or "@ERROR: chdir failed" in text:
         return "the source's folder does not exist"
     return None
@@ -94,7 +95,7 @@ def why(text: str) -> str:
     complaints = [
         row for row in told if row.startswith(("@ERROR", "rsync:", "file has vanished", "cannot", "IO error"))
     ]
-    return (complaints or told or rows or ["it said nothing"])[0]
+    return (complaints or told or rows or ["it said nothing"])[0][:WORDS]
 
 
 def _number(text: str) -> int:

@@ -29,6 +29,7 @@ from secondsite.spec import FileSet
 TIMEOUT_SECONDS = 3600.0
 WITHOUT_LIMIT = 2**31 - 1  # deletions: rsync has said how many files, and not how many folders they are in
 PASSES = 3  # of copying while files vanish under it
+MOST_SKIPPED = 100_000  # devices, sockets and FIFOs that a source may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ class _Pull:
             ended = await self._run(max_delete=0)
             seen = self._count(ended)
             if self._alarmed():
+                return None
+            if ended.code == Code.DELETE_LIMIT and not seen.skipped:  # its own words were drowned in the source's
+                self.reason = "the source talks so much that what is extra here cannot be told"
                 return None
             in_the_way = ended.code == Code.PARTIAL and seen.skipped > 0  # a folder became a file: deleting decides
             if ended.code in (Code.OK, Code.DELETE_LIMIT) or in_the_way:
@@ -170,7 +174,7 @@ class _Pull:
             self.skipped |= set(irregular.skipped(lines))
             if most is not None and self.rewritten > most:
                 self.alarm = Alarm.CHANGES
-            return self.alarm is None
+            return self.alarm is None and len(self.skipped) <= MOST_SKIPPED
 
         return go_on
 
@@ -178,7 +182,7 @@ class _Pull:
         self.emit(Progress(f"files {self.fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
 
     def _count(self, ended: Ended) -> Stats:
-        seen = stats(ended.text)
+        seen = stats(ended.stdout, ended.stderr)
         self.files += seen.transferred
         self.bytes += seen.bytes
         self.deleted += seen.deleted
@@ -187,6 +191,8 @@ class _Pull:
     def _fail(self, ended: Ended) -> None:
         loose = source_missing(ended.text)
         self.reason = "it did not finish in its time" if ended.code is None else loose or why(ended.text)
+        if len(self.skipped) > MOST_SKIPPED:
+            self.reason = f"the source names more than {MOST_SKIPPED} devices, sockets and FIFOs"
         self.blocked = loose is not None
 
 

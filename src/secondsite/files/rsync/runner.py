@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -22,6 +23,13 @@ REST_SECONDS = 1.0  # for what was printed to be read, and for who is left of an
 KEPT_BYTES = 262144  # of what it prints; a listing may be longer and only its end matters
 # Exit codes behind which a part of rsync may have died with its half-made file where it was (man rsync, EXIT VALUES).
 _LEFT = (12, 14, 15, 16, 20, 21)
+
+
+def most_memory() -> int:
+    """Bytes that each process of an rsync may have: half of this host's memory, and a GiB in any case, which is room
+    for some five million files. The list that a source sends has no other end, and the agent's children are among the
+    last that the kernel kills where memory is short."""
+    return max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ async def run(
         raise FinalError(
             "rsync is not installed here", slug="program-missing", step="pull files", hint="apt-get install rsync"
         ) from missing
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(child.pid, resource.RLIMIT_AS, (most_memory(), most_memory()))
     pipes = asyncio.gather(
         _read(child.stdout, watch, _asked(child, go_on)), _read(child.stderr), _write(child.stdin, given)
     )
@@ -141,6 +151,7 @@ def _asked(child: subprocess.Popen[bytes], go_on: GoOn | None) -> Callable[[byte
     def ask(piece: bytes) -> None:
         nonlocal left
         whole, end, left = (left + piece).rpartition(b"\n")
+        left = left[-LINE_BYTES:]  # no line of ours is so long
         if end and not go_on(whole + end):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)

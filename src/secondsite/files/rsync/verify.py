@@ -73,7 +73,7 @@ async def verify(
     skipped, excludes = irregular.skipped(os.fsencode(ended.stdout)), irregular.of_set(fileset.exclude)
     stale = irregular.still_here(Path(fileset.path), skipped, excludes)
     items = (*_ITEM.findall(ended.stdout), *(os.fsdecode(path) for path in stale))
-    return Verification(stats(ended.text).files, len(items), items[:named], time.monotonic() - began)
+    return Verification(stats(ended.stdout).files, len(items), items[:named], time.monotonic() - began)
 
 
 def _listed(room: Path, paths: Sequence[str]) -> Path:

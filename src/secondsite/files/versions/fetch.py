@@ -84,7 +84,7 @@ async def fetch(
         _judge(fileset.name, ended, aside if replaced else None)
         if not dry_run:
             await sync_file_system(folder)
-    seen, items = stats(ended.text), _ITEM.findall(ended.stdout)
+    seen, items = stats(ended.stdout, ended.stderr), _ITEM.findall(ended.stdout)
     return {
         "set": fileset.name,
         "path": wanted,
