@@ -23,6 +23,7 @@ from secondsite.events import Event, Progress, ignore
 from secondsite.files import converge, engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync import command
+from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
 from secondsite.spec import Tunnel
@@ -501,7 +502,8 @@ async def test_a_live_tree_is_pulled_in_its_time_however_it_changes(tmp_path: Pa
         assert (await uploads.pull()).complete
         argv = command.pull("rsync://x", uploads.target)
         assert "--no-inc-recursive" in argv and f"--timeout={command.IO_SECONDS}" in argv
-        busy, pulls, uploads.seconds = True, [], 15
+        busy, uploads.seconds = True, 15
+        pulls: list[PullResult] = []
         with ThreadPoolExecutor(1) as pool:
             works = pool.submit(stir, uploads.source, lambda: busy)
             try:
