@@ -625,6 +625,7 @@ async def test_a_folder_that_the_kernel_cannot_find_any_more_is_a_new_epoch_and_
 async def test_a_file_that_is_written_all_the_time_is_dirty_once_and_costs_little(disk: Path, tmp_path: Path) -> None:
     folder = disk / "uploads"
     folder.mkdir()
+    (folder / "log").touch()
     async with watching(folder, tmp_path / "journals") as here:
         await here.dirty()
         first = here.journal.last

@@ -60,6 +60,9 @@ def test_statistics_are_read_with_and_without_separators() -> None:
     assert output.stats("") == output.Stats()
     lies = "Number of files: 9,999,999\nNumber of created files: 0\nNumber of deleted files: 0\n"
     assert output.stats(lies + STATS) == output.stats(STATS), "what a daemon has it print before counts for nothing"
+    assert output.stats(STATS, lies) == output.stats(STATS), "and what it sends as errors neither"
+    fewer = "Deletions stopped due to --max-delete limit (0 skipped)"
+    assert output.stats(f"{fewer}\n{STATS}", fewer).skipped == 7, "nobody makes them fewer"
 
 
 def test_progress_is_read_from_the_last_of_many() -> None:
