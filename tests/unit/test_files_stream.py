@@ -284,6 +284,13 @@ def test_silence_is_stale_and_says_nothing_of_what_is_missing() -> None:
     assert seen(None) == (FilesStatus.STALE, "pull", None)
 
 
+def test_how_old_a_stale_copy_is_goes_by_the_last_word_and_not_by_a_pull_long_before() -> None:
+    record = Record(role="pulled", complete_at=100.0, confirmed_at=100.0, settled=True, outcome="complete", epoch="e")
+    fileset = FileSet.model_validate({"name": "uploads", "path": "/srv/uploads"})
+    stale = state_of(fileset, record, now=1000.0, standby=True, heard=following(at=980.0, behind=2.0))
+    assert (stale.status, stale.reason) == (FilesStatus.STALE, "it was last known to be complete 22 s ago")
+
+
 def test_what_lies_ahead_of_the_sources_own_clock_is_not_believed() -> None:
     word = {"seq": 3, "pending": 0, "waiting": [], "as_of": 9e10, "now": 5000.0}
     assert said(word, least=0)["as_of"] == 5000.0

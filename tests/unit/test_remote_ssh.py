@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import cast
 
 import asyncssh
 import pytest
 
 from secondsite.errors import Exit, FinalError, RetryableError, SecondsiteError, UsageError
-from secondsite.remote import ssh, survey, wire
+from secondsite.remote import procedure, ssh, survey, wire
+from secondsite.remote.host import Host
 from secondsite.remote.refusal import explain
 from secondsite.remote.ssh import known_hosts_files
 from secondsite.remote.target import Target, target_of
@@ -142,3 +144,19 @@ async def test_a_host_behind_another_one_counts_as_answering_because_nobody_can_
     with pytest.raises(SecondsiteError):
         await ssh.connect(Target("oslo", "127.0.0.1", port=9, config=config), answered=lambda: answers.append(None))
     assert len(answers) >= told and bool(answers) is bool(told)
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_host_that_died_in_the_middle_of_a_procedure_is_not_said_to_go_on(
+    lives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answers(_: Host) -> bool:
+        return lives
+
+    monkeypatch.setattr(procedure, "_answers", answers)
+    host = Host(TARGET, cast(asyncssh.SSHClientConnection, None), root=True)
+    told = await procedure._lost(host, "switchover", spec_with("root@oslo"))
+    assert told.slug == "session-lost" and told.exit == Exit.HALFWAY and told.hint
+    assert ("goes on there by itself" in told.message) == lives
+    assert ("it may be that neither site serves" in told.message) == (not lives)
+    assert ("on bergen: secondsite guard --allow" in told.hint) == (not lives)

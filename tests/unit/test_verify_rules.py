@@ -147,7 +147,10 @@ def test_a_heartbeat_must_go_on_now_and_have_gone_on() -> None:
     assert heartbeat.judged("bergen", (3.0, 3.0), hour, [], rpo=60).outcome is Outcome.DIFFERENT
     assert heartbeat.judged("bergen", (None, 3.0), hour, [], rpo=60).outcome is Outcome.UNKNOWN
     holed = [one for one in hour if not 10 <= one.at < 90]
-    assert heartbeat.judged("bergen", (1.0, 3.0), holed, [], rpo=60).outcome is Outcome.DIFFERENT
+    gap = heartbeat.judged("bergen", (1.0, 3.0), holed, [], rpo=60)
+    assert gap.outcome is Outcome.DIFFERENT
+    assert "from 1970-01-01 00:00:20 UTC (the agent here was not running)" in gap.message, "when it was, and why"
+    assert "--since '1970-01-01 00:00:20'" in gap.hint
     assert heartbeat.judged("bergen", (1.0, 3.0), holed, [], rpo=100).outcome is Outcome.EQUAL
 
 

@@ -29,6 +29,9 @@ def state_of(
     """
     fresh = heard if heard is not None and abs(now - heard.at) <= FRESH_SECONDS else None
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling, heard=fresh)
+    if status is FilesStatus.STALE:
+        ages = [age for age in (_age(record, now), _heard_age(heard, now)) if age is not None]
+        reason = _stale(min(ages, default=None))
     if problem is not None and status not in (FilesStatus.SOURCE, FilesStatus.CURRENT, FilesStatus.BLOCKED):
         status, reason = FilesStatus.FAILED, problem
     if fresh is None and unstreamed is not None and status is FilesStatus.CURRENT:
@@ -88,7 +91,7 @@ def _status(
     if record.outcome == "failed":
         return FilesStatus.FAILED, record.reason
     if record.complete_at is not None:
-        return FilesStatus.STALE, _stale(age)
+        return FilesStatus.STALE, None
     return FilesStatus.UNKNOWN, "never pulled"
 
 
@@ -102,6 +105,11 @@ def _age(record: Record, now: float) -> float | None:
     if record.outcome != "complete" or record.last_attempt_at is None:
         return None
     return now - record.last_attempt_at  # the record is by an older version
+
+
+def _heard_age(heard: Heard | None, now: float) -> float | None:
+    """The same, by the last word that was heard while the source's changes were followed."""
+    return now - heard.at + heard.behind if heard is not None and heard.as_of else None
 
 
 def _stale(age: float | None) -> str:

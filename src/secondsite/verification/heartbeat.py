@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from secondsite.database.verify.model import Outcome
@@ -13,6 +14,11 @@ from secondsite.verification.check import Check
 HOURS = 24.0
 MOST_GAPS = 20
 NAME = "heartbeat"
+_WHY = {
+    "silent": "the agent here was not running",
+    "unknown": "nobody knew how far behind the standby was: one of the sites did not answer",
+    "behind": "further behind than the RPO objective",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ def gaps(samples: Sequence[LagSample], *, span: float, rpo: float) -> tuple[Gap,
         elif sample.seconds > rpo:
             _add(found, Gap(sample.at, sample.at + span, "behind"), span)
     return tuple(found)
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _add(found: list[Gap], gap: Gap, span: float) -> None:
@@ -77,13 +87,13 @@ def judged(
         )
     if long:
         longest = max(long, key=lambda gap: gap.until - gap.since)
+        since = _clock(longest.since)
         message = (
             f"it goes on; {len(long)} gaps in the last {HOURS:g} h,"
-            f" the longest of {longest.until - longest.since:.0f} s ({longest.why})"
+            f" the longest of {longest.until - longest.since:.0f} s from {since} UTC ({_WHY[longest.why]})"
         )
-        return Check(
-            NAME, NAME, site, Outcome.DIFFERENT, message, "journalctl -u secondsite-agent at that time", True, evidence
-        )
+        hint = f"journalctl -u secondsite-agent --utc --since '{since}'   (at both sites)"
+        return Check(NAME, NAME, site, Outcome.DIFFERENT, message, hint, True, evidence)
     covered = (max(one.at for one in hour) - min(one.at for one in (*day, *hour))) / 3600 if hour else 0.0
     return Check(
         NAME,

@@ -24,8 +24,11 @@ def printed(document: Mapping[str, Any]) -> None:
 def lines(document: Mapping[str, Any]) -> list[str]:
     """Pure: the text of ``printed``."""
     out = [_headline(document), ""]
-    for check in sorted(document["checks"], key=lambda one: _ORDER.index(one["outcome"])):
-        out.append(f"  {_MARKS[check['outcome']]} {check['outcome']:<10} {check['check']}: {check['message']}")
+    for check in sorted(document["checks"], key=lambda one: (_ORDER.index(one["outcome"]), one["kind"] == "heartbeat")):
+        past = check["kind"] == "heartbeat" and check["evidence"].get("gaps")
+        out.append(
+            f"  {'!' if past else _MARKS[check['outcome']]} {check['outcome']:<10} {check['check']}: {check['message']}"
+        )
         if check["hint"] and check["outcome"] != "equal":
             out.append(f"      next: {check['hint']}")
     counted = Counter(check["outcome"] for check in document["checks"])
