@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from churn.changes import Churn
-from secondsite.files import engine
+from secondsite.files import bandwidth, engine
 from secondsite.files import store as records
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream import collect, tell
@@ -99,6 +99,34 @@ async def test_every_attribute_arrives_with_a_change(ends: Pair) -> None:
         (source / "soft").unlink()
         (source / "soft").mkdir()
         await ends.until_equal()
+    assert not ends.told
+
+
+async def test_a_limit_that_is_changed_holds_for_what_is_being_fetched_and_for_what_travels_in_a_batch(
+    ends: Pair,
+) -> None:
+    fileset, store = ends.mirror.fileset, ends.mirror.store
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        bandwidth.change(fileset, "1MB/s", store)
+        assert (state := ends.keeper.states()[0]).bandwidth == 1_000_000 and state.bandwidth_by == "command"
+        await asyncio.sleep(2 * bandwidth.LOOK_SECONDS)
+        (ends.source / "large").write_bytes(os.urandom(20_000_000))
+        await ends.until(lambda: bool(list(ends.target.glob(".large.*"))))
+        pulls = ends.record.pulls
+        bandwidth.change(fileset, "unlimited", store)
+        await ends.until_equal(10)  # at the old limit it took twenty seconds
+        assert (ends.record.pulls, ends.keeper.states()[0].kept) == (pulls, "stream")
+        bandwidth.change(fileset, "1MB/s", store)
+        await asyncio.sleep(2 * bandwidth.LOOK_SECONDS)
+        began = time.monotonic()
+        for number in range(20):
+            (ends.source / f"small-{number}").write_bytes(os.urandom(INLINE_BYTES))
+        await ends.until_equal(20)
+        assert time.monotonic() - began > 3.5
+        assert ends.record.pulls == pulls
+        bandwidth.change(fileset, "file", store)
+        assert ends.keeper.states()[0].bandwidth_by == "file"
     assert not ends.told
 
 

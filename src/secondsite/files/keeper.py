@@ -17,6 +17,7 @@ from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
 from secondsite.events import ignore
 from secondsite.files import store as records
+from secondsite.files.bandwidth import limit_of
 from secondsite.files.choice import pull
 from secondsite.files.observe import state_of
 from secondsite.files.offer.call import call
@@ -97,6 +98,7 @@ class Keeper:
             heard=heard.load(name, record, self._store),
             unstreamed=self._unstreamed.get(name),
             versions=None if record.engine == "zfs" else versions_of(fileset, self._store, now),
+            limit=limit_of(fileset, self._store),
         )
 
     async def keep(self, is_standby: Callable[[], bool]) -> None:

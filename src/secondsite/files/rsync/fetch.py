@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secondsite.errors import RetryableError
+from secondsite.files.bandwidth import Watched
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, why
 from secondsite.files.rsync.runner import Ended, run
@@ -21,7 +22,9 @@ _GONE = ("No such file or directory (2)", "Not a directory (20)")  # the folder 
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
-async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held) -> dict[bytes, str]:
+async def fetch(
+    fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held, limit: Watched
+) -> dict[bytes, str]:
     """What could not be brought, and why; a file that is gone meanwhile is told as gone by the next batch.
 
     Raises RetryableError (``files-unreachable``) where the daemon does not answer to its end, NoSpace.
@@ -32,8 +35,13 @@ async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Ent
         paths = [one.path for one in entries if (one.sparse, _alike(one, target)) == (sparse, read)]
         if not paths:
             continue
-        argv = command.fetch(source, target, bandwidth=fileset.bandwidth, sparse=sparse, read=read)
-        ended = await run(argv, seconds=FETCH_SECONDS, held=held, writable=[target], given=command.names(paths))
+        while True:
+            bandwidth, another = limit.begin()
+            argv = command.fetch(source, target, bandwidth=bandwidth, sparse=sparse, read=read)
+            given, writable = command.names(paths), [target]
+            ended = await run(argv, seconds=FETCH_SECONDS, held=held, writable=writable, given=given, until=another)
+            if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)):
+                break  # else the limit is another now: it goes on from what it has left
         amiss |= _judged(ended, paths)
     return amiss
 

@@ -17,6 +17,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
+from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync import command, irregular
@@ -57,7 +58,7 @@ class _Pull:
     fileset: FileSet
     source: str
     deadline: float
-    bandwidth: int | None
+    limit: Watched
     emit: Emit
     held: Held
     record: Record
@@ -141,11 +142,20 @@ class _Pull:
         return False
 
     async def _run(self, *, max_delete: int) -> Ended:
+        """One pass, or what becomes of it where the limit is changed: rsync cannot change its own, so that it is ended
+        and goes on from what it has left."""
+        while True:
+            ended = await self._once(max_delete=max_delete)
+            if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)) or self.alarm is not None:
+                return ended
+
+    async def _once(self, *, max_delete: int) -> Ended:
+        bandwidth, another = self.limit.begin()
         argv = command.pull(
             self.source,
             Path(self.fileset.path),
             exclude=self.fileset.exclude,
-            bandwidth=self.bandwidth,
+            bandwidth=bandwidth,
             max_delete=max_delete,
             backup=self.aside,
         )
@@ -160,6 +170,7 @@ class _Pull:
             watch=self._watch,
             writable=writable,
             go_on=self._within(self.may_rewrite),
+            until=another,
         )
 
     def _within(self, most: int | None) -> GoOn:
@@ -202,9 +213,10 @@ async def pull(
 ) -> PullResult:
     """Bring the folder here to what the source has; the record in ``store`` says the same afterwards.
 
-    bandwidth: bytes a second, else the file's. timeout: seconds for everything. What cannot be fetched is a result
-    (``complete`` is false and ``reason`` says why). Raises FinalError (``files-are-source``) where this site is the
-    source, RetryableError (``files-busy``) where another pull does not end in time.
+    bandwidth: bytes a second, else what holds for the set, also where that is changed meanwhile. timeout: seconds for
+    everything. What cannot be fetched is a result (``complete`` is false and ``reason`` says why). Raises FinalError
+    (``files-are-source``) where this site is the source, RetryableError (``files-busy``) where another pull does not
+    end in time.
     """
     began = time.monotonic()
     async with locked(fileset.name, seconds=timeout, store=store) as held:
@@ -221,7 +233,7 @@ async def pull(
             fileset,
             command.url(source_address, port, fileset.name),
             began + timeout,
-            bandwidth or fileset.bandwidth,
+            Watched(fileset, store, bandwidth),
             emit,
             held,
             record,

@@ -20,6 +20,7 @@ from typing import Any
 
 from secondsite.errors import FinalError, RetryableError
 from secondsite.files import store as records
+from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_system
 from secondsite.files.rsync.fetch import fetch
@@ -74,8 +75,10 @@ class Follower:
         self._fileset, self._address, self._port, self._call, self._store = fileset, address, port, call, store
         self._excludes = Excludes(fileset.exclude)
         self._fresh: dict[bytes, float] = {}
+        self._limit = Watched(fileset, store)
+        self.paced = Paced(self._limit)
         self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
-        self.busy = False  # applies a batch, or fetches for one
+        self.busy = False  # a batch comes, or is applied, or rsync fetches for it
 
     async def mark(self) -> Mark:
         """Where the journal is now: a full comparison that begins after this misses nothing before it.
@@ -104,6 +107,8 @@ class Follower:
                 ) from full
             except Taken:
                 return End.PROMOTED
+            finally:
+                self.busy = False
 
     @contextlib.asynccontextmanager
     async def _connected(self, epoch: str | None, seq: int) -> Any:
@@ -172,7 +177,7 @@ class Follower:
 
     async def fetched(self, entries: list[Entry], held: Held) -> dict[bytes, str]:
         """Have rsync bring what is too large; what it could not, and why. Raises RetryableError, NoSpace."""
-        return await fetch(self._fileset, self._address, self._port, entries, held)
+        return await fetch(self._fileset, self._address, self._port, entries, held, self._limit)
 
 
 async def frame_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -210,7 +215,6 @@ class _Following:
                 if told["entries"] != len(bodies) or told["batch"] != self._batches + 1:
                     raise wire.Broken("a batch that is not what it says")
                 self._batches += 1
-                self._its.busy = True
                 try:
                     end = await self._apply(bodies, told)
                 finally:
@@ -227,16 +231,19 @@ class _Following:
     async def _batch(self) -> tuple[list[bytes], bytes, bytes]:
         """Entries up to whatever else is said. Raises wire.Broken where there is no end to them."""
         bodies, size, began = list[bytes](), 0, time.monotonic()
-        heard = began
+        heard, rested = began, 0.0
         async with asyncio.timeout(SILENT_SECONDS) as silence:
             while True:
                 kind, body = await frame_of(self._reader)
                 if kind != wire.ENTRY:
                     return bodies, kind, body
                 bodies.append(body)
+                self._its.busy = True
                 size += len(body)
+                rest = await self._its.paced.rest(len(body))  # the source waits where nobody reads
+                rested += rest
                 now = time.monotonic()
-                late = now - began > BATCH_SECONDS
+                late = now - began - rested > BATCH_SECONDS
                 if len(bodies) > wire.BATCH_ENTRIES or size > wire.BATCH_BYTES or late:
                     raise wire.Broken("a batch without an end")
                 if now - heard > HEARD_SECONDS:  # not for each: there may be thousands in a second
