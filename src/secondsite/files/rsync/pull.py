@@ -19,7 +19,7 @@ from secondsite.files import parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
-from secondsite.files.durable import sync_file_system
+from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, GoOn, run
@@ -283,7 +283,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     if seen is None or not done:
         return False, None
     try:  # always: what changes of a mode or of a link is in none of rsync's numbers
-        await sync_file_system(target)
+        await sync_file_systems(target, work.fileset.exclude)
     except OSError as failing:
         work.reason = f"the disk did not take what was pulled: {failing}"
         return False, None

@@ -22,7 +22,7 @@ from secondsite.errors import FinalError, RetryableError
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
-from secondsite.files.durable import sync_file_system
+from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync.fetch import fetch
 from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
@@ -298,7 +298,7 @@ class _Following:
                     applied.amiss |= await self._its.fetched(siblings, held)
                 if fresh:
                     held.done()
-        await sync_file_system(Path(fileset.path))
+        await sync_file_systems(Path(fileset.path), fileset.exclude)
         now = time.time()
         self._its.came(applied.created, now)
         self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))

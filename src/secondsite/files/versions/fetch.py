@@ -13,7 +13,7 @@ from typing import Any
 from secondsite.errors import FinalError, RetryableError, UsageError
 from secondsite.events import Emit, Progress
 from secondsite.files import store as records
-from secondsite.files.durable import sync_file_system
+from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, stats, why
 from secondsite.files.rsync.runner import Ended, run
@@ -69,7 +69,7 @@ async def fetch(
         replaced = _replaced(aside, keep=not dry_run)
         _judge(fileset.name, ended, aside if replaced else None)
         if not dry_run:
-            await sync_file_system(folder)
+            await sync_file_systems(folder)
     seen, items = stats(ended.text), _ITEM.findall(ended.stdout)
     return {
         "set": fileset.name,
