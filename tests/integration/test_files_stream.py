@@ -502,6 +502,26 @@ async def test_a_dead_line_is_no_health_while_the_clock_of_the_source_is_ahead(
         await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
 
 
+async def test_what_is_included_comes_although_it_is_excluded_and_new_patterns_hold_at_once(tmp_path: Path) -> None:
+    """What was left out so far is told by nobody: a full comparison brings it."""
+    with file_system(tmp_path, "ext4") as disk, mirror(disk, exclude=["*.tmp"], include=["kept.tmp"]) as ready:
+        ends = pair(ready, disk)
+        (ends.source / "other.tmp").write_text("left out")
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            pulls = ends.record.pulls
+            for name in ("kept.tmp", "new.tmp", "file"):
+                (ends.source / name).write_text(name)
+            await ends.until((ends.target / "file").exists)
+            await ends.until((ends.target / "kept.tmp").exists)
+            assert ends.record.pulls == pulls
+            assert sorted(path.name for path in ends.target.iterdir()) == ["file", "kept.tmp"]
+        again = pair(ready, disk, exclude=("*.tmp",), include=("kept.tmp", "other.tmp"))
+        async with again.telling(), again.keeping():
+            await again.until((again.target / "other.tmp").exists)
+        assert not (again.target / "new.tmp").exists()
+
+
 async def test_excluded_files_are_neither_told_nor_removed(tmp_path: Path) -> None:
     with file_system(tmp_path, "ext4") as disk, mirror(disk, exclude=["*.tmp", "/cache/"]) as ready:
         ends = pair(ready, disk)

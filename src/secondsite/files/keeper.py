@@ -73,7 +73,7 @@ class Keeper:
             return await call(self._source, spec.tunnel.watch_port, known, request, timeout=CALL_SECONDS)
 
         for fileset in self._sets:
-            if not exclude.understood(fileset.exclude):
+            if not exclude.understood(fileset.patterns):
                 self._unstreamed[fileset.name] = "its exclude patterns are left to rsync"
             elif not beneath.available():
                 self._unstreamed[fileset.name] = "this kernel has no openat2"
@@ -129,7 +129,8 @@ class Keeper:
 
     def _may_follow(self, fileset: FileSet) -> bool:
         record = records.load(fileset.name, self._store)
-        return fileset.name in self._followers and follows(record, self._clock.now().timestamp())
+        compared = record.patterns == fileset.patterns  # by these: what others have left out is told by nobody
+        return compared and fileset.name in self._followers and follows(record, self._clock.now().timestamp())
 
     async def _follow(self, fileset: FileSet, is_standby: Callable[[], bool]) -> End | None:
         """Follow the source's changes for as long as that goes well; None where it does not: a pull is the way then."""

@@ -44,6 +44,7 @@ class Record:
 
     engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
     copy, by ZFS. promotions: how often this site has become the original.
+    patterns: by which the last complete pull told what is left out; None where it did not say.
     """
 
     role: str | None = None
@@ -68,6 +69,7 @@ class Record:
     engine: str | None = None
     dataset: str | None = None
     promotions: int = 0
+    patterns: tuple[str, ...] | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -76,6 +78,8 @@ def load(name: str, store: Path = STORE) -> Record:
         body = json.loads((store / f"{name}.json").read_text())
         body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
         body["inner"] = tuple(str(each) for each in body.get("inner", ()))
+        if body.get("patterns") is not None:
+            body["patterns"] = tuple(str(each) for each in body["patterns"])
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()

@@ -125,7 +125,7 @@ class _Pull:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
         if self.stale:
-            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.exclude)
+            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.patterns)
             self.deleted += await in_thread(lambda: irregular.remove(target, list(self.stale), self.aside, excludes))
         if not seen.skipped:
             return True
@@ -154,7 +154,7 @@ class _Pull:
         argv = command.pull(
             self.source,
             Path(self.fileset.path),
-            exclude=self.fileset.exclude,
+            exclude=self.fileset.patterns,
             bandwidth=bandwidth,
             max_delete=max_delete,
             backup=self.aside,
@@ -273,7 +273,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     try:
         seen = await work.copy()
         if seen is not None:
-            work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.exclude))
+            work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.patterns))
         done = seen is not None and (not (seen.skipped or work.stale) or await work.delete(seen))
     finally:
         if work.aside is not None:
@@ -283,7 +283,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     if seen is None or not done:
         return False, None
     try:  # always: what changes of a mode or of a link is in none of rsync's numbers
-        await sync_file_systems(target, work.fileset.exclude)
+        await sync_file_systems(target, work.fileset.patterns)
     except OSError as failing:
         work.reason = f"the disk did not take what was pulled: {failing}"
         return False, None
@@ -353,6 +353,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         allow_deletions=False,
         held_back=None,
         last_reconcile_at=time.time(),
+        patterns=work.fileset.patterns,
         window=() if record.alarm else record.window,
         alarm=None,
     )

@@ -73,7 +73,7 @@ class Follower:
     def __init__(self, fileset: FileSet, address: str, port: int, call: Call, *, store: Path = STORE) -> None:
         """address, port: of the source's file daemon, for what is too large to travel in a batch."""
         self._fileset, self._address, self._port, self._call, self._store = fileset, address, port, call, store
-        self._excludes = Excludes(fileset.exclude)
+        self._excludes = Excludes(fileset.patterns)
         self._fresh: dict[bytes, float] = {}
         self._limit = Watched(fileset, store)
         self.paced = Paced(self._limit)
@@ -119,7 +119,7 @@ class Follower:
             "set": self._fileset.name,
             "epoch": epoch,
             "seq": seq,
-            "exclude": list(self._fileset.exclude),
+            "exclude": list(self._fileset.patterns),
         }
         line = await self._call(request)
         reader, writer = await asyncio.open_connection(sock=line, limit=1 << 20)
@@ -298,7 +298,7 @@ class _Following:
                     applied.amiss |= await self._its.fetched(siblings, held)
                 if fresh:
                     held.done()
-        await sync_file_systems(Path(fileset.path), fileset.exclude)
+        await sync_file_systems(Path(fileset.path), fileset.patterns)
         now = time.time()
         self._its.came(applied.created, now)
         self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
