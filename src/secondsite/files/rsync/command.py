@@ -87,7 +87,7 @@ def fetch(
         "--info=progress2,nonreg0",
         "--outbuf=L",
         *(["--sparse"] if sparse else []),
-        *(["--checksum"] if read else []),
+        *(["--checksum", "--out-format=%i"] if read else []),  # output.rewritten counts these
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         "--",
         source,

@@ -23,7 +23,7 @@ from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_systems
-from secondsite.files.rsync.fetch import fetch
+from secondsite.files.rsync.fetch import Fetched, fetch
 from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
@@ -175,8 +175,8 @@ class Follower:
     def excludes(self) -> Excludes:
         return self._excludes
 
-    async def fetched(self, entries: list[Entry], held: Held) -> dict[bytes, str]:
-        """Have rsync bring what is too large; what it could not, and why. Raises RetryableError, NoSpace."""
+    async def fetched(self, entries: list[Entry], held: Held) -> Fetched:
+        """Have rsync bring what is too large. Raises RetryableError, NoSpace."""
         return await fetch(self._fileset, self._address, self._port, entries, held, self._limit)
 
 
@@ -290,12 +290,12 @@ class _Following:
                     return End.COMPARE
                 fresh, applying = held.begin(), Applying(weighing, self._may())
                 applied = await in_thread(applying.carry_out)
-                if applied.fetch:
-                    applied.amiss |= await self._its.fetched(applied.fetch, held)
+                got = await self._its.fetched(applied.fetch, held) if applied.fetch else Fetched({})
+                applied.amiss |= got.amiss
                 await in_thread(applying.finish)
                 siblings = await in_thread(applying.siblings)
                 if siblings:
-                    applied.amiss |= await self._its.fetched(siblings, held)
+                    applied.amiss |= (await self._its.fetched(siblings, held)).amiss
                 if fresh:
                     held.done()
         await sync_file_systems(Path(fileset.path), fileset.patterns)
@@ -303,7 +303,7 @@ class _Following:
         self._its.came(applied.created, now)
         self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
         async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
-            end = self._note(told, applied, deleted, cost.rewritten, now)
+            end = self._note(told, applied, deleted, cost.rewritten + got.rewritten, now)
         if end is None:
             await self._acknowledge(told)
             self._hear(told, now)
