@@ -346,6 +346,20 @@ async def test_a_limit_that_is_changed_holds_for_the_pull_that_runs_and_nothing_
     assert not store.unfinished("uploads", uploads.store)
 
 
+async def test_a_source_that_lists_what_it_never_sends_gets_no_larger_budget(uploads: Mirror) -> None:
+    """rsync counts a FIFO as one of the source's files, and an enemy can list as many as he likes."""
+    fill(uploads.source, 10)
+    for number in range(1000):
+        os.mkfifo(uploads.source / f"fifo-{number}")
+    assert (await uploads.pull()).complete
+    assert store.load("uploads", uploads.store).entries == 11
+    for number in range(9):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.held_back, result.deleted) == (True, 9, 0)
+    assert len(list(uploads.target.iterdir())) == 10
+
+
 async def test_promotion_ends_a_pull_that_runs_and_its_word_stays(uploads: Mirror) -> None:
     (uploads.source / "large").write_bytes(os.urandom(20_000_000))
     pulling = asyncio.create_task(uploads.pull(bandwidth=1_000_000))

@@ -30,7 +30,7 @@ class Record:
 
     role: ``pulled`` or ``source``; None before either. complete_at: everything that existed at the source at this
     moment is here, by the clock of the source where it tells one. confirmed_at: since when, by this host's clock; how
-    old a copy is that hears nothing more is told by this one alone. entries: files and folders at the source then.
+    old a copy is that hears nothing more is told by this one alone. entries: files and folders that it has.
     seconds: how long that pull took. settled: a complete pull has happened since this site last was the source (or
     ever), so what it deletes came from the source. outcome: complete, blocked or failed, of the last attempt. mount:
     mount point the folder belongs to. inner: those inside it, when the service's file was last applied here.

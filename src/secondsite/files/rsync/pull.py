@@ -66,6 +66,7 @@ class _Pull:
     files: int = 0
     bytes: int = 0
     deleted: int = 0
+    created: int = 0
     reason: str | None = None
     blocked: bool = False
     held_back: int | None = None
@@ -111,7 +112,12 @@ class _Pull:
 
     async def delete(self, seen: Stats) -> bool:
         """Delete what is extra here, within the budget, or as many as a person has agreed to."""
-        found = Counted(seen.files, seen.created, seen.skipped + sum(self.stale.values()))
+        extra = seen.skipped + sum(self.stale.values())
+        files = seen.files
+        if self.record.settled:  # else what is extra goes aside, however much it is
+            here = await in_thread(lambda: irregular.entries(Path(self.fileset.path), self.fileset.patterns))
+            files = files if here is None else max(0, min(files, here - extra))  # it may list what never comes
+        found = Counted(files, seen.created, extra)
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
         agreed = self.record.allow_deletions and found.extra <= (self.record.held_back or found.extra)
         if self.record.alarm == Alarm.DELETIONS and found.extra and not agreed:
@@ -193,6 +199,7 @@ class _Pull:
         self.files += seen.transferred
         self.bytes += seen.bytes
         self.deleted += seen.deleted
+        self.created += seen.created
         return seen
 
     def _fail(self, ended: Ended) -> None:
@@ -260,7 +267,7 @@ async def pull(
 
 
 async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
-    """Whether it is complete, and how many entries the source has."""
+    """Whether it is complete, and how many entries it has."""
     target = Path(work.fileset.path)
     if work.record.mount is not None and mount_of(target) != work.record.mount:
         work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
@@ -290,7 +297,16 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     if work.aside is not None and work.aside.exists():
         text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
         work.emit(Note(text, level="warning"))
-    return True, seen.files
+    return True, await _entries(work, seen.files)
+
+
+async def _entries(work: _Pull, told: int) -> int:
+    """How many the copy has, where the source may tell more: what it lists and never sends is in rsync's number. All is
+    counted only where that number is not what the last one, and what came and went since, make it."""
+    if told == (work.record.entries or 0) + work.created - work.deleted:
+        return told
+    here = await in_thread(lambda: irregular.entries(Path(work.fileset.path), work.fileset.patterns))
+    return told if here is None else min(told, here)
 
 
 def _made(target: Path) -> bool:
