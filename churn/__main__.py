@@ -10,6 +10,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from churn.disks import KINDS, destroy_pools, start_zfs
@@ -66,7 +67,10 @@ def one_round(one: Round, build: Path) -> Round:
             start_zfs(tools)  # it ends with the namespace
         asyncio.run(play(one, base, tools))
     except* (OSError, RuntimeError, ValueError) as broken:
-        one.wrong.append(f"the round could not be played: {broken.exceptions[0]!r}"[:600])
+        first = broken.exceptions[0]
+        frames = traceback.extract_tb(first.__traceback__)[-3:]
+        at = ", ".join(f"{Path(each.filename).name}:{each.lineno}" for each in frames)
+        one.wrong.append(f"the round could not be played: {first!r} at {at}"[:600])
     finally:
         keep(one, base, build)
         if one.kind == "zfs":

@@ -49,6 +49,25 @@ def _print_info(lab: Lab, *, as_json: bool) -> None:
     print(f"  shop    {document['app']['url']}   (from the world's namespace)")
 
 
+def _print_labs(*, as_json: bool) -> None:
+    from secondsite_lab import info, record
+
+    labs = []
+    for lab in known_labs():
+        try:
+            labs.append(info.brief(lab, record.read_complete(lab)))
+        except LabError:
+            labs.append({"name": lab.name, "suite": None, "powered": {}})
+    if as_json:
+        print(json.dumps({"labs": labs}, indent=2))
+        return
+    for one in labs:
+        hosts = "  ".join(f"{host} {'on' if on else 'off'}" for host, on in one["powered"].items())
+        print(f"{one['name']:20}{one['suite'] or 'not whole':12}{hosts}")
+    if not labs:
+        print("no lab is here; make one with: secondsite-lab up")
+
+
 @app.command
 def up(
     *,
@@ -125,6 +144,19 @@ def info(*, name: Name = DEFAULT_NAME, json: Annotated[bool, Parameter(name="--j
         Print one JSON document.
     """
     _print_info(lab_named(name), as_json=json)
+
+
+@app.command(name="list")
+def list_labs(*, json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+    """Tell which labs are on this machine.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document: name, suite, and which hosts have power. suite is null where the lab is not whole: it
+        is being brought up, or what made it was killed; `secondsite-lab down --name NAME` removes what is left.
+    """
+    _print_labs(as_json=json)
 
 
 @app.command(name="exec")

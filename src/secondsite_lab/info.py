@@ -6,7 +6,7 @@ from secondsite_lab import packages
 from secondsite_lab.hosts import leader
 from secondsite_lab.lab import Lab
 from secondsite_lab.record import Record
-from secondsite_lab.topology import SERVICE_NAME, SERVICE_PORT, SITES, UPLOADS, WORLD, ZONE, Host, site_of
+from secondsite_lab.topology import HOSTS, SERVICE_NAME, SERVICE_PORT, SITES, UPLOADS, WORLD, ZONE, Host, site_of
 
 
 def describe(lab: Lab, record: Record) -> dict[str, Any]:
@@ -33,6 +33,15 @@ def describe(lab: Lab, record: Record) -> dict[str, Any]:
             "dsn": f"postgresql://shop:{password}@{name}:5432/shop",
             "upload_path": UPLOADS,
         },
+    }
+
+
+def brief(lab: Lab, record: Record) -> dict[str, Any]:
+    """A line of ``list``: name, suite, and which hosts have power."""
+    return {
+        "name": lab.name,
+        "suite": record.suite,
+        "powered": {host.name: leader(lab, host) is not None for host in HOSTS},
     }
 
 

@@ -485,6 +485,7 @@ async def test_lost_files_are_listed_although_the_agent_pulls_before_the_site_is
         change = await resource.plan()
         if change is not None:
             await resource.apply(change, ignore)
+            assert await resource.plan() is None
         assert (await uploads.pull()).complete
     lost = [one["path"] for record in parting.records(uploads.store) for one in record["files"]]
     assert lost == ["only-here"]

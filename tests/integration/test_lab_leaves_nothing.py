@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,11 +26,15 @@ def test_two_labs_come_up_side_by_side_and_go_one_by_one() -> None:
         left.inside("oslo", "touch", "/root/mine")
         assert right.command("exec", "oslo", "--", "test", "-e", "/root/mine").code == 1
         left.must("power-off", "oslo")
+        told = {one["name"]: one for one in json.loads(lab_command("list", "--json").out)["labs"]}
+        assert told[left.name]["powered"] == {"oslo": False, "bergen": True, "world": True}
+        assert told[right.name]["powered"]["oslo"] and told[right.name]["suite"] == "bookworm"
         assert right.ssh("192.0.2.11", "hostname").out.strip() == "oslo"
         left.must("down")
         assert left_behind(left.name) == []
         assert right.ssh("192.0.2.11", "hostname").out.strip() == "oslo"
         assert left.command("info").code == 3
+        assert left.name not in lab_command("list").out and right.name in lab_command("list").out
     for name in names:
         assert left_behind(name) == []
         assert lab_command("down", "--name", name).code == 0

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from secondsite.files import store as records
 from secondsite.files.offer import door
@@ -41,12 +45,12 @@ class Machine:
 
     host: Host
 
-    def sh(self, script: str, *, check: bool = True) -> str:
+    def sh(self, script: str, *, check: bool = True, seconds: float = 60) -> str:
         done = subprocess.run(
             [*self.host.prefix, "sh", "-c", script],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
         assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
@@ -165,6 +169,57 @@ def machine(lab: RunningLab) -> Iterator[Machine]:
         made.sh("zpool destroy -f look", check=False)
 
 
+_ALONE = """set -e
+mount --make-rprivate /
+mount -t tmpfs none "$1"
+for each in /etc /var/lib; do
+  mkdir -p "$1/upper$each" "$1/work$each"
+  mount -t overlay -o "lowerdir=$each,upperdir=$1/upper$each,workdir=$1/work$each" overlay "$each"
+done
+mount -t tmpfs none /run && mkdir -p /run/lock /run/zfs /etc/zfs && cp -a "$2/etc/zfs/." /etc/zfs/
+mount -t tmpfs none /root && mount -t tmpfs none /srv
+export LD_LIBRARY_PATH="$(dirname "$(find "$2" -name libfuse.so.2 | head -n 1)")"
+exec "$2/sbin/zfs-fuse" --no-daemon
+"""
+
+
+@contextlib.contextmanager
+def machine_alone(folder: Path) -> Iterator[Machine]:
+    """zfs-fuse in namespaces of its own: no host is booted for it. Skips (in CI: fails) where it cannot."""
+    tools = Path(__file__).parents[2] / ".tools/unpacked"
+    if os.geteuid() != 0 or shutil.which("unshare") is None or not (tools / "sbin/zfs-fuse").exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs root, unshare and scripts/setup.sh tests")
+    upper, enter = folder / "etc", folder / "zfs"
+    upper.mkdir()
+    words = ["unshare", "--mount", "--net", "bash", "-c", _ALONE, "zfs-fuse", str(upper), str(tools)]
+    daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.copy(str(shutil.which("nsenter")), enter)
+    library = next(tools.glob("**/libfuse.so.2")).parent
+    path = f"PATH={tools / 'sbin'}:{os.environ['PATH']}"
+    inside = (str(enter), "--target", str(daemon.pid), "--mount", "--net", "--")
+    try:
+        assert _begun(daemon.pid), "zfs-fuse did not begin in its namespaces"
+        made = Machine(Host((*inside, "env", path, f"LD_LIBRARY_PATH={library}"), Path(f"/proc/{daemon.pid}/root")))
+        made.sh("for n in $(seq 100); do zpool list >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1", seconds=60)
+        made.sh("truncate -s 256M /root/look.img && zpool create look /root/look.img")
+        yield made
+    finally:
+        daemon.kill()
+        daemon.wait()
+        for each in ("/zfs-kstat", "/look"):  # the folders are the machine's, what was mounted there is gone
+            with contextlib.suppress(OSError):
+                Path(each).rmdir()
+
+
+def _begun(pid: int) -> bool:
+    """Whoever enters before has the machine's own namespaces."""
+    for _ in range(200):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "zfs-fuse":
+            return True
+        time.sleep(0.05)
+    return False
+
+
 @asynccontextmanager
 async def pair(machine: Machine, base: Path, **settings: Any) -> AsyncIterator[Pair]:
     """Two pools, a dataset in each, and both doors open."""
@@ -187,10 +242,9 @@ async def pair(machine: Machine, base: Path, **settings: Any) -> AsyncIterator[P
             yield both
         finally:
             for site in sites:
-                once_more = (
-                    "for n in $(seq 50); do zpool destroy -f {pool} && break; sleep 0.1; done; rm -f /root/{pool}.img"
-                )
-                machine.sh(once_more.format(pool=site.pool), check=False)
+                once_more = "for n in $(seq 50); do zpool destroy -f {pool} && break; sleep 0.1; done"
+                tidy = "rm -f /root/{pool}.img; rmdir /{pool}"
+                machine.sh(f"{once_more}; {tidy}".format(pool=site.pool), check=False)
 
 
 async def _serve(site: Site) -> None:

@@ -101,6 +101,40 @@ def test_what_an_old_primary_accepts_that_returns_in_the_middle_of_a_failover_is
     assert not unknown, f"{len(unknown)} of {len(missing)} missing rows are nowhere"
 
 
+def test_an_old_primary_that_gets_its_power_back_while_the_power_command_hangs_waits_and_opens_once_that_was_given_up(
+    ground: Ground,
+) -> None:
+    lab = ground.fresh()
+    write_on(lab)
+    service = lab.on("bergen", "cat /etc/secondsite/secondsite.toml")
+    power = next(line for line in service.splitlines() if line.startswith("power = "))  # oslo's, the first site
+    hangs = service.replace(power, 'power = { off = ["sleep", "35"], on = ["true"] }', 1)
+    assert lab.said("bergen", "cat > /etc/secondsite/secondsite.toml", stdin=hangs).returncode == 0
+    lab.on("bergen", "systemctl restart secondsite-agent.service; grep -q 'sleep.*35' /etc/secondsite/secondsite.toml")
+    until_ready(lab, "oslo")
+    lab.lab("power-off", "oslo")
+    died_at = time.time()
+    failover = subprocess.Popen(lab.ssh("bergen", FAILOVER), stdout=subprocess.PIPE, text=True)
+    try:
+        lab.on("bergen", "until test -e /run/secondsite/taking-over; do sleep 0.05; done", timeout=30)
+        lab.lab("power-on", "oslo")
+        wait_for_role(lab, "oslo", ("standby", "stopped"))
+        time.sleep(2)
+        assert failover.poll() is None, "it hangs still, or this shows nothing"
+        assert not accepts_writes(lab, "oslo")
+        assert max(receipts(lab).values()) < died_at, "nobody is let in while bergen may still take over"
+        told, _ = failover.communicate(timeout=120)
+    finally:
+        failover.kill()
+    document = json.loads(told)
+    assert document["outcome"] == "rolled_back", document
+    until_ready(lab, "oslo")
+    assert accepts_writes(lab, "oslo") and not accepts_writes(lab, "bergen")
+    time.sleep(2)
+    accepted = receipts(lab)
+    assert max(accepted.values()) > died_at and not set(accepted) - rows(lab), "it goes on, and nothing is lost"
+
+
 def write_on(lab: AppliedLab) -> None:
     """Somebody writes at oslo, now and whenever it has started again."""
     folder = "/var/lib/postgresql"

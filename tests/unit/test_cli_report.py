@@ -391,6 +391,10 @@ def test_where_both_hosts_are_reached_the_report_tells_what_was_found_at_the_old
     document = json.loads((folder / "report.json").read_text())
     assert (document["rpo"]["rows_lost"], document["rpo"]["files_lost"]) == (1, 1), "of this failover, not of another"
     assert document["found"]["files"][0]["kept_in"] == LOST_FILES["kept_in"]
+    assert document["rpo"]["last_lost_at"] == LOST["last_at"] and document["rpo"]["met"] is None
+    page = (folder / "report.html").read_text()
+    assert "at most 3 min 47 s of work is lost (oslo worked on out of sight, by its own clock until" in page
+    assert "oslo died when it fell silent" not in page, "the lost commits prove that it did not"
     assert "1 row and 1 file were found that had never arrived" in (folder / "report.html").read_text()
     (line,) = (folder / "lost-files.jsonl").read_text().splitlines()
     assert json.loads(line)["kept"].startswith("/var/lib/secondsite/aside/")

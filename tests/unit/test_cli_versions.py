@@ -208,6 +208,30 @@ def offered(answers: dict[tuple[str, str], Answer]) -> None:
     answers[("oslo", "versions-fetch")] = FETCHED
 
 
+def test_a_snapshot_of_zfs_is_listed_without_a_number_of_files(
+    answers: tuple[dict[tuple[str, str], Answer], Asked], capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = VERSION | {"kind": "zfs", "entries": None, "snapshot": "tank/uploads@secondsite-20261122T130000Z-0123abcd"}
+    answers[0][("bergen", "versions-list")] = {"set": "uploads", "folder": "/srv/uploads", "versions": [taken]}
+    assert ran("list", "uploads", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    conforms("files-list", told)
+    assert told["versions"][0]["snapshot"] == taken["snapshot"]
+    assert ran("list", "uploads") == 0
+    assert f"{'-':>9}     5.0 MB  {VERSION['id']}" in capsys.readouterr().out
+
+
+def test_the_primary_s_own_snapshots_do_not_keep_it_from_fetching_the_standby_s(
+    answers: tuple[dict[tuple[str, str], Answer], Asked],
+) -> None:
+    """By ZFS both have some, and the primary's newest may be as new; there is nothing to fetch from itself."""
+    offered(answers[0])
+    later = VERSION | {"as_of": "2026-11-22T23:00:00.000000Z"}
+    answers[0][("oslo", "versions-list")] = {"set": "uploads", "folder": "/srv/uploads", "versions": [later]}
+    ran("restore", "uploads", "--all", "--to-primary", "--dry-run")
+    assert [at for kind, at, _ in answers[1] if kind == "versions-offer"][:1] == ["bergen"]
+
+
 def test_what_goes_to_the_primary_is_asked_for_offered_fetched_and_withdrawn(
     answers: tuple[dict[tuple[str, str], Answer], Asked], capsys: pytest.CaptureFixture[str]
 ) -> None:

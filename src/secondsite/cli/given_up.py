@@ -73,10 +73,11 @@ def of_failover(records: Sequence[Mapping[str, Any]], left: Left) -> list[Mappin
 
 
 async def given_up(spec: Spec, failover: Kept | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, prepared[gid], complete, files[{site, set, count, bytes, kept_in}]} of everything that was
+    """{transactions, rows, last_at, prepared[gid], complete, files[{site, set, count, bytes, kept_in}]} of all that was
     found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is
     told. Numbers and gids are None where the old database was not read: it was copied anew. transactions: heartbeats of
-    our own are among them. complete: False where its WAL was damaged, and there may be more."""
+    our own are among them. last_at: when the last of them was committed, by the old primary's clock. complete: False
+    where its WAL was damaged, and there may be more."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -98,6 +99,7 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
     return {
         "transactions": sum(int(one["commits"]) for one in read) if read else None,
         "rows": sum(int(one["rows"]) for one in read) if read else None,
+        "last_at": max((str(one["last_at"]) for one in read if one.get("last_at")), key=from_text, default=None),
         "prepared": [str(each["gid"]) for one in read for each in one.get("prepared", ())] if read else None,
         "complete": all(one.get("complete", True) for one in read),
         "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],

@@ -33,15 +33,17 @@ class Keepers:
         self._here = site_here()
         self._sites = order(spec.site_names, site, self._here)
 
-    async def ask(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> dict[str, dict[str, Any]]:
+    async def ask(
+        self, kind: str, arguments: Mapping[str, Any], emit: Emit, *, but: str | None = None
+    ) -> dict[str, dict[str, Any]]:
         """What each site that has versions answers; raises the first error where none does. A host that has some itself
-        asks nobody else: often it cannot, and the other one may be gone."""
+        asks nobody else: often it cannot, and the other one may be gone. but: a site that is not enough."""
         told: dict[str, dict[str, Any]] = {}
         problem: SecondsiteError | None = None
         for site in self._sites:
             try:
                 told[site] = await self.at(site, kind, arguments, emit)
-                if site == self._here and told[site].get("versions"):
+                if site == self._here != but and told[site].get("versions"):
                     break
             except SecondsiteError as error:
                 if error.slug == "interrupted":
@@ -53,12 +55,15 @@ class Keepers:
             raise problem
         return some or told
 
-    async def ask_one(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> tuple[str, dict[str, Any]]:
+    async def ask_one(
+        self, kind: str, arguments: Mapping[str, Any], emit: Emit, *, but: str | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """The answer of the first site that can; the sites are asked first who has versions, so that an empty one is
-        not taken at its word. Raises its error."""
+        not taken at its word. but: a site that is asked only where no other has any. Raises its error."""
         if len(self._sites) == 1:
             return self._sites[0], await self.at(self._sites[0], kind, arguments, emit)
-        having = await self.ask("versions-list", {}, emit)
+        having = await self.ask("versions-list", {}, emit, but=but)
+        having = {site: one for site, one in having.items() if site != but and one["versions"]} or having
         newest = max(having, key=lambda site: max((one["as_of"] for one in having[site]["versions"]), default=""))
         return newest, await self.at(newest, kind, arguments, emit)
 

@@ -35,8 +35,8 @@ async def list_(
     """List the versions of a file set, or how one file or folder was through time.
 
     The standby keeps versions where the file says ``versions`` for the set; the primary cannot reach them. Each holds
-    the whole set as it was at a moment. Use ``--path`` to see when a file changed and when it disappeared. Run it
-    anywhere.
+    the whole set as it was at a moment. Of a set that ZFS mirrors, the snapshots are its versions. Use ``--path`` to
+    see when a file changed and when it disappeared. Run it anywhere.
 
     Example: ``secondsite files list uploads``, one file: ``secondsite files list uploads --path invoices/2026.pdf``
 
@@ -192,7 +192,7 @@ async def restore(
             }
         else:
             primary = await _primary(keepers)
-            where, planned = await keepers.ask_one("versions-offer", {**wanted, "dry_run": True}, emit)
+            where, planned = await keepers.ask_one("versions-offer", {**wanted, "dry_run": True}, emit, but=primary)
             _elsewhere(where, primary, name)
             if not dry_run:
                 confirm(restore_question(planned, where, primary), yes=yes)

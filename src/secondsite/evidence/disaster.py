@@ -20,11 +20,13 @@ CLAIMS = (
     "No customer was measured. The time without service is counted from the old primary's last sign of life to the "
     "moment at which DNS and application were observed at their new site. It may have been away before, or worked on.",
     "The work lost was reckoned when the decision was made: the most that can be missing if the old primary died when "
-    "it fell silent, and the most if it worked on out of sight until then. Nobody who was not there can tell which.",
+    "it fell silent, and the most if it worked on out of sight until then. Only what is found there afterwards can "
+    "tell which.",
     "DNS: the record was seen changed at every authoritative server. A client that caches the old answer may need up "
     "to its TTL more.",
     "Operator and country of each site are declared in the file, not verified.",
 )
+CLOCKS_SECONDS = 5.0  # readiness warns of two clocks that are 2 s apart
 NOT_READ = (
     "The old primary has not been taken back yet, or could not be asked from here: which rows and files were lost is "
     "not known. Write this report again afterwards."
@@ -95,17 +97,30 @@ def _rpo(spec: Spec, procedure: Mapping[str, Any], found: Mapping[str, Any]) -> 
         "transactions_lost": found.get("transactions"),
         "prepared_lost": None if prepared is None else len(prepared),
         "files_lost": None if files is None else sum(int(one["count"]) for one in files),
-        "met": _proven(procedure),
+        "last_lost_at": found.get("last_at"),
+        "met": _proven(procedure, found.get("last_at")),
     }
 
 
-def _proven(procedure: Mapping[str, Any]) -> bool | None:
-    """Whether the RPO is met; None where it only is if the old primary died at once, and nobody confirmed that."""
+def _proven(procedure: Mapping[str, Any], last_lost_at: str | None) -> bool | None:
+    """Whether the RPO is met; None where it only is if the old primary died at once, and nobody confirmed that, or
+    what it has committed since says that it did not."""
     told = procedure["rpo"]
     met, most = told.get("met"), told.get("at_most_seconds")
-    if met and procedure.get("fence") != "confirmed" and (most is None or most > told["objective_seconds"]):
+    at_once = procedure.get("fence") == "confirmed" and not worked_on(
+        procedure["rto"].get("outage_since"), last_lost_at
+    )
+    if met and not at_once and (most is None or most > told["objective_seconds"]):
         return None
     return None if met is None else bool(met)
+
+
+def worked_on(silent_since: str | None, last_lost_at: str | None) -> bool:
+    """Whether what was found at the old primary proves that it worked on when nobody heard it any more. Two hosts'
+    clocks are compared, so some seconds prove nothing."""
+    if silent_since is None or last_lost_at is None:
+        return False
+    return (from_text(last_lost_at) - from_text(silent_since)).total_seconds() > CLOCKS_SECONDS
 
 
 def _nobody(part: Any) -> dict[str, None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from secondsite.evidence.disaster import worked_on
 from secondsite.evidence.report import Report, rehearsed
 from secondsite.evidence.words import NOT_MEASURED, count, listed, objective, span
 
@@ -62,8 +63,13 @@ def _bounded(report: Report) -> str:
     """What is known of the loss where no customer was measured: the bound, and what was found at the old primary."""
     rpo = report["rpo"]
     seconds, rows, files = rpo["estimated_seconds"], rpo.get("rows_lost"), rpo["files_lost"]
+    if lived_on(report):
+        seconds = rpo["at_most_seconds"]
     bound = "how much work is lost is not known" if seconds is None else f"at most {span(seconds)} of work is lost"
-    if seconds is not None and (more := if_it_worked_on(report)) is not None:
+    if lived_on(report):
+        until = str(rpo.get("last_lost_at"))[:19].replace("T", " ")
+        bound += f" ({report['scenario']['site']} worked on out of sight, by its own clock until {until} UTC)"
+    elif seconds is not None and (more := if_it_worked_on(report)) is not None:
         most = f"at most {span(more)}" if more else "nobody knows how much"
         bound += f" if {report['scenario']['site']} died when it fell silent, {most} if it worked on"
     if rows is None and files is None:
@@ -74,6 +80,11 @@ def _bounded(report: Report) -> str:
     if prepared := rpo.get("prepared_lost"):
         found.append(count(prepared, "prepared transaction"))
     return f"{bound}: {listed(found)} were found that had never arrived"
+
+
+def lived_on(report: Report) -> bool:
+    """Whether the transactions that were found prove that the old primary worked on when nobody heard it any more."""
+    return worked_on(report["rto"].get("outage_since"), report["rpo"].get("last_lost_at"))
 
 
 def left_no_row(report: Report) -> int:
@@ -132,10 +143,12 @@ def figures(report: Report) -> list[Figure]:
 def _of_failover(report: Report) -> list[Figure]:
     """The same four where nobody was measured as a customer."""
     rto, rpo = report["rto"], report["rpo"]
-    away, most = rto.get("outage_seconds"), rpo["estimated_seconds"]
+    away, most = rto.get("outage_seconds"), rpo["at_most_seconds" if lived_on(report) else "estimated_seconds"]
     bound = NOT_MEASURED if most is None else f"≤ {span(most)}"
     beside = _goal("RPO", rpo["objective_seconds"])
-    if worked := if_it_worked_on(report):
+    if lived_on(report):
+        beside += "; it worked on out of sight"
+    elif worked := if_it_worked_on(report):
         beside += f"; ≤ {span(worked)} if it worked on"
     more = [f"{count(gone, 'transaction')} left none"] if (gone := left_no_row(report)) else []
     if prepared := rpo.get("prepared_lost"):

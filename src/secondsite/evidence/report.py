@@ -111,6 +111,9 @@ class Rpo(TypedDict):
     transactions_lost: NotRequired[
         Annotated[int | None, Field(description="failover: committed at the old primary alone; our own heartbeats too")]
     ]
+    last_lost_at: NotRequired[
+        Annotated[str | None, Field(description="failover: the last lost commit, by the old primary's clock")]
+    ]
     prepared_lost: NotRequired[
         Annotated[int | None, Field(description="failover: prepared at the old primary alone, and never decided")]
     ]

@@ -86,6 +86,8 @@ def _of_failover(report: Report) -> dict[str, list[Row]]:
             Row("Lost, at most", exact(rpo["estimated_seconds"]),
                 "if the old primary died when it fell silent: from the newest moment at the standby until then"),
             Row("Lost, at most", exact(rpo["at_most_seconds"]), "if it worked on out of sight until the decision"),
+            Row("Last lost commit", rpo.get("last_lost_at") or NOT_MEASURED,
+                "found at the old primary, by its own clock"),
             Row("Database log known to be missing", NOT_MEASURED if known is None else f"{known:,} bytes",
                 "of the write-ahead log, by the primary's last known position"),
             Row("Transactions", _of(rpo.get("transactions_lost"), None),

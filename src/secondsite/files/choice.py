@@ -62,6 +62,7 @@ async def chosen(fileset: FileSet, door: Door, *, store: Path = STORE, host: Hos
         return Rsync(fileset, store)
     root, why = await _possible(fileset, door, here, installed=host is not None or shutil.which("zfs") is not None)
     if root is not None:
+        record = records.load(fileset.name, store)  # the door took its time, and the copy may be the original by now
         records.save(fileset.name, replace(record, engine="zfs", dataset=root, settled=False), store)
         return zfs
     if fileset.engine == "zfs":

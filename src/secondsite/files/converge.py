@@ -15,7 +15,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
 from secondsite.files.engine import give_up, note_lost
-from secondsite.files.parting import Left
+from secondsite.files.parting import Left, is_noted
 from secondsite.files.rsync import daemon
 from secondsite.files.store import SOURCE, STORE, mount_of
 from secondsite.files.stream.exclude import Excludes, understood
@@ -98,8 +98,9 @@ class Noted(_GivenUp):
         return f"files of {self.fileset.name} that may be only here"
 
     async def plan(self) -> Change | None:
-        """Whether its content is still to be given up."""
-        return None if self.is_over() else Change("note them before the first pull")
+        """Whether its content is still to be given up, and nobody has noted it at this parting."""
+        over = self.is_over() or is_noted(self.fileset.name, self.left, self.store)
+        return None if over else Change("note them before the first pull")
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Note them. Raises OSError."""

@@ -155,6 +155,13 @@ def noted(name: str, store: Path = STORE) -> dict[str, Any]:
     return _left(_read(_place(name, store)))
 
 
+def is_noted(name: str, left: Left | None, store: Path = STORE) -> bool:
+    """Whether a note waits for the next pull, made at the same parting: in between nobody worked here. Raises OSError,
+    ValueError."""
+    note = _read(_place(name, store))
+    return note is not None and (left is None or _left(note) == asdict(left))
+
+
 def forget(name: str, store: Path = STORE) -> None:
     """What was noted of a set has served: it says nothing of a later parting."""
     with contextlib.suppress(OSError):

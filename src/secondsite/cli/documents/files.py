@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -14,11 +14,12 @@ class VersionDocument(TypedDict):
     """A version of a file set."""
 
     id: str
-    kind: Annotated[str, Field(description="how it is kept: snapshot, reflink or links")]
+    kind: Annotated[str, Field(description="how it is kept: snapshot, reflink, links or zfs")]
     as_of: Annotated[str, Field(description="RFC 3339 in UTC: the moment whose files it holds")]
     made_at: Moment
-    entries: Annotated[int, Field(description="files, folders and links")]
-    bytes: int
+    entries: Annotated[int | None, Field(description="files, folders and links; null where they are not counted (zfs)")]
+    bytes: Annotated[int, Field(description="by zfs: what the snapshot refers to in the pool")]
+    snapshot: NotRequired[Annotated[str | None, Field(description="its full name, where it is one of ZFS")]]
 
 
 class VersionAtDocument(VersionDocument):

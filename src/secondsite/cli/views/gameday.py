@@ -12,7 +12,7 @@ from rich.text import Text
 from secondsite.cli.views.strips import bar_cells, felt_cells
 from secondsite.evidence.deviations import deviations
 from secondsite.evidence.felt_chart import chart
-from secondsite.evidence.headline import left_no_row, outage, sentence, standby
+from secondsite.evidence.headline import left_no_row, lived_on, outage, sentence, standby
 from secondsite.evidence.milestones import Milestone, milestones, since_fault
 from secondsite.evidence.report import Report, complete, rehearsed
 from secondsite.evidence.waterfall import Bar, waterfall
@@ -129,8 +129,13 @@ def _bounds(report: Report) -> Iterator[Text]:
     yield from _title("What it cost", "upper bounds, and what was found at the old primary")
     yield _against("without service", outage(report), "RTO", rto["objective_seconds"], rto["met"])
     yield Text(f"     {'of it since the command':<36}{span(rto.get('procedure_seconds')):>13}")
-    yield _against("work lost, at most", span(rpo["estimated_seconds"]), "RPO", rpo["objective_seconds"], rpo["met"])
-    yield Text(f"     {'if the old primary worked on':<36}{span(rpo['at_most_seconds']):>13}")
+    lost, most = span(rpo["estimated_seconds"]), span(rpo["at_most_seconds"])
+    proven = lived_on(report)
+    yield _against("work lost, at most", most if proven else lost, "RPO", rpo["objective_seconds"], rpo["met"])
+    if proven:
+        yield Text("     the old primary worked on out of sight")
+    else:
+        yield Text(f"     {'if the old primary worked on':<36}{most:>13}")
     yield _count("rows", rpo.get("rows_lost"), None)
     if gone := left_no_row(report):
         yield _count("transactions without a row", gone, None)

@@ -24,7 +24,8 @@ def list_lines(document: Document) -> list[str]:
     lines = [f"{'as of':<20} {'site':<10} {'files':>9} {'size':>10}  id"]
     for one in document["versions"]:
         size = quantity(one["bytes"], "bytes")
-        lines.append(f"{local(one['as_of']):<20} {one['site']:<10} {one['entries']:>9,} {size:>10}  {one['id']}")
+        entries = "-" if one["entries"] is None else f"{one['entries']:,}"
+        lines.append(f"{local(one['as_of']):<20} {one['site']:<10} {entries:>9} {size:>10}  {one['id']}")
     look = f'secondsite files diff {document["set"]} --from "2h ago"'
     return [*lines, "", f"one file through time: --path PATH;  what has changed: {look}", *silent]
 

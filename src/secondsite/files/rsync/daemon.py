@@ -52,20 +52,18 @@ def configuration(
     ]
     for fileset in sets:
         head += _module(fileset.name, str(fileset.path), mounts[fileset.name], (inner or {}).get(fileset.name, ()))
-        if fileset.versions is not None:
-            # Empty but for the moments in which a person brings files of a version back to the other site.
-            head += _module(offer.module(fileset.name), str(offer.folder(fileset)), mounts[fileset.name])
+        if fileset.versions is not None or fileset.engine != "rsync":  # ZFS has versions of every set
+            # Empty but for the moments in which a person brings files of a version back to the other site. It need not
+            # be there, and nothing is deleted by what it lacks.
+            head += _module(offer.module(fileset.name), str(offer.folder(fileset)))
     return "\n".join(head) + "\n"
 
 
-def _module(name: str, path: str, mount: str, inner: Sequence[str] = ()) -> list[str]:
-    return [
-        "",
-        f"[{name}]",
-        f"path = {path}",
-        f"lock file = /run/{UNIT.removesuffix('.service')}-{name}.lock",
-        f"pre-xfer exec = {'; '.join([mounted(mount), *map(_mounted_inside, inner)])}",
-    ]
+def _module(name: str, path: str, mount: str | None = None, inner: Sequence[str] = ()) -> list[str]:
+    lines = ["", f"[{name}]", f"path = {path}", f"lock file = /run/{UNIT.removesuffix('.service')}-{name}.lock"]
+    if mount is not None:
+        lines.append(f"pre-xfer exec = {'; '.join([mounted(mount), *map(_mounted_inside, inner)])}")
+    return lines
 
 
 def mounted(mount: str) -> str:

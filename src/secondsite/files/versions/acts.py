@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from secondsite.errors import UsageError
 from secondsite.events import Emit
 from secondsite.files import store as records
-from secondsite.files.store import STORE
+from secondsite.files.store import PULLED, STORE, Record
 from secondsite.files.versions.child import work
 from secondsite.files.versions.fetch import fetch
+from secondsite.files.zfs.host import HERE, Host
+from secondsite.files.zfs.versions import told
 from secondsite.spec import FileSet, Spec
 
 LOOKS = ("versions-list", "versions-diff")
@@ -29,9 +32,20 @@ _TAKEN = {
 
 
 async def perform(
-    kind: str, fileset: FileSet, arguments: Mapping[str, Any], *, peer: str, port: int, emit: Emit, store: Path = STORE
+    kind: str,
+    fileset: FileSet,
+    arguments: Mapping[str, Any],
+    *,
+    peer: str,
+    port: int,
+    emit: Emit,
+    store: Path = STORE,
+    host: Host | None = None,
 ) -> dict[str, Any]:
-    """One act. peer, port: the other site's daemon. Raises SecondsiteError, OSError."""
+    """One act. peer, port: the other site's daemon. host: where the set's datasets are, if it has any.
+
+    Raises SecondsiteError, OSError.
+    """
     order = {key: value for key, value in arguments.items() if key != "set"}
     if kind not in _TAKEN or not set(order) <= _TAKEN[kind]:
         unknown = ", ".join(sorted(set(order) - _TAKEN.get(kind, set()))) or kind
@@ -46,7 +60,9 @@ async def perform(
             dry_run=bool(order.get("dry_run")),
             emit=emit,
             store=store,
+            host=host,
         )
+    order["zfs"] = await _by_zfs(fileset, records.load(fileset.name, store), store, host)
     order["promotions"] = records.load(fileset.name, store).promotions
     if kind == "versions-restore":
         order = {**_beside(fileset), **order}
@@ -65,6 +81,22 @@ async def file_facts(spec: Spec, request: Mapping[str, Any]) -> Mapping[str, Any
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise UsageError("the request names no paths", slug="bad-request")
     return await work("facts", fileset.name, str(fileset.path), {"paths": paths})
+
+
+async def _by_zfs(fileset: FileSet, record: Record, store: Path, given: Host | None) -> dict[str, Any] | None:
+    """Its dataset, where ZFS mirrors it: by the record, or where it was never mirrored to here. None else.
+
+    Of an original that was never a copy, the snapshots of ours are only there for the next round, and soon pruned.
+    """
+    here = given or HERE
+    if record.engine == "rsync" or (record.engine is None and fileset.engine == "rsync"):
+        return None
+    root = record.dataset
+    if root is None and (given is not None or shutil.which("zfs") is not None):
+        root = await here.dataset_at(str(fileset.path))
+    if root is None or "/" not in root:
+        return None
+    return told(here, root, store, only_kept=record.role != PULLED and record.promotions == 0)
 
 
 def _beside(fileset: FileSet) -> dict[str, str]:

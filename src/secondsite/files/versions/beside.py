@@ -134,6 +134,30 @@ class Beside:
             stack.callback(os.close, root)
             yield Reading(root, version, folder / manifest.NAME)
 
+    def home(self) -> Path:
+        """Raises FinalError (``versions-no-place``, ``versions-not-ours``)."""
+        return place.made(self._set)
+
+    @contextmanager
+    def now(self) -> Iterator[int]:
+        """The set's folder. Raises OSError."""
+        root = os.open(self._source, FOLDER_FLAGS)
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+    def lend(self, version: Version, to: Path) -> bool:
+        """Never: its attributes may be another time's, which only a copy can have."""
+        return False
+
+    def take_back(self, to: Path) -> bool:
+        """There is nothing."""
+        return False
+
+    def refuse(self, to: Path) -> None:
+        """Any folder will do that is new or empty."""
+
     def sweep(self, report: Report) -> int:
         """Remove what a process that died has left half made or half removed; how many. Only what bears our names, lies
         in our folder, and belongs to nobody else."""

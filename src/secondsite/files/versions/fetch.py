@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from secondsite.files.store import PULLED, locked
 from secondsite.files.versions import offered
 from secondsite.files.versions.look import relative
 from secondsite.files.versions.place import ID, Folder
+from secondsite.files.zfs import beside
+from secondsite.files.zfs.host import HERE, Host
 from secondsite.spec import FileSet
 
 LOCK_SECONDS = 30.0
@@ -30,9 +33,19 @@ SHOWN = 100
 
 
 async def fetch(
-    fileset: FileSet, source: str, port: int, *, offer: str, path: str, dry_run: bool, emit: Emit, store: Path
+    fileset: FileSet,
+    source: str,
+    port: int,
+    *,
+    offer: str,
+    path: str,
+    dry_run: bool,
+    emit: Emit,
+    store: Path,
+    host: Host | None = None,
 ) -> dict[str, Any]:
     """Bring the files of ``offer`` into the set's folder here. source, port: the daemon of the site that offers them.
+    host: where the set's dataset is, if it has one.
 
     What differs is replaced and lies in ``aside`` then, at its own path; what the version does not have stays. Answers
     {set, path, files, bytes, replaced, aside, failed, sample, dry_run}. Raises FinalError (``files-are-copy`` where
@@ -51,6 +64,7 @@ async def fetch(
                 hint="secondsite status says which site is the primary",
             )
         aside = _aside(folder)
+        made = await beside.room(host or HERE, str(folder), str(aside)) if _by_zfs(host) and not dry_run else None
         with tempfile.TemporaryDirectory(prefix="secondsite-") as room:
             argv = command.bring_back(
                 f"{command.url(source, port, offered.module(fileset.name))}{offer}/",
@@ -66,7 +80,7 @@ async def fetch(
                 emit(Progress(f"restore {fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
 
             ended = await run(argv, seconds=TIMEOUT_SECONDS, held=held, watch=watch)
-        replaced = _replaced(aside, keep=not dry_run)
+        replaced = await _replaced(aside, made, host or HERE, keep=not dry_run)
         _judge(fileset.name, ended, aside if replaced else None)
         if not dry_run:
             await sync_file_systems(folder)
@@ -84,8 +98,14 @@ async def fetch(
     }
 
 
+def _by_zfs(host: Host | None) -> bool:
+    return host is not None or shutil.which("zfs") is not None
+
+
 def _aside(folder: Path) -> Path:
-    """A new folder beside the set for what is replaced: on its file system, so that it is only renamed; for root."""
+    """A new folder beside the set for what is replaced: on its file system, so that it is only renamed; for root.
+    Beside a dataset is another one, without its room: a dataset of the same pool is mounted there (``beside.room``).
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = folder.with_name(f"{folder.name}.replaced-{stamp}")
     aside.mkdir(mode=0o700)
@@ -101,10 +121,12 @@ def _only(room: Path, wanted: str) -> Path | None:
     return listed
 
 
-def _replaced(aside: Path, *, keep: bool) -> int:
-    """How many files were moved aside; an empty folder goes."""
+async def _replaced(aside: Path, room: str | None, host: Host, *, keep: bool) -> int:
+    """How many files were moved aside; an empty folder goes, with its dataset."""
     count = sum(len(files) for _, _, files in os.walk(aside))
-    if not count or not keep:
+    if room is not None and not count:
+        await beside.give_back(host, room)
+    if (not count or not keep) and aside.is_dir():
         for folder, _, _ in os.walk(aside, topdown=False):
             Path(folder).rmdir()
     return count

@@ -76,5 +76,7 @@ async def _keep(
         raise
     except (SecondsiteError, OSError) as failed:
         told = failed.message if isinstance(failed, SecondsiteError) else str(failed)
+        if isinstance(failed, SecondsiteError) and failed.slug == "versions-no-place":
+            told = f"{told}; {failed.hint}"  # nothing but another place helps: readiness has to say which
         return replace(before, tried_at=now, problem=told)
     return Looked(looked_at=now, tried_at=now, count=done["count"], newest_at=done["newest_at"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -15,7 +14,6 @@ from secondsite.files.versions import manifest
 from secondsite.files.versions.entry import FOLDER, Entry
 from secondsite.files.versions.place import Folder
 from secondsite.files.versions.version import Keeping, Version
-from secondsite.files.versions.walk import FOLDER_FLAGS
 
 Say = Callable[[Event], None]
 MOST = 2000  # paths of a difference by name; all are counted
@@ -68,8 +66,8 @@ def diff(keeping: Keeping, folder: Folder, order: Mapping[str, Any], say: Say) -
     with keeping.open(first) as opened:
         old = opened.entries(path)
         if second is None:
-            found = _found(old, _now(folder, path), say)
-            changes = _counted(found, counts)
+            with keeping.now() as root:
+                changes = _counted(_found(old, _now(root, path), say), counts)
         else:
             with keeping.open(second) as later:
                 changes = _counted(_found(old, later.entries(path), say), counts)
@@ -169,6 +167,7 @@ def told(version: Version) -> dict[str, Any]:
         "made_at": _text(version.made_at),
         "entries": version.entries,
         "bytes": version.bytes,
+        "snapshot": version.snapshot,
     }
 
 
@@ -208,15 +207,11 @@ def _counted(
     return changes
 
 
-def _now(folder: Folder, path: str) -> Iterator[Entry]:
-    """The set's folder as it is, at and below ``path``."""
-    root = os.open(os.path.realpath(folder.path), FOLDER_FLAGS)
-    try:
-        for entry, _ in manifest.entries(root):
-            if not path or entry.path == path or entry.path.startswith(f"{path}/"):
-                yield entry
-    finally:
-        os.close(root)
+def _now(root: int, path: str) -> Iterator[Entry]:
+    """The open folder of the set, at and below ``path``."""
+    for entry, _ in manifest.entries(root):
+        if not path or entry.path == path or entry.path.startswith(f"{path}/"):
+            yield entry
 
 
 def _text(moment: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from secondsite.errors import UsageError
 from secondsite.events import Event
-from secondsite.files.versions import place
+from secondsite.files.versions import look, place
 from secondsite.files.versions.remove import remove_tree
 from secondsite.files.versions.restore import restore
 from secondsite.files.versions.version import Keeping
@@ -23,24 +23,33 @@ def offer(keeping: Keeping, folder: place.Folder, order: Mapping[str, Any], say:
     """order as for ``restore``, without ``to``. Answers as it does, and {offer}: give that to the one who fetches."""
     if order.get("dry_run"):
         return restore(keeping, folder, {**order, "to": "/"}, say)
-    offered = place.made(folder) / place.OFFERED
+    offered = keeping.home() / place.OFFERED
     with contextlib.suppress(FileExistsError):
         offered.mkdir(mode=0o700)
     _forget(offered)
     number = place.new_id(time.time())
+    to = offered / number
+    version = look.picked(keeping.list(), folder.name, at=order.get("at"), id=order.get("id"))
     try:
-        return restore(keeping, folder, {**order, "to": str(offered / number)}, say) | {"offer": number}
+        if keeping.lend(version, to):
+            exactly = {"path": order.get("path"), "promotions": order["promotions"], "id": version.id}
+            told = restore(keeping, folder, exactly | {"to": str(to), "dry_run": True}, say)
+            return told | {"dry_run": False, "offer": number}
+        return restore(keeping, folder, {**order, "to": str(to)}, say) | {"offer": number}
     except BaseException:
+        keeping.take_back(to)
         _withdraw(offered, number)
         raise
 
 
-def withdraw(_keeping: Keeping, folder: place.Folder, order: Mapping[str, Any], _say: Say) -> dict[str, Any]:
+def withdraw(keeping: Keeping, folder: place.Folder, order: Mapping[str, Any], _say: Say) -> dict[str, Any]:
     """order: {offer}. The files that were offered are removed; the version stays. Answers {set, offer}."""
     number = str(order["offer"])
     if not place.ID.fullmatch(number):
         raise UsageError(f"{number} is no offer", slug="no-such-argument")
-    _withdraw(place.home(folder) / place.OFFERED, number)
+    offered = place.home(folder) / place.OFFERED
+    if not keeping.take_back(offered / number):
+        _withdraw(offered, number)
     return {"set": folder.name, "offer": number}
 
 

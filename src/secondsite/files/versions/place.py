@@ -83,7 +83,7 @@ def made(fileset: Located) -> Path:
     Raises FinalError (``versions-no-place``) where beside the folder is another file system, which can hold no links
     of its files, no shared blocks and no snapshot.
     """
-    folder, place = Path(os.path.realpath(fileset.path)), home(fileset)
+    folder = Path(os.path.realpath(fileset.path))
     if _mount(folder) != _mount(folder.parent):
         raise FinalError(
             f"{folder} is a mount point of its own: beside it is another file system, which can keep no version",
@@ -91,6 +91,16 @@ def made(fileset: Located) -> Path:
             step="keep versions",
             hint=f"let the set be a folder in that file system, like {folder}/data",
         )
+    return kept(fileset)
+
+
+def kept(fileset: Located) -> Path:
+    """The set's home, made where it is not there yet, on whatever file system: for what is only shown there.
+
+    Raises FinalError (``versions-not-ours``).
+    """
+    place = home(fileset)
+    place.parent.parent.mkdir(parents=True, exist_ok=True)
     for each in (place.parent, place):
         with contextlib.suppress(FileExistsError):
             each.mkdir(mode=0o700)

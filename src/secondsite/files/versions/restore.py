@@ -44,6 +44,7 @@ def restore(keeping: Keeping, folder: Folder, order: Mapping[str, Any], say: Say
     path = look.relative(folder, order.get("path") or "")
     version = look.picked(keeping.list(), folder.name, at=order.get("at"), id=order.get("id"))
     to = Path(order["to"])
+    keeping.refuse(to)
     with keeping.open(version) as opened:
         planned = planned_of(opened, path, order["promotions"])
         if not planned.files + planned.folders + planned.links:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol
 
 from secondsite.files.versions.entry import Entry
@@ -20,9 +21,10 @@ Report = Callable[[str, int, int | None], None]  # what is being done, how many 
 @dataclass(frozen=True, slots=True)
 class Version:
     """id: UTC and random, the name of its folder. number: grows with each version of the set. kind: snapshot (btrfs),
-    reflink or links. made_at: unix seconds by this host's clock. complete_at: the source's moment up to which it holds
-    everything; None where that is unknown. entries, bytes, digest: of its manifest. promotions: how often this site had
-    become the original by then; a version of links may have been written into since, where that has grown.
+    reflink, links or zfs. made_at: unix seconds by this host's clock. complete_at: the source's moment up to which it
+    holds everything; None where that is unknown. entries, bytes, digest: of its manifest; no ZFS counts entries.
+    promotions: how often this site had become the original by then; a version of links may have been written into
+    since, where that has grown. snapshot: its full name, by ZFS.
     """
 
     id: str
@@ -31,11 +33,12 @@ class Version:
     kind: str
     made_at: float
     complete_at: float | None
-    entries: int
+    entries: int | None
     bytes: int
     digest: str
     promotions: int = 0
     format: int = FORMAT
+    snapshot: str | None = None
 
     @property
     def mark(self) -> Mark:
@@ -81,8 +84,10 @@ class Opened(Protocol):
 class Keeping(Protocol):
     """One way of keeping versions of one set. All calls are made by one process, outside the event loop.
 
-    A second one (ZFS) has to fill: ``make`` (None where nothing has changed since the newest), ``list`` (the oldest
-    first), ``remove`` (only what is ours; False where somebody reads it), ``open``.
+    What each fills: ``make`` (None where nothing has changed since the newest), ``list`` (the oldest first), ``remove``
+    (only what is ours; False where somebody reads it), ``open``; ``now``: the open folder of the set as it is;
+    ``home``: the folder beside the set, made; ``lend``: show a whole version in a folder until ``take_back`` (False
+    where it has to be copied there); ``refuse``: raises where nothing may be restored into a folder.
     """
 
     def make(self, *, made_at: float, complete_at: float | None, promotions: int, report: Report) -> Version | None: ...
@@ -92,3 +97,13 @@ class Keeping(Protocol):
     def remove(self, version: Version, report: Report) -> bool: ...
 
     def open(self, version: Version) -> AbstractContextManager[Opened]: ...
+
+    def home(self) -> Path: ...
+
+    def now(self) -> AbstractContextManager[int]: ...
+
+    def lend(self, version: Version, to: Path) -> bool: ...
+
+    def take_back(self, to: Path) -> bool: ...
+
+    def refuse(self, to: Path) -> None: ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from secondsite.files.rsync.command import PARTIAL
 
+_CONTROL = (1, 0xFFFFFFFFFFFF)  # inode of `.zfs`, shown with snapdir=visible: all snapshots, and no part of the set
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,7 +50,7 @@ def walk(root: int) -> Iterator[Seen]:
             told = Seen(f"{prefix}{name}", name, folder, seen)
             if not stat.S_ISDIR(seen.st_mode):
                 yield told
-            elif name != PARTIAL:
+            elif name != PARTIAL and not (name == ".zfs" and seen.st_ino in _CONTROL):
                 yield told
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     inner = os.open(name, FOLDER_FLAGS, dir_fd=folder)

@@ -26,6 +26,7 @@ from secondsite.files.versions import facts, look, offer, prune, restore
 from secondsite.files.versions.beside import Beside
 from secondsite.files.versions.place import Folder
 from secondsite.files.versions.version import Keeping
+from secondsite.files.zfs.versions import Snapshots
 
 PROGRESS_SECONDS = 0.5
 _SET_DEATH_SIGNAL = 1  # prctl(2), PR_SET_PDEATHSIG
@@ -41,9 +42,9 @@ ACTS: Mapping[str, Act] = {
 }
 
 
-def keeping_of(folder: Folder) -> Keeping:
-    """How versions of this set are kept. A set on a ZFS dataset would have another one."""
-    return Beside(folder)
+def keeping_of(folder: Folder, order: Mapping[str, Any]) -> Keeping:
+    """How versions of this set are kept: by ZFS where the order names its dataset."""
+    return Snapshots(folder, order["zfs"]) if order.get("zfs") is not None else Beside(folder)
 
 
 def main(order: Mapping[str, Any]) -> int:
@@ -51,7 +52,7 @@ def main(order: Mapping[str, Any]) -> int:
     _prepare()
     folder = Folder(order["set"], PurePath(order["folder"]))
     try:
-        result = Result(ACTS[order["act"]](keeping_of(folder), folder, order, Thinned()))
+        result = Result(ACTS[order["act"]](keeping_of(folder, order), folder, order, Thinned()))
     except SecondsiteError as error:
         result = Result(error.as_json(), int(error.exit))
     except OSError as failing:

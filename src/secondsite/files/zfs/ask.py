@@ -69,6 +69,12 @@ async def start(door: Door, fileset: str, have: list[int], partial: list[int]) -
         return read(answer)
 
 
+async def listing(door: Door, fileset: str) -> Answer:
+    """What the source has; nothing there is changed by it."""
+    async with asked(door, fileset, "list") as (answer, _):
+        return read(answer)
+
+
 async def landed(door: Door, fileset: str, guids: list[int]) -> str | None:
     """Tell what is here; what the source could not tidy up, if anything."""
     async with asked(door, fileset, "landed", guids=[str(each) for each in guids[:MOST_HAVE]]) as (answer, _):

@@ -175,3 +175,24 @@ async def finish_swap(host: Host, root: str, path: str) -> Tree | None:
         await settle(host, root, path)
         tree = await host.tree(root)
     return tree
+
+
+async def room(host: Host, path: str, folder: str) -> str | None:
+    """A new dataset beside the one that is mounted at ``path``, mounted at the new ``folder``, for root; None where it
+    is none, or a whole pool. Raises FinalError (``zfs-failed``)."""
+    root = await host.dataset_at(path)
+    if root is None or "/" not in root:
+        return None
+    name = names.aside(root, time.time(), digits())
+    await host.run("zfs", "create", "-o", f"mountpoint={folder}", name)
+    (host.root / folder.lstrip("/")).chmod(0o700)
+    return name
+
+
+async def give_back(host: Host, name: str) -> None:
+    """Remove a room in which nothing was put; one in which something is stays, and so does one that is in use."""
+    await host.run("zfs", "umount", name, check=False)
+    for _ in range(BUSY_TIMES):
+        if (await host.run("zfs", "destroy", name, check=False)).ok:
+            return
+        await asyncio.sleep(BUSY_SECONDS)

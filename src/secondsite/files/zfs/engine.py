@@ -18,9 +18,9 @@ from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.verify import Verification
 from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
-from secondsite.files.takeover import take_over
+from secondsite.files.takeover import take_over, unless
 from secondsite.files.versions.retention import Rule
-from secondsite.files.zfs import ask, beside, lost, plan
+from secondsite.files.zfs import ask, beside, look, lost, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
@@ -67,7 +67,7 @@ class Zfs:
                 )
             started, clock = time.time(), time.monotonic()
             work = await self._round(record, self._at(source), deadline, emit, held)
-            complete, blocked, reason = await _carried_out(work)
+            complete, blocked, reason = await _carried_out(work, self.store)
             result = PullResult(
                 files=0,
                 bytes=work.bytes,
@@ -81,16 +81,17 @@ class Zfs:
             )
             if self._record().role != SOURCE:  # promoted meanwhile: its word counts
                 records.save(name, _after(record, work, result), self.store)
-            if work.aside:
-                await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
-            if complete:
-                parting.forget(name, self.store)
-            if work.problem is not None:
-                emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
-            return result
+        if work.aside:  # as long as its files are many: not under the lock that a failover waits for
+            await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
+        if complete:
+            parting.forget(name, self.store)
+        if work.problem is not None:
+            emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
+        return result
 
     async def _round(self, record: Record, door: Door, deadline: float, emit: Emit, held: Held) -> Round:
         root = record.dataset or await self.host.dataset_at(str(self.fileset.path))
+        await look.sweep(self.host, self.store)  # a clone that somebody who died has left keeps its snapshot
         if root is None:
             raise FinalError(
                 f"{self.fileset.path} is no dataset's mount point here",
@@ -125,8 +126,9 @@ class Zfs:
         tree = await self.host.tree(record.dataset) if record.dataset is not None else None
         if tree is None:
             raise FinalError("there is no copy yet", slug="zfs-no-dataset", step="verify files")
-        have = [one.guid for each in tree.datasets for one in each.snapshots[-ask.HAVE :]]
-        answer = await ask.start(self._at(source), self.fileset.name, have, [])
+        answer = await ask.listing(
+            self._at(source), self.fileset.name
+        )  # a round's snapshots and holds stay as they are
         differing = [each.path or tree.root for each in answer.tree.datasets if not _same(each.path, answer.tree, tree)]
         damaged = await self._damage(tree.root.partition("/")[0])
         return Verification(
@@ -141,7 +143,7 @@ class Zfs:
 
     async def promote(self) -> None:
         """End a receive, make the copy writable and mount it where the application looks."""
-        await take_over(self.fileset.name, self.store)
+        await take_over(self.fileset.name, self.store, whole=True)
         record = self._record()
         root = record.dataset or await self.host.dataset_at(str(self.fileset.path))
         tree = await beside.finish_swap(self.host, root, str(self.fileset.path)) if root is not None else None
@@ -182,10 +184,10 @@ def rules(fileset: FileSet) -> Sequence[Rule]:
     return retention.parse(fileset.versions) if fileset.versions is not None else ()
 
 
-async def _carried_out(work: Round) -> tuple[bool, bool, str | None]:
+async def _carried_out(work: Round, store: Path) -> tuple[bool, bool, str | None]:
     """(complete, blocked, why not)."""
     try:
-        complete = await work.carry_out()
+        complete = await unless(work.carry_out(), work.fileset, store)
     except SecondsiteError as failed:
         return False, failed.slug in _BY_RULE, failed.message
     return complete, work.blocked is not None, work.blocked

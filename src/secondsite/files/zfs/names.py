@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 TAG = "secondsite"  # of our holds
 GONE = "secondsite:gone"  # user property at the standby: the source has no such dataset any more
+LOOK = "secondsite:look"  # user property of a clone that is there to be looked into: its number
 INCOMING = "-secondsite-incoming"  # a copy that is being made beside the one that is there
 # UTC, because a local hour comes twice a year; and random digits, because a second is not unique.
 _OURS = re.compile(r"secondsite-\d{8}T\d{6}Z-[0-9a-f]{8}")
 _ASIDE = re.compile(r".+-secondsite-aside-\d{8}T\d{6}Z-[0-9a-f]{8}")
+_LOOK = re.compile(r".+-secondsite-look-\d{8}T\d{6}Z-[0-9a-f]{8}")
 _PART = re.compile(r"[A-Za-z0-9_.: -]{1,200}")  # zfs(8), a component of a name
 _TOKEN = re.compile(r"1-[0-9a-f]{1,16}-[0-9a-f]{1,16}-[0-9a-f]{1,8192}")
 LONGEST = 255  # zfs(8): of a whole name
@@ -36,6 +38,21 @@ def incoming(root: str) -> str:
     return f"{root}{INCOMING}"
 
 
+def look(root: str, number: str) -> str:
+    """The clone of a snapshot that is looked into, beside its tree. number: as ``stamp`` makes them."""
+    return f"{root}-secondsite-look-{number}"
+
+
+def is_look(dataset: str) -> bool:
+    """Whether it is the name of such a clone, not of one below it."""
+    return _LOOK.fullmatch(dataset) is not None
+
+
+def number_of(snapshot: str) -> str | None:
+    """What tells a snapshot of ours from the others; None where it is not ours."""
+    return snapshot.removeprefix("secondsite-") if ours(snapshot) else None
+
+
 def ours(name: str) -> bool:
     """Whether a snapshot or bookmark was made by us."""
     return _OURS.fullmatch(name) is not None
@@ -43,7 +60,8 @@ def ours(name: str) -> bool:
 
 def beside(dataset: str) -> bool:
     """Whether a dataset is one that we made beside a set's own, or below such a one."""
-    return any(part.endswith(INCOMING) or _ASIDE.fullmatch(part) for part in dataset.split("/"))
+    parts = dataset.split("/")
+    return any(part.endswith(INCOMING) or _ASIDE.fullmatch(part) or _LOOK.fullmatch(part) for part in parts)
 
 
 def good_part(name: object) -> bool:

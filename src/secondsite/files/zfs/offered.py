@@ -95,6 +95,8 @@ class Source:
         match act:
             case "look":
                 return {"ok": True, "root": tree.root}, None
+            case "list":
+                return {"ok": True, "at": time.time(), "root": tree.root, "tree": to_json(tree), "problem": None}, None
             case "round":
                 return await self._round(tree, request, name, offer), None
             case "landed":
