@@ -99,7 +99,7 @@ class HalfwayError(SecondsiteError):
 
 
 _SINGLE_ACTS = (
-    *("allow-deletions", "preview-failover", "verify"),
+    *("allow-deletions", "bandwidth", "preview-failover", "verify"),
     *("versions-list", "versions-diff", "versions-restore", "versions-offer", "versions-withdraw", "versions-fetch"),
 )  # no journal, so there is nothing to take up
 

@@ -10,6 +10,7 @@ from typing import Any
 from secondsite.clock import Clock, to_text
 from secondsite.errors import SecondsiteError, UsageError
 from secondsite.events import Emit, Result
+from secondsite.files import bandwidth
 from secondsite.files.engine import allow_deletions
 from secondsite.objectives.snapshot import LagSample
 from secondsite.recovery.engine import Tripwire
@@ -61,6 +62,8 @@ class Procedures:
             return await self._verify(arguments, emit)
         if kind == "allow-deletions":
             return await self._allow_deletions(str(arguments.get("set")))
+        if kind == "bandwidth":
+            return self._bandwidth(str(arguments.get("set")), arguments.get("rate"))
         if kind.startswith("versions-"):
             return await self._versions(kind, arguments, emit)
         if kind != "failover":
@@ -108,6 +111,13 @@ class Procedures:
 
     async def _allow_deletions(self, name: str) -> Result:
         return Result({"set": name, "site": self._site, "allowed": await allow_deletions(self._set(name))})
+
+    def _bandwidth(self, name: str, rate: object) -> Result:
+        """rate: as a person writes it; None only looks."""
+        fileset = self._set(name)
+        limit = bandwidth.limit_of(fileset) if rate is None else bandwidth.change(fileset, str(rate))
+        told = {"bytes_per_second": limit.bytes_per_second, "set_by": limit.by, "in_file": fileset.bandwidth}
+        return Result({"set": name, "site": self._site, **told})
 
     async def _versions(self, kind: str, arguments: Mapping[str, Any], emit: Emit) -> Result:
         from secondsite.files.versions.acts import perform

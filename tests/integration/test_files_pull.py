@@ -20,7 +20,7 @@ import pytest
 from secondsite.cli.bootstrap.verify import originals
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
-from secondsite.files import converge, engine, parting, store
+from secondsite.files import bandwidth, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync import command
 from secondsite.files.rsync.pull import PullResult
@@ -325,6 +325,41 @@ async def test_a_large_pull_tells_how_far_it_is(uploads: Mirror) -> None:
     assert result.bytes == 8_000_000
     assert seen[-1].done == 8_000_000
     assert result.seconds > 1
+
+
+async def test_a_limit_that_is_changed_holds_for_the_pull_that_runs_and_nothing_is_copied_again(
+    uploads: Mirror,
+) -> None:
+    """rsync cannot change its own limit: it is ended, and what it has of a file is taken up."""
+    large = os.urandom(10_000_000)
+    (uploads.source / "large").write_bytes(large)
+    bandwidth.set_limit(uploads.fileset, 5_000_000, uploads.store)
+    pulling = asyncio.create_task(uploads.pull())
+    while sum(path.stat().st_size for path in uploads.target.glob(".large.*")) < 5_000_000:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    began = time.monotonic()
+    bandwidth.set_limit(uploads.fileset, 1_500_000, uploads.store)
+    result = await asyncio.wait_for(pulling, 30)
+    took = time.monotonic() - began
+    assert (result.complete, result.reason) == (True, None)
+    assert 1.8 < took < 5.5  # at the old limit it would have been one second more, all of it anew seven
+    assert (uploads.target / "large").read_bytes() == large
+    assert [path.name for path in uploads.target.iterdir()] == ["large"]
+    assert not store.unfinished("uploads", uploads.store)
+
+
+async def test_a_source_that_lists_what_it_never_sends_gets_no_larger_budget(uploads: Mirror) -> None:
+    """rsync counts a FIFO as one of the source's files, and an enemy can list as many as he likes."""
+    fill(uploads.source, 10)
+    for number in range(1000):
+        os.mkfifo(uploads.source / f"fifo-{number}")
+    assert (await uploads.pull()).complete
+    assert store.load("uploads", uploads.store).entries == 11
+    for number in range(9):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.held_back, result.deleted) == (True, 9, 0)
+    assert len(list(uploads.target.iterdir())) == 10
 
 
 async def test_promotion_ends_a_pull_that_runs_and_its_word_stays(uploads: Mirror) -> None:

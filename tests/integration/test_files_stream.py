@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 from churn.changes import Churn
-from secondsite.files import engine
+from secondsite.files import bandwidth, engine
 from secondsite.files import store as records
+from secondsite.files.keeper import Keeper
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
@@ -99,6 +100,34 @@ async def test_every_attribute_arrives_with_a_change(ends: Pair) -> None:
         (source / "soft").unlink()
         (source / "soft").mkdir()
         await ends.until_equal()
+    assert not ends.told
+
+
+async def test_a_limit_that_is_changed_holds_for_what_is_being_fetched_and_for_what_travels_in_a_batch(
+    ends: Pair,
+) -> None:
+    fileset, store = ends.mirror.fileset, ends.mirror.store
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        bandwidth.change(fileset, "1MB/s", store)
+        assert (state := ends.keeper.states()[0]).bandwidth == 1_000_000 and state.bandwidth_by == "command"
+        await asyncio.sleep(2 * bandwidth.LOOK_SECONDS)
+        (ends.source / "large").write_bytes(os.urandom(20_000_000))
+        await ends.until(lambda: bool(list(ends.target.glob(".large.*"))))
+        pulls = ends.record.pulls
+        bandwidth.change(fileset, "unlimited", store)
+        await ends.until_equal(10)  # at the old limit it took twenty seconds
+        assert (ends.record.pulls, ends.keeper.states()[0].kept) == (pulls, "stream")
+        bandwidth.change(fileset, "1MB/s", store)
+        await asyncio.sleep(2 * bandwidth.LOOK_SECONDS)
+        began = time.monotonic()
+        for number in range(20):
+            (ends.source / f"small-{number}").write_bytes(os.urandom(INLINE_BYTES))
+        await ends.until_equal(20)
+        assert time.monotonic() - began > 3.5
+        assert ends.record.pulls == pulls
+        bandwidth.change(fileset, "file", store)
+        assert ends.keeper.states()[0].bandwidth_by == "file"
     assert not ends.told
 
 
@@ -387,6 +416,27 @@ async def test_encryption_that_keeps_size_and_time_is_noticed_by_what_was_writte
         assert "encrypts" in str(ends.keeper.states()[0].reason)
 
 
+async def test_a_large_file_that_is_encrypted_and_keeps_size_and_time_counts_as_rewritten(ends: Pair) -> None:
+    """A chmod of such a file does not."""
+    second = 1_700_000_000 * 10**9
+    for number in range(4):
+        path = ends.source / f"large-{number}"
+        path.write_bytes(os.urandom(2 * INLINE_BYTES))
+        os.utime(path, ns=(second, second))
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for number in range(3):
+            path = ends.source / f"large-{number}"
+            path.write_bytes(os.urandom(2 * INLINE_BYTES))
+            os.utime(path, ns=(second, second))
+        (ends.source / "large-3").chmod(0o600)
+        await ends.until_equal()
+        await ends.until(lambda: sum(new for _, _, new in ends.record.window) >= 3, 10)
+        await asyncio.sleep(0.5)
+        assert sum(new for _, _, new in ends.record.window) <= 6  # each may be told before it has its time again
+    assert not ends.told
+
+
 async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
@@ -478,6 +528,28 @@ async def test_a_dead_line_is_no_health_while_the_clock_of_the_source_is_ahead(
             os.kill(int(ends.mirror.daemon.read_text()), signal.SIGKILL)
         assert (ends.record.complete_at or 0) > time.time() + 3000
         await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
+
+
+async def test_what_is_included_comes_although_it_is_excluded_and_new_patterns_hold_at_once(tmp_path: Path) -> None:
+    """What was left out so far is told by nobody: a full comparison brings it."""
+    with file_system(tmp_path, "ext4") as disk, mirror(disk, exclude=["*.tmp"], include=["kept.tmp"]) as ready:
+        ends = pair(ready, disk)
+        (ends.source / "other.tmp").write_text("left out")
+        async with ends.telling():
+            async with ends.keeping():
+                await ends.until_followed()
+                pulls = ends.record.pulls
+                for name in ("kept.tmp", "new.tmp", "file"):
+                    (ends.source / name).write_text(name)
+                await ends.until(lambda: {one.name for one in ends.target.iterdir()} == {"file", "kept.tmp"})
+                assert ends.record.pulls == pulls
+            changed = ends.mirror.fileset.model_copy(update={"include": ("kept.tmp", "other.tmp")})
+            spec = ends.keeper._spec.model_copy(update={"files": (changed,)})
+            ends.keeper = Keeper(spec, "bergen", store=ends.mirror.store, token=disk / "token")
+            async with ends.keeping():
+                await ends.until((ends.target / "other.tmp").exists, 10)
+                await ends.until_followed()
+        assert not (ends.target / "new.tmp").exists()
 
 
 async def test_excluded_files_are_neither_told_nor_removed(tmp_path: Path) -> None:

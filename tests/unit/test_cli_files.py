@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from secondsite.cli.main import main
+from secondsite.cli.schemas import conforms
 from secondsite.clock import SystemClock
 from secondsite.errors import FinalError
 from secondsite.events import Result, ignore
+from secondsite.files import bandwidth
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.document import document
 from secondsite.objectives.status import assess
@@ -104,3 +106,56 @@ async def test_the_host_allows_what_it_holds_back(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("secondsite.wiring.allow_deletions", allow)
     result = await Procedures(SPEC, "bergen", SystemClock()).run("allow-deletions", {"set": "uploads"}, ignore)
     assert result.document == {"set": "uploads", "site": "bergen", "allowed": 40}
+
+
+def test_a_limit_is_set_at_the_site_that_the_set_comes_to_and_a_slip_asks_nobody(
+    asked: list[tuple[str, str, Mapping[str, Any]]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {
+        "set": "uploads",
+        "site": "bergen",
+        "bytes_per_second": 2_000_000,
+        "set_by": "command",
+        "in_file": 5_000_000,
+    }
+
+    async def carry_out(_: object, kind: str, arguments: Mapping[str, Any], *, at: str, emit: object) -> Result:
+        asked.append((kind, at, arguments))
+        return Result(told)
+
+    monkeypatch.setattr("secondsite.cli.carry_out.carry_out", carry_out)
+    assert main(["files", "bandwidth", "uploads", "2MB/s", "--config", str(EXAMPLE)]) == 0
+    assert asked == [("bandwidth", "bergen", {"set": "uploads", "rate": "2MB/s"})]
+    assert "at 2MB/s at most (the file says 5MB/s: secondsite files bandwidth uploads file)" in capsys.readouterr().out
+    assert main(["files", "bandwidth", "uploads", "--json", "--config", str(EXAMPLE)]) == 0
+    conforms("files-bandwidth", json.loads(capsys.readouterr().out))
+    for slip in ("2MB", "fast", "1B/s"):
+        assert main(["files", "bandwidth", "uploads", slip, "--config", str(EXAMPLE)]) == 2
+        assert "unlimited" in capsys.readouterr().err
+    assert len(asked) == 2
+
+
+async def test_the_host_remembers_the_limit_until_the_file_holds_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bandwidth.limit_of, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(bandwidth.change, "__defaults__", (tmp_path,))
+
+    async def now(rate: str | None) -> tuple[Any, Any]:
+        told = await Procedures(SPEC, "bergen", SystemClock()).run(
+            "bandwidth", {"set": "uploads", "rate": rate}, ignore
+        )
+        return told.document["bytes_per_second"], told.document["set_by"]
+
+    assert await now(None) == (SPEC.files[0].bandwidth, "file")
+    assert await now("2MB/s") == (2_000_000, "command")
+    assert await now(None) == (2_000_000, "command")
+    assert await now("unlimited") == (None, "command")
+    assert await now("file") == (SPEC.files[0].bandwidth, "file")
+
+
+def test_status_tells_the_limit_and_who_has_set_it() -> None:
+    copy = replace(WAITS, bandwidth=2_000_000, bandwidth_by="command")
+    assert status(copy)["replicas"][1]["bandwidth"] == {"bytes_per_second": 2_000_000, "set_by": "command"}
+    assert status(WAITS)["replicas"][1]["bandwidth"] is None
+    conforms("status", status(copy))

@@ -258,7 +258,7 @@ def test_no_hour_ever_deletes_more_than_the_budget(batches: list[tuple[float, in
         assert sum(gone for gone, _ in hour) <= max(1, -(-hour[0][1] // 5)) or not any(gone for gone, _ in hour)
 
 
-@pytest.mark.parametrize("pattern", ["[ab]", "back\\slash", "+ kept", "- x", "!", "/"])
+@pytest.mark.parametrize("pattern", ["[ab]", "back\\slash", "+ - x", "+ ", "- x", "!", "/", "/***", "a//b", "a****"])
 def test_what_is_more_than_a_plain_pattern_is_left_to_rsync(pattern: str) -> None:
     assert not understood([pattern]) and understood(["*.tmp", "/cache/", "a/**/b", "dir/***", string.ascii_letters])
 

@@ -14,7 +14,7 @@ BESIDE = ("verify",)  # only looks, may take hours: runs beside procedures, ends
 _FIRST = ("failover", "switchover")
 _ONLY_LOOK = ("versions-list", "versions-diff")
 _NO_PROCEDURE = (
-    *("preview-failover", "preview-switchover", "allow-deletions", *_ONLY_LOOK),
+    *("preview-failover", "preview-switchover", "allow-deletions", "bandwidth", *_ONLY_LOOK),
     *("versions-restore", "versions-offer", "versions-withdraw", "versions-fetch"),
 )  # no lock of a procedure: beside everything
 GIVE_WAY_SECONDS = 10.0  # of a switchover that is ended: its programs are stopped, its lock is given back

@@ -64,6 +64,51 @@ async def allow_deletions(name: str, /, *, config: Config = None, json: Json = F
     return 0
 
 
+@app.command(name="bandwidth")
+async def bandwidth(name: str, rate: str | None = None, /, *, config: Config = None, json: Json = False) -> int:
+    """Change how fast a file set may come to the standby, now and until it is changed again; or say how fast it may.
+
+    The limit holds from the next second on, for what is under way too: a first copy, a pull, changes that are followed.
+    It stays over a restart of the agent, and ``file`` puts back what the file says. Nothing that was copied is copied
+    again: rsync is ended, keeps what it has of a large file, and goes on at the new rate. A ZFS set takes it with its
+    next send, and not above what the file allows: there the source slows down, by its own file.
+
+    Example: ``secondsite files bandwidth uploads 2MB/s``
+
+    Exit code 0: done. 2: there is no such set, or that is no rate. 3: no standby is known that could
+    be asked.
+
+    See also: status, verify.
+
+    Parameters
+    ----------
+    name
+        The name of the file set, as in the file.
+    rate
+        Like 5MB/s or 512KiB/s; unlimited; or file, for what the file says. Without it nothing is changed.
+    """
+    from secondsite.cli.carry_out import carry_out
+    from secondsite.cli.outcome import raise_error_of
+    from secondsite.cli.render import Renderer, emit_json
+    from secondsite.cli.sight import begin
+    from secondsite.files.bandwidth import FILE, read
+    from secondsite.spec.load import load
+
+    path = find_config(config)
+    spec = load(path).spec
+    if rate not in (None, FILE):
+        read(str(rate))  # a slip is told before anybody is asked
+    site = _puller(await asyncio.to_thread(begin(path)), name)
+    with Renderer() as emit:
+        result = await carry_out(lambda: spec, "bandwidth", {"set": name, "rate": rate}, at=site, emit=emit)
+    raise_error_of(result)
+    if json:
+        emit_json(result.document)
+    else:
+        print(_limit(result.document))
+    return 0
+
+
 @app.command(name="watch", show=False)
 def watch() -> int:
     """Watch this host's file sets, and tell the peer what changed, until stopped. Started by systemd."""
@@ -72,15 +117,49 @@ def watch() -> int:
     return main()
 
 
-def _blocked(status: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Pure: the site whose copy waits for a person, and why. Raises UsageError, FinalError."""
-    from secondsite.errors import FinalError, UsageError
+def _limit(told: Mapping[str, Any]) -> str:
+    """Pure: a line for a person."""
+    from secondsite.spec.quantities import size_text
 
-    sets = {replica["name"]: replica for replica in status["replicas"] if replica["kind"] == "files"}
+    now, in_file = told["bytes_per_second"], told["in_file"]
+    limit = "without a limit" if now is None else f"at {size_text(now)}/s at most"
+    if told["set_by"] == "file":
+        return f"{told['set']} comes to {told['site']} {limit}, as the file says"
+    written = "no limit" if in_file is None else f"{size_text(in_file)}/s"
+    return (
+        f"{told['set']} comes to {told['site']} {limit} (the file says {written}: "
+        f"secondsite files bandwidth {told['set']} file)"
+    )
+
+
+def _puller(status: Mapping[str, Any], name: str) -> str:
+    """Pure: the site that the set comes to. Raises UsageError, FinalError."""
+    from secondsite.errors import FinalError
+
+    site = _replica(status, name).get("site")
+    if site is None:
+        raise FinalError(
+            f"it is not known which site {name} comes to", slug="primary-unknown", hint="secondsite status says why"
+        )
+    return str(site)
+
+
+def _replica(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Pure. Raises UsageError."""
+    from secondsite.errors import UsageError
+
+    sets: dict[str, Mapping[str, Any]] = {one["name"]: one for one in status["replicas"] if one["kind"] == "files"}
     if name not in sets:
         known = ", ".join(sets) or "none"
         raise UsageError(f"there is no file set {name} (sets: {known})", slug="no-such-set", hint="secondsite status")
-    replica = sets[name]
+    return sets[name]
+
+
+def _blocked(status: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Pure: the site whose copy waits for a person, and why. Raises UsageError, FinalError."""
+    from secondsite.errors import FinalError
+
+    replica = _replica(status, name)
     if not replica.get("held_back"):
         raise FinalError(
             f"no safety rule has stopped a pull of {name}: it is {replica['state']}",

@@ -169,7 +169,7 @@ class Place:
 def inner_of(fileset: FileSet) -> tuple[str, ...]:
     """The mount points inside the set's folder, as they are now, without those that the set leaves out."""
     folder = os.path.realpath(os.fsencode(fileset.path))
-    excludes = Excludes(fileset.exclude if understood(fileset.exclude) else ())
+    excludes = Excludes(fileset.patterns if understood(fileset.patterns) else ())
     found = [each for each in mounts_now(folder) if not excludes.excluded(inside(each, folder) or b"", folder=True)]
     return tuple(os.fsdecode(each) for each in found if _is_text(each))
 

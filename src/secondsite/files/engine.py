@@ -23,6 +23,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
+from secondsite.files.bandwidth import limit_of
 from secondsite.files.observe import state_of
 from secondsite.files.rsync.pull import PullResult, pull
 from secondsite.files.rsync.verify import Verification, verify
@@ -64,7 +65,9 @@ class Rsync:
     async def observe(self, *, standby: bool) -> FileSetState:
         record = records.load(self.fileset.name, self.store)
         told = heard.load(self.fileset.name, record, self.store)
-        return state_of(self.fileset, record, now=time.time(), standby=standby, heard=told)
+        return state_of(
+            self.fileset, record, now=time.time(), standby=standby, heard=told, limit=limit_of(self.fileset, self.store)
+        )
 
     def lag(self, *, now: float) -> float | None:
         complete_at = last_complete(self.fileset, self.store)

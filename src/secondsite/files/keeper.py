@@ -17,6 +17,7 @@ from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
 from secondsite.events import ignore
 from secondsite.files import store as records
+from secondsite.files.bandwidth import limit_of
 from secondsite.files.choice import pull
 from secondsite.files.observe import state_of
 from secondsite.files.offer.call import call
@@ -72,7 +73,7 @@ class Keeper:
             return await call(self._source, spec.tunnel.watch_port, known, request, timeout=CALL_SECONDS)
 
         for fileset in self._sets:
-            if not exclude.understood(fileset.exclude):
+            if not exclude.understood(fileset.patterns):
                 self._unstreamed[fileset.name] = "its exclude patterns are left to rsync"
             elif not beneath.available():
                 self._unstreamed[fileset.name] = "this kernel has no openat2"
@@ -97,6 +98,7 @@ class Keeper:
             heard=heard.load(name, record, self._store),
             unstreamed=self._unstreamed.get(name),
             versions=None if record.engine == "zfs" else versions_of(fileset, self._store, now),
+            limit=limit_of(fileset, self._store),
         )
 
     async def keep(self, is_standby: Callable[[], bool]) -> None:
@@ -127,7 +129,8 @@ class Keeper:
 
     def _may_follow(self, fileset: FileSet) -> bool:
         record = records.load(fileset.name, self._store)
-        return fileset.name in self._followers and follows(record, self._clock.now().timestamp())
+        compared = record.patterns == fileset.patterns  # by these: what others have left out is told by nobody
+        return compared and fileset.name in self._followers and follows(record, self._clock.now().timestamp())
 
     async def _follow(self, fileset: FileSet, is_standby: Callable[[], bool]) -> End | None:
         """Follow the source's changes for as long as that goes well; None where it does not: a pull is the way then."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from secondsite.files.bandwidth import Limit
 from secondsite.files.state import FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard, reached
@@ -21,11 +22,13 @@ def state_of(
     heard: Heard | None = None,
     unstreamed: str | None = None,
     versions: VersionsState | None = None,
+    limit: Limit | None = None,
 ) -> FileSetState:
     """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
 
     problem: what ended the last pull before the record could tell. heard: the source's last word of its changes.
     unstreamed: why they are not followed. versions: as ``versions.state`` shows them.
+    limit: of what comes.
     """
     fresh = heard if heard is not None and abs(now - heard.at) <= FRESH_SECONDS else None
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling, heard=fresh)
@@ -39,6 +42,7 @@ def state_of(
     # What a site pulled before it became the original says nothing: its age only grows, and when the site is the
     # standby again it would be shown as its lag.
     original = record.role == SOURCE
+    pulls = limit if standby and not original else None
     return FileSetState(
         name=fileset.name,
         status=status,
@@ -47,6 +51,8 @@ def state_of(
         reason=reason,
         held_back=record.held_back if status is FilesStatus.BLOCKED else None,
         versions=None if status is FilesStatus.SOURCE else versions,
+        bandwidth=pulls.bytes_per_second if pulls else None,
+        bandwidth_by=pulls.by if pulls else None,
         **_following(record, heard, fresh, unstreamed, standby=standby and not original),
     )
 

@@ -40,7 +40,8 @@ class FileSetState:
     kept: ``stream`` where the source tells each change, ``pull`` where it is compared each interval. unstreamed: why it
     is not the stream. queue: changed paths that wait at the source, where it tells them. last_reconcile_at: end of the
     last full comparison. files_per_second, bytes_per_second: brought by the stream, lately. versions: None where
-    none are to be kept, or at the source.
+    none are to be kept, or at the source. bandwidth: bytes a second that may come, None without a limit. bandwidth_by:
+    ``file`` or ``command``, who says so; None at the source.
     """
 
     name: str
@@ -58,3 +59,5 @@ class FileSetState:
     files_per_second: float | None = None
     bytes_per_second: float | None = None
     versions: VersionsState | None = None
+    bandwidth: int | None = None
+    bandwidth_by: str | None = None

@@ -30,7 +30,7 @@ class Record:
 
     role: ``pulled`` or ``source``; None before either. complete_at: everything that existed at the source at this
     moment is here, by the clock of the source where it tells one. confirmed_at: since when, by this host's clock; how
-    old a copy is that hears nothing more is told by this one alone. entries: files and folders at the source then.
+    old a copy is that hears nothing more is told by this one alone. entries: files and folders that it has.
     seconds: how long that pull took. settled: a complete pull has happened since this site last was the source (or
     ever), so what it deletes came from the source. outcome: complete, blocked or failed, of the last attempt. mount:
     mount point the folder belongs to. inner: those inside it, when the service's file was last applied here.
@@ -44,6 +44,7 @@ class Record:
 
     engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
     copy, by ZFS. promotions: how often this site has become the original.
+    patterns: by which the last complete pull told what is left out; None where it did not say.
     """
 
     role: str | None = None
@@ -68,6 +69,7 @@ class Record:
     engine: str | None = None
     dataset: str | None = None
     promotions: int = 0
+    patterns: tuple[str, ...] | None = None
 
 
 def load(name: str, store: Path = STORE) -> Record:
@@ -76,6 +78,8 @@ def load(name: str, store: Path = STORE) -> Record:
         body = json.loads((store / f"{name}.json").read_text())
         body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
         body["inner"] = tuple(str(each) for each in body.get("inner", ()))
+        if body.get("patterns") is not None:
+            body["patterns"] = tuple(str(each) for each in body["patterns"])
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()

@@ -178,6 +178,7 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "held_back": lag.held_back,
         "kept": lag.kept,
         "versions": _versions(lag.versions),
+        "bandwidth": lag.bandwidth_by and {"bytes_per_second": lag.bandwidth, "set_by": lag.bandwidth_by},
         "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
     }
 

@@ -31,7 +31,7 @@ class Lag:
     synchronous: whatever the primary has acknowledged is at the standby, however old the last heartbeat here is;
     was_synchronous: it was so when the primary was last heard.
     held_back: deletions in a file set that wait for a person. kept: how a file set is kept: by stream or by pull.
-    versions: what is kept of it beside the newest state.
+    versions: what is kept of it beside the newest state. bandwidth, bandwidth_by: as in FileSetState.
     """
 
     replica: str
@@ -49,6 +49,8 @@ class Lag:
     held_back: int | None = None
     kept: str | None = None
     versions: VersionsState | None = None
+    bandwidth: int | None = None
+    bandwidth_by: str | None = None
 
 
 def lags(situation: Situation) -> tuple[Lag, ...]:
@@ -162,6 +164,8 @@ def _files(situation: Situation, name: str) -> Lag:
         held_back=copy.held_back,
         kept=copy.kept if present else None,
         versions=copy.versions if present else None,
+        bandwidth=copy.bandwidth if present else None,
+        bandwidth_by=copy.bandwidth_by if present else None,
     )
 
 

@@ -221,7 +221,25 @@ def _table(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    """One that rsync and the stream read alike. The stream has no character classes and no escapes."""
+    odd = any(each in value.removesuffix("/***") for each in ("//", "***"))
+    for what, bad in (
+        ("it names nothing", not value.removesuffix("/***").strip("/")),
+        ('it has "//", or "***" without a slash before and an end behind', odd),
+        ('it has a "[" or a backslash', "[" in value or "\\" in value),
+        ('it begins with "+ " or "- ", or is a "!"', value.startswith(("+ ", "- ")) or value == "!"),
+    ):
+        if bad:
+            raise refuse(
+                f"{value!r} is no pattern that is understood here: {what}",
+                'write a plain one: a name like "*.pdf", a path from the top like "/cache/logo.png", or "keep/***"',
+            )
+    return value
+
+
 Text = Annotated[str, AfterValidator(_text)]
+Pattern = Annotated[str, AfterValidator(_text), AfterValidator(_pattern)]
 TableName = Annotated[str, AfterValidator(_table)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Country = Annotated[

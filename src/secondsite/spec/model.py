@@ -18,6 +18,7 @@ from secondsite.spec.fields import (
     Interface,
     Latitude,
     Longitude,
+    Pattern,
     PooledDatabases,
     PoolOptions,
     Port,
@@ -226,6 +227,11 @@ class FileSet(Section):
     interval: Seconds = Field("3s", validate_default=True, description="how often the standby pulls")
     bandwidth: BytesPerSecond | None = Field(None, description="limit of the transfer rate, and of what `verify` reads")
     exclude: tuple[Text, ...] = Field((), description="rsync patterns left out of the set")
+    include: tuple[Pattern, ...] = Field(
+        (),
+        description="rsync patterns that stay in the set although `exclude` has them: they are asked first. What is "
+        "below a folder that is left out stays out",
+    )
     versions: Versions | None = Field(
         None, description='kept at the standby beside the newest state, like "1h every 5m, 24h hourly, 14d daily"'
     )
@@ -236,6 +242,11 @@ class FileSet(Section):
         description="stop when a larger share is rewritten, renamed or deleted within an hour, and over 1,000 files; "
         "100% never does",
     )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What is left out, as a list in rsync's old form: the first that matches decides, and "+ " keeps it."""
+        return (*(f"+ {each}" for each in self.include), *self.exclude)
 
 
 class Tsig(Section):

@@ -108,7 +108,18 @@ class FilesRestoreDocument(TypedDict):
     dry_run: bool
 
 
+class FilesBandwidthDocument(TypedDict):
+    """`secondsite files bandwidth --json`."""
+
+    set: str
+    site: Annotated[str, Field(description="the standby, which keeps to it")]
+    bytes_per_second: Annotated[int | None, Field(description="null for no limit")]
+    set_by: Annotated[str, Field(description="file, or command: it was set by this command")]
+    in_file: Annotated[int | None, Field(description="bytes a second that the service's file names")]
+
+
 DOCUMENTS: dict[str, Any] = {
+    "files-bandwidth": FilesBandwidthDocument,
     "files-diff": FilesDiffDocument,
     "files-list": FilesListDocument,
     "files-restore": FilesRestoreDocument,

@@ -68,6 +68,13 @@ class VersionsDocument(TypedDict):
     problem: Annotated[str | None, Field(description="why the last one could not be made")]
 
 
+class BandwidthDocument(TypedDict):
+    """How fast a file set may come."""
+
+    bytes_per_second: Annotated[int | None, Field(description="null for no limit")]
+    set_by: Annotated[str, Field(description="file, or command: secondsite files bandwidth")]
+
+
 class ReplicaDocument(TypedDict):
     """How far one replica is behind; null means unknown, never zero."""
 
@@ -81,6 +88,7 @@ class ReplicaDocument(TypedDict):
     loss_seconds: NotRequired[Annotated[float | None, Field(description="what a disaster now would cost of it")]]
     synchronous: NotRequired[Annotated[bool, Field(description="all that was acknowledged is at the standby")]]
     versions: NotRequired[Annotated[VersionsDocument | None, Field(description="null where none are to be kept")]]
+    bandwidth: NotRequired[Annotated[BandwidthDocument | None, Field(description="null where no site pulls it")]]
 
 
 class RpoDocument(TypedDict):

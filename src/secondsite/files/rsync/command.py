@@ -51,7 +51,7 @@ def pull(
     No --delay-updates: each file is replaced by a rename of its own, so what came before a cut stays. No
     --keep-dirlinks and no --copy-links: a link is a link, never a way out of the folder. backup: what would be
     overwritten or deleted goes there. bandwidth: bytes a second. No --fsync: that took 8 ms a file, where one
-    ``sync_file_system`` at the end costs the same for all of them.
+    ``sync_file_systems`` at the end costs the same for all of them.
     """
     return [
         "rsync",
@@ -87,7 +87,7 @@ def fetch(
         "--info=progress2,nonreg0",
         "--outbuf=L",
         *(["--sparse"] if sparse else []),
-        *(["--checksum"] if read else []),
+        *(["--checksum", "--out-format=%i"] if read else []),  # output.rewritten counts these
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         "--",
         source,

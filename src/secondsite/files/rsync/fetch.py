@@ -6,11 +6,13 @@ import itertools
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from secondsite.errors import RetryableError
+from secondsite.files.bandwidth import Watched
 from secondsite.files.rsync import command
-from secondsite.files.rsync.output import Code, why
+from secondsite.files.rsync.output import Code, rewritten, why
 from secondsite.files.rsync.runner import Ended, run
 from secondsite.files.store import Held
 from secondsite.files.stream.apply import NoSpace
@@ -23,21 +25,52 @@ _GONE = ("No such file or directory (2)", "Not a directory (20)")  # the folder 
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
-async def fetch(fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held) -> dict[bytes, str]:
-    """What could not be brought, and why; a file that is gone meanwhile is told as gone by the next batch.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """amiss: what could not be brought, and why. rewritten: files that had their size and time already, and now have
+    another content: whoever encrypts files may give them their times back."""
+
+    amiss: dict[bytes, str]
+    rewritten: int = 0
+
+
+async def fetch(
+    fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held, limit: Watched
+) -> Fetched:
+    """A file that is gone meanwhile is told as gone by the next batch.
 
     Raises RetryableError (``files-unreachable``) where the daemon does not answer to its end, NoSpace.
     """
     amiss: dict[bytes, str] = {}
+    count = 0
+
+    def counts(lines: bytes) -> bool:
+        nonlocal count
+        count += rewritten(lines)
+        return True
+
     source, target = command.url(address, port, fileset.name), Path(fileset.path)
     for sparse, read in itertools.product((False, True), repeat=2):
         paths = [one.path for one in entries if (one.sparse, _alike(one, target)) == (sparse, read)]
         if not paths:
             continue
-        argv = command.fetch(source, target, bandwidth=fileset.bandwidth, sparse=sparse, read=read)
-        ended = await run(argv, seconds=FETCH_SECONDS, held=held, writable=[target], given=command.names(paths))
+        while True:
+            bandwidth, another = limit.begin()
+            argv = command.fetch(source, target, bandwidth=bandwidth, sparse=sparse, read=read)
+            given, writable = command.names(paths), [target]
+            ended = await run(
+                argv,
+                seconds=FETCH_SECONDS,
+                held=held,
+                writable=writable,
+                given=given,
+                until=another,
+                go_on=counts if read else None,
+            )
+            if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)):
+                break  # else the limit is another now: it goes on from what it has left
         amiss |= _judged(ended, paths)
-    return amiss
+    return Fetched(amiss, count)
 
 
 def _alike(entry: Entry, target: Path) -> bool:

@@ -39,6 +39,14 @@ def of_set(patterns: Sequence[str]) -> Excludes:
     return Excludes(patterns if understood(patterns) else ())
 
 
+def entries(target: Path, patterns: Sequence[str]) -> int | None:
+    """Files and folders of the set that are here, root included; None where that cannot be counted. Raises OSError."""
+    if not available():
+        return None
+    with Root(str(target)) as root:
+        return Weighing(root, [], of_set(patterns)).entries()
+
+
 def still_here(target: Path, paths: Iterable[Name], excludes: Excludes) -> dict[Name, int]:
     """Those of them that are something here: how many entries of the set go with each. Raises OSError."""
     if not available():

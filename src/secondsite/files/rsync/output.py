@@ -13,6 +13,8 @@ class Code(IntEnum):
     OK = 0
     PROTOCOL_START = 5  # the daemon refused: unknown module, not allowed, its check before the transfer failed
     SOCKET = 10
+    STREAM = 12  # the other process of the same rsync was gone first
+    SIGNAL = 20
     PARTIAL = 23
     VANISHED = 24  # files went away between being listed and being read
     DELETE_LIMIT = 25

@@ -17,8 +17,9 @@ from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
+from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
-from secondsite.files.durable import sync_file_system
+from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
 from secondsite.files.rsync.runner import Ended, GoOn, run
@@ -58,7 +59,7 @@ class _Pull:
     fileset: FileSet
     source: str
     deadline: float
-    bandwidth: int | None
+    limit: Watched
     emit: Emit
     held: Held
     record: Record
@@ -66,6 +67,7 @@ class _Pull:
     files: int = 0
     bytes: int = 0
     deleted: int = 0
+    created: int = 0
     reason: str | None = None
     blocked: bool = False
     held_back: int | None = None
@@ -114,7 +116,12 @@ class _Pull:
 
     async def delete(self, seen: Stats) -> bool:
         """Delete what is extra here, within the budget, or as many as a person has agreed to."""
-        found = Counted(seen.files, seen.created, seen.skipped + sum(self.stale.values()))
+        extra = seen.skipped + sum(self.stale.values())
+        files = seen.files
+        if self.record.settled:  # else what is extra goes aside, however much it is
+            here = await in_thread(lambda: irregular.entries(Path(self.fileset.path), self.fileset.patterns))
+            files = files if here is None else max(0, min(files, here - extra))  # it may list what never comes
+        found = Counted(files, seen.created, extra)
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
         agreed = self.record.allow_deletions and found.extra <= (self.record.held_back or found.extra)
         if self.record.alarm == Alarm.DELETIONS and found.extra and not agreed:
@@ -128,7 +135,7 @@ class _Pull:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
         if self.stale:
-            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.exclude)
+            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.patterns)
             self.deleted += await in_thread(lambda: irregular.remove(target, list(self.stale), self.aside, excludes))
         if not seen.skipped:
             return True
@@ -145,11 +152,20 @@ class _Pull:
         return False
 
     async def _run(self, *, max_delete: int) -> Ended:
+        """One pass, or what becomes of it where the limit is changed: rsync cannot change its own, so that it is ended
+        and goes on from what it has left."""
+        while True:
+            ended = await self._once(max_delete=max_delete)
+            if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)) or self.alarm is not None:
+                return ended
+
+    async def _once(self, *, max_delete: int) -> Ended:
+        bandwidth, another = self.limit.begin()
         argv = command.pull(
             self.source,
             Path(self.fileset.path),
-            exclude=self.fileset.exclude,
-            bandwidth=self.bandwidth,
+            exclude=self.fileset.patterns,
+            bandwidth=bandwidth,
             max_delete=max_delete,
             backup=self.aside,
         )
@@ -164,6 +180,7 @@ class _Pull:
             watch=self._watch,
             writable=writable,
             go_on=self._within(self.may_rewrite),
+            until=another,
         )
 
     def _within(self, most: int | None) -> GoOn:
@@ -186,6 +203,7 @@ class _Pull:
         self.files += seen.transferred
         self.bytes += seen.bytes
         self.deleted += seen.deleted
+        self.created += seen.created
         return seen
 
     def _fail(self, ended: Ended) -> None:
@@ -208,9 +226,10 @@ async def pull(
 ) -> PullResult:
     """Bring the folder here to what the source has; the record in ``store`` says the same afterwards.
 
-    bandwidth: bytes a second, else the file's. timeout: seconds for everything. What cannot be fetched is a result
-    (``complete`` is false and ``reason`` says why). Raises FinalError (``files-are-source``) where this site is the
-    source, RetryableError (``files-busy``) where another pull does not end in time.
+    bandwidth: bytes a second, else what holds for the set, also where that is changed meanwhile. timeout: seconds for
+    everything. What cannot be fetched is a result (``complete`` is false and ``reason`` says why). Raises FinalError
+    (``files-are-source``) where this site is the source, RetryableError (``files-busy``) where another pull does not
+    end in time.
     """
     began = time.monotonic()
     async with locked(fileset.name, seconds=timeout, store=store) as held:
@@ -227,7 +246,7 @@ async def pull(
             fileset,
             command.url(source_address, port, fileset.name),
             began + timeout,
-            bandwidth or fileset.bandwidth,
+            Watched(fileset, store, bandwidth),
             emit,
             held,
             record,
@@ -254,7 +273,7 @@ async def pull(
 
 
 async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
-    """Whether it is complete, and how many entries the source has."""
+    """Whether it is complete, and how many entries it has."""
     target = Path(work.fileset.path)
     if work.record.mount is not None and mount_of(target) != work.record.mount:
         work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
@@ -267,7 +286,7 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     try:
         seen = await work.copy()
         if seen is not None:
-            work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.exclude))
+            work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.patterns))
         done = seen is not None and (not (seen.skipped or work.stale) or await work.delete(seen))
     finally:
         if work.aside is not None:
@@ -277,14 +296,23 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     if seen is None or not done:
         return False, None
     try:  # always: what changes of a mode or of a link is in none of rsync's numbers
-        await sync_file_system(target)
+        await sync_file_systems(target, work.fileset.patterns)
     except OSError as failing:
         work.reason = f"the disk did not take what was pulled: {failing}"
         return False, None
     if work.aside is not None and work.aside.exists():
         text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
         work.emit(Note(text, level="warning"))
-    return True, seen.files
+    return True, await _entries(work, seen.files)
+
+
+async def _entries(work: _Pull, told: int) -> int:
+    """How many the copy has, where the source may tell more: what it lists and never sends is in rsync's number. All is
+    counted only where that number is not what the last one, and what came and went since, make it."""
+    if told == (work.record.entries or 0) + work.created - work.deleted:
+        return told
+    here = await in_thread(lambda: irregular.entries(Path(work.fileset.path), work.fileset.patterns))
+    return told if here is None else min(told, here)
 
 
 def _made(target: Path) -> bool:
@@ -347,6 +375,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         allow_deletions=False,
         held_back=None,
         last_reconcile_at=time.time(),
+        patterns=work.fileset.patterns,
         window=() if record.alarm else record.window,
         alarm=None,
     )

@@ -20,6 +20,7 @@ from secondsite.files.store import Held
 
 LINE_BYTES = 65536
 REST_SECONDS = 1.0  # for what was printed to be read, and for who is left of an rsync, when its first process has ended
+LOOK_SECONDS = 0.2  # between two questions whether it is to end
 KEPT_BYTES = 262144  # of what it prints; a listing may be longer and only its end matters
 # Exit codes behind which a part of rsync may have died with its half-made file where it was (man rsync, EXIT VALUES).
 _LEFT = (12, 14, 15, 16, 20, 21)
@@ -34,11 +35,12 @@ def most_memory() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. code: None where its deadline passed."""
+    """How a run ended. code: None where its deadline passed. asked: it was ended because ``until`` said so."""
 
     code: int | None
     stdout: str
     stderr: str
+    asked: bool = False
 
     @property
     def text(self) -> str:
@@ -58,9 +60,11 @@ async def run(
     writable: Sequence[Path] | None = None,
     given: bytes = b"",
     go_on: GoOn | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> Ended:
     """Run ``argv`` for ``seconds`` at most. writable: the folders below which it may write, where the kernel can see to
-    that (confine.py); None leaves it as it is. given: its standard input.
+    that (confine.py); None leaves it as it is. given: its standard input. until: it is ended
+    once this is true, and keeps what it has of a file (man rsync, --partial-dir).
 
     Raises FinalError (slug ``program-missing``) where rsync is not here, OSError where it cannot be started.
     """
@@ -89,12 +93,12 @@ async def run(
         if held is not None:
             held.running(child.pid)
         async with asyncio.timeout(seconds):
-            await _ended(child)
+            asked = await _ended_or(child, until)
             out, err, _ = await _rest(child, pipes)
             child.wait()
             if held is not None and fresh and child.returncode not in _LEFT and child.returncode >= 0:
                 held.done()
-            return Ended(child.returncode, out, err)
+            return Ended(child.returncode, out, err, asked)
     except TimeoutError:
         return Ended(None, "", "")
     finally:
@@ -112,6 +116,25 @@ async def _rest(child: subprocess.Popen[bytes], pipes: asyncio.Future[tuple[str,
     except TimeoutError:
         _kill(child)
         return await pipes
+
+
+async def _ended_or(child: subprocess.Popen[bytes], until: Callable[[], bool] | None) -> bool:
+    """Until the child has ended; whether it was asked to."""
+    if until is None:
+        await _ended(child)
+        return False
+    ended = asyncio.ensure_future(_ended(child))
+    try:
+        while not until():
+            done, _ = await asyncio.wait([ended], timeout=LOOK_SECONDS)
+            if done:
+                return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        await ended
+        return True
+    finally:
+        ended.cancel()
 
 
 async def _ended(child: subprocess.Popen[bytes]) -> None:

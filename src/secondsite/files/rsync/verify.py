@@ -52,7 +52,7 @@ async def verify(
         argv = command.compare(
             command.url(source_address, port, fileset.name),
             Path(fileset.path),
-            exclude=fileset.exclude,
+            exclude=fileset.patterns,
             bandwidth=bandwidth or fileset.bandwidth,
             content=content,
             only=None if only is None else _listed(Path(room), only),
@@ -70,7 +70,7 @@ async def verify(
             slug="files-unreadable",
             step="verify files",
         )
-    skipped, excludes = irregular.skipped(os.fsencode(ended.stdout)), irregular.of_set(fileset.exclude)
+    skipped, excludes = irregular.skipped(os.fsencode(ended.stdout)), irregular.of_set(fileset.patterns)
     stale = irregular.still_here(Path(fileset.path), skipped, excludes)
     items = (*_ITEM.findall(ended.stdout), *(os.fsdecode(path) for path in stale))
     return Verification(stats(ended.stdout).files, len(items), items[:named], time.monotonic() - began)

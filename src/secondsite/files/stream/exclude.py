@@ -7,20 +7,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MODIFIED = re.compile(r"^(?:[-+] |!$)")  # with --exclude an old prefix still turns a rule round
+_KEPT = "+ "  # the one of these that is read here: what matches stays in the set
 _REMEMBERED = 20_000
 _SUFFIX = "/***"
 
 
 def understood(patterns: Sequence[str]) -> bool:
     """Whether each is a plain pattern. A set with others is pulled by rsync alone, which knows what they mean."""
-    return not any("[" in one or "\\" in one or _MODIFIED.match(one) or not one.strip("/") for one in patterns)
+    bare = [one.removeprefix(_KEPT) for one in patterns]
+    return not any("[" in one or "\\" in one or _MODIFIED.match(one) or not _named(one) for one in bare)
+
+
+def _named(pattern: str) -> bool:
+    """Whether it is about more than the set's own folder, in a form whose meaning rsync's manual tells."""
+    body = pattern.removesuffix(_SUFFIX)
+    return bool(body.strip("/")) and "***" not in body and "//" not in body
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """path: what is matched against the whole path ("/" in front); else against the last name."""
+    """kept: what matches is not left out. path: what is matched against the whole path ("/" in front); else against the
+    last name. inside: a folder is matched with a slash behind it, and what is in it is matched, too."""
 
+    kept: bool
     path: bool
+    inside: bool
     folders_only: bool
     pattern: re.Pattern[bytes]
 
@@ -54,16 +65,18 @@ class Excludes:
         for rule in self._rules:
             if rule.folders_only and not folder:
                 continue
-            if rule.pattern.fullmatch(b"/" + path if rule.path else name):
-                return True
+            whole = b"/" + path + (b"/" if rule.inside and folder else b"")
+            if rule.pattern.fullmatch(whole if rule.path else name):
+                return not rule.kept
         return False
 
 
 def _rule(text: str) -> _Rule:
     """One pattern as an expression."""
-    body, folders_only, whole = text, False, False
+    kept, body = text.startswith(_KEPT), text.removeprefix(_KEPT)
+    folders_only, whole = False, False
     if body.endswith(_SUFFIX):
-        body, folders_only, whole = body.removesuffix(_SUFFIX), True, True  # a folder, and with it what is in it
+        body, whole = body.removesuffix(_SUFFIX), True  # a folder, and with it what is in it
     elif body.endswith("/"):
         body, folders_only = body.rstrip("/"), True
     anchored = body.startswith("/")
@@ -72,7 +85,8 @@ def _rule(text: str) -> _Rule:
     inside = "".join(_piece(one) for one in re.findall(r"\*+|\?|[^*?]+", body))
     if path:
         inside = ("/" if anchored else "(?:.*/)?" if body.startswith("**") else "(?:.*/)") + inside
-    return _Rule(path, folders_only, re.compile(inside.encode("utf-8", "surrogateescape"), re.DOTALL))
+    inside += "/.*" if whole else ""
+    return _Rule(kept, path, whole, folders_only, re.compile(inside.encode("utf-8", "surrogateescape"), re.DOTALL))
 
 
 def _piece(one: str) -> str:

@@ -20,9 +20,10 @@ from typing import Any
 
 from secondsite.errors import FinalError, RetryableError
 from secondsite.files import store as records
+from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
-from secondsite.files.durable import sync_file_system
-from secondsite.files.rsync.fetch import fetch
+from secondsite.files.durable import sync_file_systems
+from secondsite.files.rsync.fetch import Fetched, fetch
 from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
@@ -72,10 +73,12 @@ class Follower:
     def __init__(self, fileset: FileSet, address: str, port: int, call: Call, *, store: Path = STORE) -> None:
         """address, port: of the source's file daemon, for what is too large to travel in a batch."""
         self._fileset, self._address, self._port, self._call, self._store = fileset, address, port, call, store
-        self._excludes = Excludes(fileset.exclude)
+        self._excludes = Excludes(fileset.patterns)
         self._fresh: dict[bytes, float] = {}
+        self._limit = Watched(fileset, store)
+        self.paced = Paced(self._limit)
         self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
-        self.busy = False  # applies a batch, or fetches for one
+        self.busy = False  # a batch comes, or is applied, or rsync fetches for it
 
     async def mark(self) -> Mark:
         """Where the journal is now: a full comparison that begins after this misses nothing before it.
@@ -104,6 +107,8 @@ class Follower:
                 ) from full
             except Taken:
                 return End.PROMOTED
+            finally:
+                self.busy = False
 
     @contextlib.asynccontextmanager
     async def _connected(self, epoch: str | None, seq: int) -> Any:
@@ -114,7 +119,7 @@ class Follower:
             "set": self._fileset.name,
             "epoch": epoch,
             "seq": seq,
-            "exclude": list(self._fileset.exclude),
+            "exclude": list(self._fileset.patterns),
         }
         line = await self._call(request)
         reader, writer = await asyncio.open_connection(sock=line, limit=1 << 20)
@@ -170,9 +175,9 @@ class Follower:
     def excludes(self) -> Excludes:
         return self._excludes
 
-    async def fetched(self, entries: list[Entry], held: Held) -> dict[bytes, str]:
-        """Have rsync bring what is too large; what it could not, and why. Raises RetryableError, NoSpace."""
-        return await fetch(self._fileset, self._address, self._port, entries, held)
+    async def fetched(self, entries: list[Entry], held: Held) -> Fetched:
+        """Have rsync bring what is too large. Raises RetryableError, NoSpace."""
+        return await fetch(self._fileset, self._address, self._port, entries, held, self._limit)
 
 
 async def frame_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -210,7 +215,6 @@ class _Following:
                 if told["entries"] != len(bodies) or told["batch"] != self._batches + 1:
                     raise wire.Broken("a batch that is not what it says")
                 self._batches += 1
-                self._its.busy = True
                 try:
                     end = await self._apply(bodies, told)
                 finally:
@@ -227,16 +231,19 @@ class _Following:
     async def _batch(self) -> tuple[list[bytes], bytes, bytes]:
         """Entries up to whatever else is said. Raises wire.Broken where there is no end to them."""
         bodies, size, began = list[bytes](), 0, time.monotonic()
-        heard = began
+        heard, rested = began, 0.0
         async with asyncio.timeout(SILENT_SECONDS) as silence:
             while True:
                 kind, body = await frame_of(self._reader)
                 if kind != wire.ENTRY:
                     return bodies, kind, body
                 bodies.append(body)
+                self._its.busy = True
                 size += len(body)
+                rest = await self._its.paced.rest(len(body))  # the source waits where nobody reads
+                rested += rest
                 now = time.monotonic()
-                late = now - began > BATCH_SECONDS
+                late = now - began - rested > BATCH_SECONDS
                 if len(bodies) > wire.BATCH_ENTRIES or size > wire.BATCH_BYTES or late:
                     raise wire.Broken("a batch without an end")
                 if now - heard > HEARD_SECONDS:  # not for each: there may be thousands in a second
@@ -283,20 +290,20 @@ class _Following:
                     return End.COMPARE
                 fresh, applying = held.begin(), Applying(weighing, self._may())
                 applied = await in_thread(applying.carry_out)
-                if applied.fetch:
-                    applied.amiss |= await self._its.fetched(applied.fetch, held)
+                got = await self._its.fetched(applied.fetch, held) if applied.fetch else Fetched({})
+                applied.amiss |= got.amiss
                 await in_thread(applying.finish)
                 siblings = await in_thread(applying.siblings)
                 if siblings:
-                    applied.amiss |= await self._its.fetched(siblings, held)
+                    applied.amiss |= (await self._its.fetched(siblings, held)).amiss
                 if fresh:
                     held.done()
-        await sync_file_system(Path(fileset.path))
+        await sync_file_systems(Path(fileset.path), fileset.patterns)
         now = time.time()
         self._its.came(applied.created, now)
         self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
         async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
-            end = self._note(told, applied, deleted, cost.rewritten, now)
+            end = self._note(told, applied, deleted, cost.rewritten + got.rewritten, now)
         if end is None:
             await self._acknowledge(told)
             self._hear(told, now)

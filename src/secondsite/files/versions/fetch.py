@@ -14,7 +14,7 @@ from typing import Any
 from secondsite.errors import FinalError, RetryableError, UsageError
 from secondsite.events import Emit, Progress
 from secondsite.files import store as records
-from secondsite.files.durable import sync_file_system
+from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, stats, why
 from secondsite.files.rsync.runner import Ended, run
@@ -83,7 +83,7 @@ async def fetch(
         replaced = await _replaced(aside, made, host or HERE, keep=not dry_run)
         _judge(fileset.name, ended, aside if replaced else None)
         if not dry_run:
-            await sync_file_system(folder)
+            await sync_file_systems(folder)
     seen, items = stats(ended.stdout, ended.stderr), _ITEM.findall(ended.stdout)
     return {
         "set": fileset.name,

@@ -11,6 +11,7 @@ from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.events import Emit, Note, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
+from secondsite.files.bandwidth import limit_of
 from secondsite.files.observe import state_of
 from secondsite.files.offer.seal import TokenFile
 from secondsite.files.rsync.pull import PullResult
@@ -111,7 +112,7 @@ class Zfs:
             held,
             agreed=record.allow_deletions or not record.settled,
             rules=rules(self.fileset),
-            bandwidth=self.fileset.bandwidth,
+            bandwidth=limit_of(self.fileset, self.store).bytes_per_second,
         )
 
     async def verify(self, source: str, port: int, *, timeout: float) -> Verification:
