@@ -507,7 +507,11 @@ async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeyp
 
 
 def stir(folder: Path, go_on: Callable[[], bool]) -> int:
-    """Folders come, go and change places, and files with them, as fast as that can be. How often."""
+    """Folders come, go and change places, and files with them, as fast as that can be. How often.
+
+    No two contents have one size. Of two folders that change places between rsync's look and its read, it sends the
+    one's content with the other's time, and only a size that differs, or what the stream tells, has it look again.
+    """
     count = 0
     while go_on():
         here, there = folder / f"folder-{count % 40}", folder / f"folder-{(count * 7 + 3) % 40}"
@@ -522,7 +526,7 @@ def stir(folder: Path, go_on: Callable[[], bool]) -> int:
                 case _:
                     (there / "deep" / f"{count % 5}").mkdir(parents=True, exist_ok=True)
                     for number in range(20):
-                        (there / "deep" / f"{count % 5}" / f"file-{number}").write_text(f"{count}")
+                        (there / "deep" / f"{count % 5}" / f"file-{number}").write_text("x" * count)
         count += 1
         time.sleep(0.002)
     return count

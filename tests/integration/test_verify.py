@@ -340,7 +340,7 @@ async def test_what_the_agents_saw_of_a_standby_that_fell_behind_and_of_nobody_l
                 os.kill(receiver, signal.SIGCONT)
             await until(lambda: (bergen.board.recent[-1].seconds or 9) < 3)
         behind = await heartbeat()
-        assert behind["outcome"] == "different" and "(behind)" in str(behind["message"]), behind
+        assert behind["outcome"] == "different" and "further behind than" in str(behind["message"]), behind
         await asyncio.sleep(max(0.0, bergen.board.recent[-1].at + 8 - time.time()))
         async with agent(both, "bergen") as again:
             await until(lambda: len(again.board.recent) > 2 and (again.board.recent[-1].seconds or 9) < 3)
