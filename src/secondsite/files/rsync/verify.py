@@ -17,8 +17,8 @@ from secondsite.files.rsync.runner import run
 from secondsite.spec import FileSet
 
 SAMPLE = 20
-# Where nothing but the hard link is missing, its nine attributes are blanks.
-_ITEM = re.compile(r"^(?:\*deleting  |[<>ch.*][fdLDS](?:\S{9}| {9})) (.*)$", re.MULTILINE)
+# A folder's time is no content. Where nothing but the hard link is missing, its nine attributes are blanks.
+_ITEM = re.compile(r"^(?:\*deleting  |(?!\.d\.\.t\.{6} )[<>ch.*][fdLDS](?:\S{9}| {9})) (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
