@@ -57,7 +57,7 @@ def main(base: Path) -> None:
 async def _kept(keeper: Keeper) -> None:
     """For ever. SIGUSR1 has it say what it waits for, for a round in which it does not go on."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell)
-    await keeper.keep(lambda: True)
+    await keeper.keep(lambda: True, lambda: False)
 
 
 def _tell() -> None:

@@ -26,6 +26,9 @@ class FakePrimary:
         settings = (("synchronous_standby_names", self.names), ("synchronous_commit", "on"))
         return primary(followers=(follower,) if self.streams else (), settings=settings)
 
+    def held(self) -> bool:
+        return False
+
     async def beat(self, generation: int) -> float | None:
         return self.told_at
 

@@ -157,13 +157,17 @@ def specification(**more: Any) -> Spec:
     )
 
 
+@dataclass(slots=True)
 class NoFiles:
-    """Nothing to mirror."""
+    """Nothing to mirror. may_pull: what the agent has said of that, asked by whoever keeps file sets."""
+
+    may_pull: Callable[[], bool] = lambda: False
 
     def states(self) -> tuple[FileSetState, ...]:
         return ()
 
-    async def keep(self, is_standby: Callable[[], bool]) -> None:
+    async def keep(self, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
+        self.may_pull = is_standby
         await asyncio.Event().wait()
 
 

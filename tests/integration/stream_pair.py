@@ -96,7 +96,7 @@ class Pair:
 
     def keeping(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The standby's agent."""
-        return running(self.keeper.keep(lambda: self.standby))
+        return running(self.keeper.keep(lambda: self.standby, lambda: False))
 
 
 def pair(mirror: Mirror, base: Path, *, clock: Clock | None = None, **settings: object) -> Pair:

@@ -9,12 +9,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from secondsite.agent.client import get
 from secondsite.objectives.snapshot import Silence, SiteState
-from tests.integration.agent_pair import Clusters, agent, clusters, until
+from tests.integration.agent_pair import Clusters, NoFiles, agent, clusters, until
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,22 @@ async def test_a_broken_samples_file_is_set_aside(both: Clusters) -> None:
     assert file.with_suffix(".broken").exists()
     with sqlite3.connect(file) as database:
         assert database.execute("SELECT count(*) FROM sample").fetchone()[0] > 0
+
+
+async def test_a_database_that_we_hold_read_only_is_no_standby_that_pulls_files(both: Clusters) -> None:
+    """Whatever the guard has said last: its word goes as soon as it lets the site open, and the database is still up in
+    recovery then. What such a site has may be the only copy."""
+    signal_file = both.bergen.data / "standby.signal"
+    async with agent(both, "bergen") as bergen:
+        files = cast(NoFiles, bergen._ports.files)
+        await until(lambda: files.may_pull())
+        try:
+            signal_file.write_text("secondsite: oslo does not answer\n")
+            await until(lambda: not files.may_pull())
+            assert bergen.board.database.role == "standby" and bergen.board.guard_reason is None
+        finally:
+            signal_file.write_text("")
+        await until(lambda: files.may_pull())
 
 
 async def test_a_frozen_database_neither_stops_the_agent_nor_looks_healthy(both: Clusters) -> None:

@@ -64,7 +64,7 @@ class Pair:
     async def kept(self) -> AsyncIterator[None]:
         """The copy is pulled all the while."""
         keeper = Keeper(self.spec, "bergen", store=self.mirror.store)
-        keeping = asyncio.create_task(keeper.keep(lambda: True))
+        keeping = asyncio.create_task(keeper.keep(lambda: True, lambda: False))
         try:
             yield
         finally:

@@ -424,7 +424,7 @@ async def test_the_keeper_follows_the_source_while_this_site_is_standby(uploads:
     tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": uploads.port})
     keeper = Keeper(spec.model_copy(update={"files": files, "tunnel": tunnel}), "bergen", store=uploads.store)
     standby = False
-    keeping = asyncio.create_task(keeper.keep(lambda: standby))
+    keeping = asyncio.create_task(keeper.keep(lambda: standby, lambda: not standby))
     fill(uploads.source, 3)
     await asyncio.sleep(0.5)
     assert [state.status for state in keeper.states()] == [FilesStatus.SOURCE]
@@ -492,6 +492,33 @@ async def test_lost_files_are_listed_although_the_agent_pulls_before_the_site_is
     lost = [one["path"] for record in parting.records(uploads.store) for one in record["files"]]
     assert lost == ["only-here"]
     assert await noted.plan() is None and await demoted.plan() is None
+
+
+async def test_what_was_written_where_a_copy_became_the_primary_by_hand_is_kept_and_listed(uploads: Mirror) -> None:
+    """No procedure of ours has made it the original: the record says that it was pulled over, and completely."""
+    fill(uploads.source, 2)
+    assert (await uploads.pull()).complete
+    keeper = Keeper(specification(1).model_copy(update={"files": (uploads.fileset,)}), "bergen", store=uploads.store)
+    keeping = asyncio.create_task(keeper.keep(lambda: False, lambda: True))
+    (uploads.target / "only-here").write_text("written by the application that was started here")
+    async with asyncio.timeout(10):
+        while store.load("uploads", uploads.store).settled:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
+    for resource in (converge.Noted(uploads.fileset, store=uploads.store), demoted(uploads)):
+        change = await resource.plan()
+        assert change is not None, resource.name
+        await resource.apply(change, ignore)
+    assert (await uploads.pull()).complete
+    assert not (uploads.target / "only-here").exists()
+    (lost,) = [one for record in parting.records(uploads.store) for one in record["files"]]
+    assert lost["path"] == "only-here" and Path(lost["kept"]).exists()
+
+
+def demoted(uploads: Mirror) -> converge.Demoted:
+    return converge.Demoted(uploads.fileset, store=uploads.store)
 
 
 async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:

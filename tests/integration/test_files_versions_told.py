@@ -352,7 +352,7 @@ async def test_the_keeper_keeps_versions_and_tells_of_them(site: Site) -> None:
     tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": site.mirror.port})
     keeper = Keeper(spec.model_copy(update={"files": files, "tunnel": tunnel}), "bergen", store=site.mirror.store)
     async with asyncio.timeout(30):
-        keeping = asyncio.create_task(keeper.keep(lambda: True))
+        keeping = asyncio.create_task(keeper.keep(lambda: True, lambda: False))
         while not (keeper.states()[0].versions or VersionsState(0)).count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     keeping.cancel()

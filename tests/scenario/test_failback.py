@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from secondsite_lab.applied import AppliedLab
 from tests.scenario.ground import ACCEPT, FAILOVER, Ground, lost, shopping, until_buys, where_dns_points
 from tests.scenario.kills import operate
 from tests.scenario.test_switchover import until_ready
@@ -16,6 +17,8 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     ground: Ground, tmp_path: Path
 ) -> None:
     lab = ground.fresh()
+    # Its guard has held it read-only at first, and let it open: a database in recovery, and yet no copy that pulls.
+    assert lab.json("oslo", "cat /var/lib/secondsite/files/uploads.json")["last_attempt_at"] is None
     early = subprocess.run(lab.operator("failback", "--yes", "--json"), capture_output=True, text=True, timeout=120)
     assert early.returncode == 3 and json.loads(early.stdout)["error"] == "nothing-failed-over", early.stdout
     assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"], "nobody is sent away from home"
@@ -54,12 +57,18 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     rows = map(json.loads, lab.on("oslo", "cat /var/lib/secondsite/database/lost/*/rows.jsonl").splitlines())
     lost_files = lab.json("oslo", "secondsite report --lost-files --json")["lost_files"]
     listed = {Path(file["path"]).name for one in lost_files for file in one["files"]}
-    assert missing_files and listed >= missing_files, "and so were the files"
+    assert missing_files and listed >= missing_files, f"and so were the files\n{files_at(lab, 'oslo')}"
     assert sum(one["count"] for one in document["lost"]["files"]) == len(listed)
     for one in lost_files:
         for file in one["files"]:
             lab.on("oslo", f"test -s {file['kept']}")
     assert missing and {row["row"]["key"] for row in rows if row["table"] == "orders"} >= missing
+
+
+def files_at(lab: AppliedLab, site: str) -> str:
+    """What a site knows of its file sets, and what it has set aside: for whoever has to find out why."""
+    state = "/var/lib/secondsite"
+    return lab.on(site, f"ls -lR --full-time {state}/aside; tail -n +1 {state}/files/* {state}/files/lost/* 2>&1; true")
 
 
 def test_a_way_back_that_died_behind_the_database_is_finished_by_the_same_command(ground: Ground) -> None:

@@ -239,6 +239,9 @@ async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_pa
         async def look(self) -> DatabaseState:
             return next(states)
 
+        def held(self) -> bool:
+            return False
+
         async def beat(self, _: int) -> float:
             return NOW
 

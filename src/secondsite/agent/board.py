@@ -43,6 +43,7 @@ class Board:
     config_hash: str
     database: DatabaseState = field(default_factory=lambda: DatabaseState(Role.UNKNOWN, reason="not looked at yet"))
     tunnel: TunnelState = field(default_factory=lambda: TunnelState(up=False, reason="not looked at yet"))
+    held: bool = False  # read-only by our mark: no standby, whatever its role says
     files: tuple[FileSetState, ...] = ()
     units: tuple[UnitState, ...] = ()
     dns: tuple[RecordState, ...] = ()

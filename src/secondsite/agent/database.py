@@ -17,7 +17,7 @@ from secondsite.database import synchronous
 from secondsite.database.cluster import OWNER, Cluster
 from secondsite.database.commit_wait import Act
 from secondsite.database.connect import CONNECT_SECONDS, as_user
-from secondsite.database.fence import postmaster_runs
+from secondsite.database.fence import marked_by_us, postmaster_runs
 from secondsite.database.observe import observe_over, stopped
 from secondsite.database.promote import HEARD
 from secondsite.database.state import DatabaseState, Role
@@ -44,6 +44,9 @@ class Database(Protocol):
 
     async def look(self) -> DatabaseState:
         """The cluster now. Never raises for a cluster that does not answer."""
+
+    def held(self) -> bool:
+        """Whether the cluster is kept read-only by us: a former primary, or one that waits, and no standby."""
 
     async def beat(self, generation: int) -> float | None:
         """Write the heartbeat of a primary in ``generation`` (its timeline); the moment that was written.
@@ -82,6 +85,10 @@ class LocalDatabase:
                 if not kept:
                     break
         return self._unseen(problem)
+
+    def held(self) -> bool:
+        """Whether standby.signal is there, and ours."""
+        return marked_by_us(self._cluster)
 
     async def receiver_heard_at(self) -> float | None:
         """When the WAL receiver last heard from the primary (unix seconds); None where nothing is received.

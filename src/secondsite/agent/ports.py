@@ -33,7 +33,7 @@ class Files(Protocol):
     def states(self) -> tuple[FileSetState, ...]:
         """Each file set now."""
 
-    async def keep(self, is_standby: Callable[[], bool]) -> None:
+    async def keep(self, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
         """For ever. A set that fails is a state, not an exception."""
 
 

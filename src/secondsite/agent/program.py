@@ -126,7 +126,7 @@ class Agent:
         self.board.healthy = await self._ports.healthy() if self.board.database.writable else None
 
     async def _files(self) -> None:
-        await self._ports.files.keep(self._is_standby)
+        await self._ports.files.keep(self._is_standby, self._is_primary)
 
     async def _look_again(self) -> None:
         """A procedure has changed the world: what is looked at seldom is looked at now."""
@@ -199,8 +199,12 @@ class Agent:
         return BoardKnowledge(self._spec, self.board, self._samples, self._troubles, self._clock)
 
     def _is_standby(self) -> bool:
-        """Only a standby pulls files: not a former primary that the guard holds read-only, whose files are unique."""
-        return self.board.database.role is Role.STANDBY and self.board.guard_reason is None
+        """Only a standby pulls files: not a former primary that is held read-only, whose files are unique."""
+        board = self.board
+        return board.database.role is Role.STANDBY and not board.held and board.guard_reason is None
+
+    def _is_primary(self) -> bool:
+        return self.board.database.writable
 
     def _summary(self) -> str:
         return f"{self._spec.service.name} at {self._site}: {self.board.database.role}"

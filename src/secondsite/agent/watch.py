@@ -64,7 +64,11 @@ class Watch:
 
     async def _look(self) -> None:
         board = self._board
+        # Before and after: the mark is set before a database stops, and goes only behind that. So a database that was
+        # seen to be in recovery in between, without a mark on either side, is a standby.
+        held = self._ports.database.held()
         database = await self._ports.database.look()
+        board.held = self._ports.database.held() or held
         board.looked_at = self._clock.now().timestamp()
         if database.writable:
             with self._troubles.kept_from("heartbeat"):

@@ -14,12 +14,13 @@ An engine answers for one kind of mirroring (rsync, or ZFS snapshots). What it m
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from secondsite.errors import FinalError
+from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit, ignore
 from secondsite.files import parting
 from secondsite.files import store as records
@@ -139,6 +140,20 @@ def taken_over_at(fileset: FileSet, store: Path = STORE) -> float | None:
 def is_original(fileset: FileSet, store: Path = STORE) -> bool:
     """Whether the copy here has become the original, and has not been given up since."""
     return records.load(fileset.name, store).role == SOURCE
+
+
+async def written_into(fileset: FileSet, store: Path = STORE) -> None:
+    """The site of this copy is the primary: whatever pull was complete before, the application works in it since. So
+    its content counts as somebody's when it is pulled over again, also where no procedure of ours has made the site the
+    primary. Nothing while another process has the set: to be called again."""
+    record = records.load(fileset.name, store)
+    if record.role == SOURCE or not record.settled:
+        return
+    with contextlib.suppress(RetryableError):
+        async with locked(fileset.name, seconds=0, store=store):
+            record = records.load(fileset.name, store)
+            if record.role != SOURCE:  # how far it had come stays: a failover that is under way has to tell it
+                records.save(fileset.name, replace(record, settled=False), store)
 
 
 async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:

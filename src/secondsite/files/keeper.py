@@ -19,6 +19,7 @@ from secondsite.events import ignore
 from secondsite.files import store as records
 from secondsite.files.bandwidth import limit_of
 from secondsite.files.choice import pull
+from secondsite.files.engine import written_into
 from secondsite.files.observe import state_of
 from secondsite.files.offer.call import call
 from secondsite.files.offer.seal import TokenFile
@@ -101,18 +102,21 @@ class Keeper:
             limit=limit_of(fileset, self._store),
         )
 
-    async def keep(self, is_standby: Callable[[], bool]) -> None:
-        """For ever. Asks ``is_standby`` before each pull, and while it follows."""
+    async def keep(self, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
+        """For ever. Asks ``is_standby`` before each pull, and while it follows. What a primary has was not pulled,
+        whoever made it one."""
         if not self._sets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             for fileset in self._sets:
-                group.create_task(self._keep(fileset, is_standby))
+                group.create_task(self._keep(fileset, is_standby, is_primary))
 
-    async def _keep(self, fileset: FileSet, is_standby: Callable[[], bool]) -> None:
+    async def _keep(self, fileset: FileSet, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
         failures = 0
         while True:
             self._standby = is_standby()
+            if is_primary():
+                await written_into(fileset, self._store)
             if not self._standby or records.load(fileset.name, self._store).role == SOURCE:
                 await self._clock.sleep(LOOK_SECONDS)
                 continue

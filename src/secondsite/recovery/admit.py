@@ -68,9 +68,10 @@ async def ask_again(spec: Spec, site: str, clock: Clock) -> Verdict | None:
     verdict = await ask(spec, site, await generation(cluster), cannot_be_replaced=False)
     if fenced() is not None:  # it came while the others were asked
         return None
-    note_verdict(verdict.ruling, verdict.reason, clock)
-    if verdict.ruling is Ruling.ALLOW:
+    if verdict.ruling is Ruling.ALLOW:  # noted once the database has stopped: until then it is a site that is held
         await release(spec, clock, verdict.reason)
+    else:
+        note_verdict(verdict.ruling, verdict.reason, clock)
     return verdict
 
 

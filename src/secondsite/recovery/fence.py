@@ -126,13 +126,13 @@ async def unfence_here(spec: Spec, site: str, clock: Clock, procedure_id: str) -
             host=site,
             hint="on this host: secondsite guard; a person opens it with --allow",
         )
+    await database.stop(cluster)  # a host that was booted meanwhile runs read-only, and no start would change that
     paths.FENCED.unlink()
     database.unmark(cluster)
     note_verdict("allow", "the failover that fenced this site was rolled back", clock)
     paths.RUN.mkdir(exist_ok=True)
     paths.ACTIVE.touch()
-    if not database.postmaster_runs(cluster):  # else no start would use it up
-        paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
+    paths.ADMITTED.write_text("the failover that fenced this site was rolled back\n")
     await SystemdControl(cluster).start()
     await application.start(spec.service.units)
     return {"site": site, "fenced": False, "at": to_text(clock.now())}
