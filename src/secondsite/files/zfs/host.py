@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,22 +65,28 @@ class Host:
 
     async def tree(self, root: str) -> Tree | None:
         """All of a dataset; None where it does not exist."""
+        return (await self.trees(root))[0]
+
+    async def trees(self, *roots: str) -> tuple[Tree | None, ...]:
+        """All of several datasets, by one command; None for each that does not exist."""
         can = await self.features()
         listed = ("-t", "filesystem,snapshot,bookmark") if can.bookmarks else ()
         wanted = parse.PLAIN if self._plain else parse.FULL
-        done = await self._get(root, (*wanted, names.GONE), listed)
+        done = await self._get(roots, (*wanted, names.GONE), listed)
         if not done.ok and not self._plain and "invalid property" in done.stderr:
             self._plain = True
-            done = await self._get(root, (*parse.PLAIN, names.GONE), listed)
-        if not done.ok:
-            if _MISSING.search(done.stderr):
-                return None
-            raise FinalError(f"{root} cannot be listed: {done.why()}", slug="zfs-failed", step="zfs")
-        found = parse.tree(root, parse.table(done.stdout), names.GONE)
+            done = await self._get(roots, (*parse.PLAIN, names.GONE), listed)
+        if not done.ok and not all(_MISSING.search(line) for line in done.stderr.strip().splitlines() or [""]):
+            raise FinalError(f"{' and '.join(roots)} cannot be listed: {done.why()}", slug="zfs-failed", step="zfs")
+        rows = parse.table(done.stdout)
+        return tuple([await self._read(root, rows) if root in rows else None for root in roots])
+
+    async def _read(self, root: str, rows: Mapping[str, Mapping[str, str]]) -> Tree:
+        found = parse.tree(root, rows, names.GONE)
         return Tree(root, tuple([await self._with_token(each) for each in found.datasets]))
 
-    async def _get(self, root: str, wanted: Iterable[str], listed: Sequence[str]) -> Completed:
-        words = ("zfs", "get", "-Hpr", *listed, "-o", "name,property,value", ",".join(wanted), root)
+    async def _get(self, roots: Iterable[str], wanted: Iterable[str], listed: Sequence[str]) -> Completed:
+        words = ("zfs", "get", "-Hpr", *listed, "-o", "name,property,value", ",".join(wanted), *roots)
         return await self.run(*words, check=False)
 
     async def _with_token(self, dataset: Dataset) -> Dataset:

@@ -25,6 +25,7 @@ from secondsite.files.zfs.names import below
 SEND_SECONDS = 7 * 24 * 3600.0
 ANSWER_SECONDS = 60.0
 MOST_GUIDS = 3000
+TOLD_SECONDS = 10.0  # for which a listing may be acted upon
 PRUNE_AT = 10  # snapshots: the removal of one makes the pool write all it has, and a round would wait for that
 _PACING = getattr(socket, "SO_MAX_PACING_RATE", 47)
 
@@ -46,6 +47,9 @@ class Source:
     host: Host = field(default_factory=lambda: HERE)
     problem: dict[str, str] = field(default_factory=dict)  # what the last send of a set printed
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _roots: dict[str, str] = field(default_factory=dict)  # by path, the dataset that was mounted there last
+    _listed: dict[str, tuple[float, Tree]] = field(default_factory=dict)  # by set, what a round has just told
+    _held: dict[str, set[int]] = field(default_factory=dict)  # by set, what was held since
     _to_hold: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
     _landed_now: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
 
@@ -76,7 +80,7 @@ class Source:
             waiting = wanted.pop(name, None)
             if waiting is not None:
                 try:
-                    await self._hold(*waiting, release=release)
+                    await self._hold(name, *waiting, release=release)
                 except SecondsiteError as failed:
                     self.problem[name] = failed.message
 
@@ -91,7 +95,8 @@ class Source:
         self, request: Mapping[str, Any], name: str, offer: Offer
     ) -> tuple[dict[str, Any], list[str] | None]:
         act = request.get("act")
-        tree = await self._tree(offer)
+        tree = self._just_told(name) if act in ("send", "landed") else None
+        tree = tree or await self._tree(offer)
         match act:
             case "look":
                 return {"ok": True, "root": tree.root}, None
@@ -109,8 +114,11 @@ class Source:
 
     async def _tree(self, offer: Offer) -> Tree:
         """Raises FinalError (``zfs-no-dataset``) where the folder is no dataset, or is not mounted to be written."""
-        root = await self.host.dataset_at(offer.path)
+        root = self._roots.get(offer.path)
         tree = await self.host.tree(root) if root is not None else None
+        if tree is None or tree.datasets[0].mountpoint != offer.path or not tree.datasets[0].mounted:
+            root = await self.host.dataset_at(offer.path)
+            tree = await self.host.tree(root) if root is not None else None
         if tree is None:
             raise FinalError(f"{offer.path} is no dataset's mount point at the source", slug="zfs-no-dataset")
         top = tree.datasets[0]
@@ -119,7 +127,14 @@ class Source:
                 f"{tree.root} is not mounted to be written at {offer.path}: it is not the original",
                 slug="zfs-not-original",
             )
+        self._roots[offer.path] = tree.root
         return tree
+
+    def _just_told(self, name: str) -> Tree | None:
+        """What the last round has told of a set, for the moments in which the standby acts upon it: a listing costs as
+        much as a small stream. What is asked for is found in it by its guid, and seen by that at the other end."""
+        at, tree = self._listed.get(name, (None, None))
+        return tree if at is not None and asyncio.get_running_loop().time() - at < TOLD_SECONDS else None
 
     async def _round(self, tree: Tree, request: Mapping[str, Any], name: str, offer: Offer) -> dict[str, Any]:
         """A new snapshot where anything was written since the newest that the standby has; then the listing."""
@@ -130,11 +145,13 @@ class Source:
         if not settled or any(_fresh(each, have) for each in tree.datasets):
             await self.host.snapshot(tree, names.snapshot(at, digits()))
             tree = await self._again(tree)
+        self._held[name] = set()  # what is held, this listing says
         if partial or not all(_base_held(each, have) for each in tree.datasets):
-            await self._hold(tree, have, partial)
+            await self._hold(name, tree, have, partial)
         else:
             self._to_hold[name] = tree, have
         tree = await self._thin(tree, offer, have, partial)
+        self._listed[name] = asyncio.get_running_loop().time(), tree
         return {"ok": True, "at": at, "root": tree.root, "tree": to_json(tree), "problem": self.problem.get(name)}
 
     async def _again(self, tree: Tree) -> Tree:
@@ -144,18 +161,28 @@ class Source:
         return found
 
     async def _hold(
-        self, tree: Tree, have: frozenset[int], partial: frozenset[int] = frozenset(), *, release: bool = True
+        self,
+        name: str,
+        tree: Tree,
+        have: frozenset[int],
+        partial: frozenset[int] = frozenset(),
+        *,
+        release: bool = True,
     ) -> None:
         """In each dataset the newest that the standby has, one of which it has a part, and the newest at all. The
         holds of earlier rounds, of killed ones too, go: whatever becomes of the standby, these few are held."""
+        since = self._held.setdefault(name, set())
         for each in tree.datasets:
             known = [one for one in each.snapshots if one.guid in have]
             keep = {one.guid for one in (*known[-1:], *each.snapshots[-1:])} | partial
             for one in each.snapshots:
-                if one.guid in keep and not one.held:
+                held = one.held or one.guid in since
+                if one.guid in keep and not held:
                     await self.host.hold(_name(tree, each, one))
-                if release and one.guid not in keep and one.held:
+                    since.add(one.guid)
+                if release and one.guid not in keep and held:
                     await self.host.release(_name(tree, each, one))
+                    since.discard(one.guid)
 
     async def _thin(self, tree: Tree, offer: Offer, have: frozenset[int], partial: frozenset[int]) -> Tree:
         """Rounds that fail for days must not fill this pool. What is left."""
@@ -175,6 +202,7 @@ class Source:
             if known and not any(one.guid == known[-1].guid for one in each.bookmarks):
                 await self.host.bookmark(_name(tree, each, known[-1]))
         failed = await prune(self.host, tree, offer.rules, guids)
+        self._listed.pop(name, None)
         self._landed_now[name] = tree, guids
         return {"ok": True, "problem": failed}
 

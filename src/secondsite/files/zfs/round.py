@@ -46,6 +46,7 @@ class Round:
     parted: int = 0
     problem: str | None = None
     at: float | None = None
+    _came: dict[str, int] = field(default_factory=dict)  # received and not looked at: dataset, guid of the snapshot
 
     async def carry_out(self) -> bool:
         """Whether everything that the source had at ``at`` is here. Raises SecondsiteError."""
@@ -66,17 +67,21 @@ class Round:
             met = await self._steps(now, answer.tree)
             refused = frozenset() if plan.Swap() in now.steps else refused | met  # another copy: nothing is known of it
             target, made = await self._look()
+            await self._seen(target, made)
         if self.blocked is not None:
             return False
         await self._finish(answer.tree, target)
         return True
 
     async def _look(self) -> tuple[Tree | None, Tree | None]:
-        return await self.host.tree(self.root), await self.host.tree(incoming(self.root))
+        target, made = await self.host.trees(self.root, incoming(self.root))
+        return target, made
 
     async def _steps(self, now: plan.Plan, source: Tree) -> frozenset[str]:
         """Datasets that turned out to be written to here. Raises RetryableError (``zfs-broken``)."""
         for step in now.steps:
+            if self._came and not isinstance(step, plan.Increment):  # it may need what is set when that is seen
+                await self._seen(*await self._look())
             match step:
                 case plan.Full(path, to, at_side):
                     got = await self._receive("send", self._name(path, at_side), path, to=to)
@@ -123,16 +128,19 @@ class Round:
                 checked=token is None,
             )
         if got.problem is None:
-            await self._seen(name, to)
+            self._came[name] = to
         return got
 
-    async def _seen(self, name: str, to: int) -> None:
-        tree = await self.host.tree(name)
-        top = tree.datasets[0] if tree is not None else None
-        if top is None or all(each.guid != to for each in top.snapshots):
-            raise RetryableError(f"{name} has not got the snapshot that was received", slug="zfs-broken")
-        if not top.readonly or top.canmount != "noauto":  # an old receive cannot set them itself
-            await self.host.put(name, canmount="noauto", readonly="on")
+    async def _seen(self, *trees: Tree | None) -> None:
+        """What came is there, and nobody can write to it. trees: a look behind it."""
+        came, self._came = self._came, {}
+        found = {below(tree.root, each.path): each for tree in trees if tree is not None for each in tree.datasets}
+        for name, to in came.items():
+            here = found.get(name)
+            if here is None or all(each.guid != to for each in here.snapshots):
+                raise RetryableError(f"{name} has not got the snapshot that was received", slug="zfs-broken")
+            if not here.readonly or here.canmount != "noauto":  # an old receive cannot set them itself
+                await self.host.put(name, canmount="noauto", readonly="on")
 
     def _watch(self, done: int) -> None:
         self.emit(Progress(f"files {self.fileset}", self.bytes + done, None))
