@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ from secondsite.files import store as records
 from secondsite.files.rsync import daemon
 from secondsite.files.versions import offered
 from secondsite.files.versions.acts import perform
+from secondsite.files.versions.state import versions_of
 from secondsite.files.zfs import beside, look, names
 from tests.integration.database_clusters import free_port
 from tests.integration.file_daemon import ADDRESS, wait
@@ -90,6 +92,17 @@ async def test_snapshots_are_listed_with_time_name_and_size_and_found_by_time(si
     found = await ask(sites.bergen, "list", at=from_text(second["as_of"]).timestamp() + 0.5)
     assert found["versions"] == [second]
     assert (await ask(sites.bergen, "list", id=second["id"]))["versions"] == [second]
+
+
+async def test_status_tells_how_many_versions_there_are_and_whether_rounds_still_make_them(sites: Pair) -> None:
+    sites.bergen.settings["versions"] = "24h hourly"
+    versions, fileset, store = await three_rounds(sites), sites.bergen.fileset, sites.bergen.store
+    now = time.time()
+    told = versions_of(fileset, store, now)
+    assert told is not None and (told.count, told.problem, told.overdue) == (3, None, False)
+    assert told.newest_at == from_text(versions[-1]["as_of"]).timestamp()
+    later = versions_of(fileset, store, now + 3 * 3600)
+    assert later is not None and later.overdue, "no round was complete for hours"
     with pytest.raises(SecondsiteError) as early:
         await ask(sites.bergen, "list", at=1000.0)
     assert early.value.slug == "no-such-version"

@@ -128,7 +128,7 @@ def _files(spec: Spec, database: DatabaseState, now: float) -> tuple[FileSetStat
             now=now,
             standby=standby,
             heard=heard.load(one.name, record),
-            versions=None if record.engine == "zfs" else versions_of(one, store.STORE, now),
+            versions=versions_of(one, store.STORE, now),
         )
         for one, record in looked
     )

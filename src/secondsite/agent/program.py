@@ -99,7 +99,7 @@ class Agent:
             Duty("delayed", 10.0, self._delayed),
             Duty("pools", 30.0, self._pools),
             Duty("samples", BATCH_SECONDS, self._flush),
-            Duty("guard", 10.0, ports.ask_guard_again),
+            Duty("guard", 2.0, ports.ask_guard_again),
             Duty("dns", 1.0, self._records.when_due),
             Duty("history", 30.0, self._history),
             Duty("journals", 1.0, self._journals),

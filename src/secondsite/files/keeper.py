@@ -98,7 +98,7 @@ class Keeper:
             problem=self._problems.get(name),
             heard=heard.load(name, record, self._store),
             unstreamed=self._unstreamed.get(name),
-            versions=None if record.engine == "zfs" else versions_of(fileset, self._store, now),
+            versions=versions_of(fileset, self._store, now),
             limit=limit_of(fileset, self._store),
         )
 

@@ -19,15 +19,19 @@ from secondsite.files.rsync.verify import Verification
 from secondsite.files.state import FileSetState
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked
 from secondsite.files.takeover import take_over, unless
+from secondsite.files.versions import state
 from secondsite.files.versions.retention import Rule
+from secondsite.files.versions.state import Looked
 from secondsite.files.zfs import ask, beside, look, lost, plan
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
 from secondsite.files.zfs.round import Round
+from secondsite.files.zfs.versions import complete
 from secondsite.spec import FileSet, paths, retention
 
 PORT = 7435
+TOLD_SECONDS = 60.0  # after which it is said again that versions were looked at
 _BY_RULE = ("zfs-no-dataset", "zfs-not-original", "zfs-refused", "zfs-pool-root")  # a person has to look
 
 
@@ -85,9 +89,21 @@ class Zfs:
             await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
         if complete:
             parting.forget(name, self.store)
+            self._tell_versions(work.here)
         if work.problem is not None:
             emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
         return result
+
+    def _tell_versions(self, here: Tree | None) -> None:
+        """For status: how many snapshots are versions, and from when the newest is. Each round makes one where anything
+        was written, so that none is overdue as long as rounds are complete."""
+        if here is None or self.fileset.versions is None:
+            return
+        kept, now, before = complete(here), time.time(), state.load(self.fileset.name, self.store)
+        newest = float(kept[-1][0].created) if kept else None
+        told = (before.count, before.newest_at, before.problem) == (len(kept), newest, None)
+        if not told or before.looked_at is None or abs(now - before.looked_at) > TOLD_SECONDS:
+            state.save(self.fileset.name, Looked(now, now, None, len(kept), newest), self.store)
 
     async def _round(self, record: Record, door: Door, deadline: float, emit: Emit, held: Held) -> Round:
         root = record.dataset or await self.host.dataset_at(str(self.fileset.path))

@@ -46,6 +46,7 @@ class Round:
     parted: int = 0
     problem: str | None = None
     at: float | None = None
+    here: Tree | None = None  # at its end, before anything is pruned
     _came: dict[str, int] = field(default_factory=dict)  # received and not looked at: dataset, guid of the snapshot
 
     async def carry_out(self) -> bool:
@@ -178,6 +179,7 @@ class Round:
         """Tell the source what is here, and prune."""
         if target is None:
             raise FinalError(f"{self.root} is gone", slug="zfs-no-dataset")
+        self.here = target
         common = [
             found[1].guid
             for each in source.datasets
