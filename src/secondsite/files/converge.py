@@ -14,10 +14,10 @@ from secondsite.converge.units import Unit, UnitFile
 from secondsite.errors import FinalError
 from secondsite.events import Emit
 from secondsite.files import store as records
-from secondsite.files.engine import give_up, note_lost
+from secondsite.files.engine import LOCK_SECONDS, give_up, note_lost
 from secondsite.files.parting import Left, is_noted
 from secondsite.files.rsync import daemon
-from secondsite.files.store import SOURCE, STORE, mount_of
+from secondsite.files.store import SOURCE, STORE, locked, mount_of
 from secondsite.files.stream.exclude import Excludes, understood
 from secondsite.files.watch import config
 from secondsite.files.watch import unit as watch
@@ -160,10 +160,11 @@ class Place:
         return Change(f"remember that it is on {now}" + (f", with {', '.join(inner)} inside" if inner else ""))
 
     async def apply(self, change: Change, emit: Emit) -> None:
-        """Remember it."""
-        record = records.load(self.fileset.name, self.store)
-        mount = mount_of(Path(self.fileset.path))
-        records.save(self.fileset.name, replace(record, mount=mount, inner=inner_of(self.fileset)), self.store)
+        """Remember it. Raises RetryableError (``files-busy``) while a pull runs that takes its time."""
+        mount, inner = mount_of(Path(self.fileset.path)), inner_of(self.fileset)
+        async with locked(self.fileset.name, seconds=LOCK_SECONDS, store=self.store):  # a pull would be forgotten
+            record = records.load(self.fileset.name, self.store)
+            records.save(self.fileset.name, replace(record, mount=mount, inner=inner), self.store)
 
 
 def inner_of(fileset: FileSet) -> tuple[str, ...]:
