@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from secondsite.errors import SecondsiteError
+from secondsite.events import ignore
 from secondsite.files import store as records
 from secondsite.files.choice import chosen
 from secondsite.files.engine import allow_deletions
 from secondsite.files.offer import door
+from secondsite.files.versions.acts import perform
 from secondsite.files.zfs import pools
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.engine import Zfs
@@ -66,6 +68,11 @@ class Site:
                 return None if tree is None else asdict(tree)
             case "pools":
                 return [asdict(each) for each in await pools.look([self.fileset], self.store, HERE)]
+            case "versions":
+                return await perform(
+                    f"versions-{asked['act']}", self.fileset, asked["arguments"], peer="", port=1, emit=ignore,
+                    store=self.store, host=HERE,
+                )  # fmt: skip
             case "features":
                 return asdict(await HERE.features())
         raise ValueError(asked)

@@ -44,7 +44,7 @@ class Site:
         """Whatever was there before is gone."""
         self.stop()
         made = "zpool create -f -O atime=off -O mountpoint=none tank /dev/vdb"
-        gone = "rm -rf /var/lib/site /srv/up /srv/up.* /srv/look"
+        gone = "rm -rf /var/lib/site /srv/up /srv/up.* /srv/look /root/back"
         self.sh(f"zpool list -H tank >/dev/null 2>&1 && zpool destroy -f tank; {gone}; {made}")
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,49 @@ def test_a_tree_comes_whole_compressed_unmounted_read_only_and_with_each_snapsho
     assert oslo.guids() == before  # nothing was written: no snapshot is made
     assert "secondsite" in oslo.zfs(f"holds -H {newest(oslo)}")
     assert bergen.ask("verify")["differing"] == 0
+
+
+def versions(site: Site, act: str, **arguments: object) -> dict[str, Any]:
+    answer: dict[str, Any] = site.ask("versions", act=act, arguments=arguments)
+    return answer
+
+
+def test_versions_are_listed_compared_and_brought_back_from_the_standby(oslo: Site, bergen: Site) -> None:
+    plain(oslo, bergen)
+    first = oslo.fill("a", 1)
+    bergen.pull()
+    time.sleep(1.1)
+    second = oslo.fill("a", 1)
+    oslo.sh(f"touch {PATH}/new")
+    bergen.pull()
+    kept = versions(bergen, "list")["versions"]
+    assert [each["kind"] for each in kept] == ["zfs"] * 2
+    differing = versions(bergen, "diff", **{"from": {"id": kept[0]["id"]}, "to": {"id": kept[1]["id"]}})
+    assert {each["path"]: each["change"] for each in differing["changes"]} == {"a": "changed", "new": "added"}
+    versions(bergen, "restore", path="a", id=kept[0]["id"], to="/root/back")
+    found = bergen.sh("find /root/back -type f -exec sha256sum {} +").split()
+    assert found[0] == first != second
+    assert [bergen.get(key) for key in ("mounted", "readonly")] == ["no", "on"], "the copy is as it was"
+    assert "-secondsite-look-" not in bergen.zfs("list -H -o name")
+
+
+def test_versions_of_an_encrypted_set_need_the_key_and_say_so(oslo: Site, bergen: Site) -> None:
+    oslo.sh(f"{KEY}; zfs create {ENCRYPTED} -o mountpoint={PATH} {oslo.root}")
+    for site in (oslo, bergen):
+        site.start()
+    first = oslo.fill("a", 1)
+    bergen.pull()
+    (kept,) = versions(bergen, "list")["versions"]
+    with pytest.raises(Refused) as without:
+        versions(bergen, "restore", path="a", id=kept["id"], to="/root/back")
+    assert "key" in str(without.value)
+    assert "-secondsite-look-" not in bergen.zfs("list -H -o name")
+    bergen.sh(f"printf 'a pass phrase' | zfs load-key -L prompt {bergen.root}")
+    versions(bergen, "restore", path="a", id=kept["id"], to="/root/back")
+    assert bergen.sh("find /root/back -type f -exec sha256sum {} +").split()[0] == first
+    bergen.zfs(f"unload-key {bergen.root}")
+    oslo.fill("b", 1)
+    assert bergen.pull()["bytes"] > 0, "rounds go on without the key"
 
 
 def test_an_encrypted_set_arrives_raw_at_a_host_without_the_key(oslo: Site, bergen: Site) -> None:
