@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -26,7 +27,21 @@ async def real_agent(both: Clusters) -> AsyncIterator[Peer]:
     async with agent(both, "oslo") as running:
         await until(lambda: running.board.database.writable)
         spec = specification()
-        yield Peer("oslo", str(spec.tunnel_address("oslo")), spec.tunnel.api_port, TOKEN)
+        peer = Peer("oslo", str(spec.tunnel_address("oslo")), spec.tunnel.api_port, TOKEN)
+        await until_listening(peer)
+        yield peer
+
+
+async def until_listening(peer: Peer) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(peer.address, peer.port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
 
 
 Reached = AbstractAsyncContextManager[Peer]

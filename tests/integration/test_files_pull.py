@@ -517,8 +517,50 @@ async def test_what_was_written_where_a_copy_became_the_primary_by_hand_is_kept_
     assert lost["path"] == "only-here" and Path(lost["kept"]).exists()
 
 
+async def test_a_pull_that_runs_when_the_site_is_promoted_by_hand_is_ended(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(uploads.source, 20)
+    files = (uploads.fileset.model_copy(update={"interval": 0.1, "bandwidth": 4_000_000}),)
+    tunnel = Tunnel.model_validate({"network": "127.0.0.0/24", "files_port": uploads.port})
+    keeper = Keeper(
+        specification(1).model_copy(update={"files": files, "tunnel": tunnel}), "bergen", store=uploads.store
+    )
+    primary = False
+    keeping = asyncio.create_task(keeper.keep(lambda: not primary, lambda: primary))
+    async with asyncio.timeout(20):
+        while not store.load("uploads", uploads.store).settled:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        (uploads.source / "file-1").unlink()
+        (uploads.source / "a-large-one").write_bytes(os.urandom(30_000_000))
+        while not list(uploads.target.glob(".a-large-one*")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    primary = True
+    (uploads.target / "order").write_text("only here")
+    await asyncio.sleep(3)
+    assert not keeper._pulling and not list(uploads.target.glob("a-large-one")), "it would have taken seven seconds"
+    assert (uploads.target / "order").exists() and (uploads.target / "file-1").exists()
+    keeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
+
+
 def demoted(uploads: Mirror) -> converge.Demoted:
     return converge.Demoted(uploads.fileset, store=uploads.store)
+
+
+async def test_what_was_written_after_an_attempt_that_came_to_nothing_is_listed_too(uploads: Mirror) -> None:
+    fill(uploads.source, 2)
+    uploads.target.mkdir(parents=True)
+    for name in ("before", "after"):
+        (uploads.target / name).write_text("never arrived")
+        for resource in (converge.Noted(uploads.fileset, store=uploads.store), demoted(uploads)):
+            change = await resource.plan()
+            if change is not None:
+                await resource.apply(change, ignore)
+                assert await resource.plan() is None
+    assert (await uploads.pull()).complete
+    assert {one["path"] for record in parting.records(uploads.store) for one in record["files"]} == {"before", "after"}
 
 
 async def test_two_partings_of_one_second_are_two_lists(uploads: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:

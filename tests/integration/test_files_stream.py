@@ -27,9 +27,10 @@ from secondsite.files.state import FilesStatus
 from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
 from secondsite.files.watch import watcher, wholly
+from secondsite.spec import FileSet
 from tests.integration.file_daemon import mirror
 from tests.integration.file_systems import file_system, mounted
-from tests.integration.stream_pair import Pair, pair
+from tests.integration.stream_pair import Pair, pair, running
 
 
 @pytest.fixture
@@ -227,6 +228,44 @@ async def test_a_large_file_that_is_rewritten_and_keeps_its_size_and_its_time_ar
         path.write_bytes(os.urandom(3 * INLINE_BYTES))
         os.utime(path, ns=(when, when))
         await ends.until_equal()
+
+
+async def test_a_site_that_is_promoted_by_hand_is_written_over_no_more(ends: Pair) -> None:
+    """Followed, and the other site still answers: the end of the following is no reason to pull."""
+    for number in range(50):
+        (ends.source / f"file-{number}").write_text(f"old {number}")
+    primary = False
+    keeping = ends.keeper.keep(lambda: not primary, lambda: primary)
+    async with ends.telling(), running(keeping):
+        await ends.until_followed()
+        before = ends.record
+        primary = True
+        (ends.target / "file-1").write_text("written by the application here")
+        (ends.target / "order").write_text("only here")
+        await asyncio.sleep(3)
+    assert (ends.target / "file-1").read_text() == "written by the application here"
+    assert (ends.target / "order").read_text() == "only here"
+    assert ends.record.pulls == before.pulls and not ends.record.settled
+    assert ends.record.promotions == before.promotions + 1, "a version that shares its files with the folder is told so"
+
+
+async def test_what_nobody_has_foreseen_in_one_set_ends_the_keeping_of_no_other(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ends.mirror.fileset.model_copy(update={"name": "other", "path": ends.target.with_name("other")})
+    keeper = ends.keeper
+    keeper._sets = (other, *keeper._sets)
+    follow = Keeper._may_follow
+
+    def broken(self: Keeper, fileset: FileSet) -> bool:
+        if fileset.name == "other":
+            raise KeyError("reconcile")
+        return follow(self, fileset)
+
+    monkeypatch.setattr(Keeper, "_may_follow", broken)
+    async with ends.telling(), ends.keeping():
+        await ends.until(lambda: [each.kept for each in keeper.states()] == ["pull", "stream"])
+        assert "KeyError" in (keeper.states()[0].reason or ""), "and status says it"
 
 
 async def test_a_promotion_ends_the_following_and_nothing_is_written_any_more(ends: Pair) -> None:

@@ -195,7 +195,7 @@ async def test_what_ends_a_pull_before_its_record_can_tell_reaches_status(
     kept = keeper.Keeper(spec, "bergen", store=tmp_path)
     kept._standby = True
     for told in ("there is no rsync", "full", "never pulled"):
-        assert not await kept._pull(UPLOADS)
+        assert not await kept._pull(UPLOADS, None)
         (state,) = kept.states()
         assert told in (state.reason or "")
         assert (state.status is FilesStatus.FAILED) == (told != "never pulled")

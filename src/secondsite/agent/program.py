@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,7 @@ class Agent:
 
     async def run(self) -> None:
         """Serve and watch until told to stop. Raises FinalError where the socket cannot be had."""
+        ended = contextlib.ExitStack()  # who is told to end at once ends, too: nothing listens that nobody serves
         try:
             async with asyncio.TaskGroup() as work, asyncio.TaskGroup() as group:
                 ports = self._ports
@@ -71,7 +73,9 @@ class Agent:
                 )  # fmt: skip
                 await self._first_look()
                 listening = _Listening(api, self._spec, self._site, self._peer.token)
+                ended.callback(listening.close)
                 server = await on_socket(api.local(), self._ports.places.socket)
+                ended.callback(server.close)
                 tasks = [group.create_task(keep(duty, self._clock, self._troubles)) for duty in self._duties(listening)]
                 tasks.append(group.create_task(self._feed()))
                 gc.collect()
@@ -79,12 +83,12 @@ class Agent:
                 self._notifier.ready(self._summary())
                 await self._enough.wait()
                 self._notifier.stopping()
-                server.close()
-                listening.close()
+                ended.close()
                 await procedures.finished(LAST_WORDS_SECONDS)
                 for task in tasks:
                     task.cancel()
         finally:
+            ended.close()
             await self._close()
 
     def _duties(self, listening: _Listening) -> Sequence[Duty]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secondsite.converge.files import TextFile
@@ -82,16 +82,24 @@ class _GivenUp:
     left: Left | None = None
     store: Path = STORE
 
+    def is_pulled_over(self) -> bool:
+        """Whether a complete pull has gone over it since."""
+        record = records.load(self.fileset.name, self.store)
+        return record.role != SOURCE and record.settled
+
     def is_over(self) -> bool:
         """Whether it has been pulled over since, or will be as a copy that was given up."""
         record = records.load(self.fileset.name, self.store)
-        return record.role != SOURCE and (record.settled or record.allow_deletions)
+        return self.is_pulled_over() or (record.role != SOURCE and record.allow_deletions)
 
 
 @dataclass(frozen=True, slots=True)
 class Noted(_GivenUp):
     """What may be only here is written down while nobody pulls yet: the agent does as soon as the database here
-    follows the other site."""
+    follows the other site. done: what this apply has noted; where no parting is known, an older note may be of another
+    one."""
+
+    done: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -99,12 +107,14 @@ class Noted(_GivenUp):
 
     async def plan(self) -> Change | None:
         """Whether its content is still to be given up, and nobody has noted it at this parting."""
-        over = self.is_over() or is_noted(self.fileset.name, self.left, self.store)
+        known = self.left is not None and is_noted(self.fileset.name, self.left, self.store)
+        over = self.is_pulled_over() or self.fileset.name in self.done or known
         return None if over else Change("note them before the first pull")
 
     async def apply(self, change: Change, emit: Emit) -> None:
         """Note them. Raises OSError."""
         await note_lost(self.fileset, self.store, reached=self.reached, left=self.left)
+        self.done.add(self.fileset.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,13 +147,18 @@ async def written_into(fileset: FileSet, store: Path = STORE) -> None:
     its content counts as somebody's when it is pulled over again, also where no procedure of ours has made the site the
     primary. Nothing while another process has the set: to be called again."""
     record = records.load(fileset.name, store)
-    if record.role == SOURCE or not record.settled:
+    if not _counts_as_copied(record):
         return
     with contextlib.suppress(RetryableError):
         async with locked(fileset.name, seconds=0, store=store):
             record = records.load(fileset.name, store)
-            if record.role != SOURCE:  # how far it had come stays: a failover that is under way has to tell it
-                records.save(fileset.name, replace(record, settled=False), store)
+            if _counts_as_copied(record):  # how far it had come stays: a failover that is under way has to tell it
+                written = replace(record, settled=False, allow_deletions=False, promotions=record.promotions + 1)
+                records.save(fileset.name, written, store)
+
+
+def _counts_as_copied(record: records.Record) -> bool:
+    return record.role != SOURCE and (record.settled or record.allow_deletions)
 
 
 async def compare_soon(fileset: FileSet, store: Path = STORE) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,24 +109,48 @@ class Keeper:
         if not self._sets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._look(is_standby, is_primary))
             for fileset in self._sets:
-                group.create_task(self._keep(fileset, is_standby, is_primary))
+                group.create_task(self._go_on(fileset, is_standby, is_primary))
+
+    async def _look(self, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
+        """Apart from what a set just does: one that rests until its next pull must not miss that it is written into."""
+        while True:
+            self._standby = is_standby()
+            for fileset in self._sets if is_primary() else ():
+                try:
+                    await written_into(fileset, self._store)
+                except OSError as failed:
+                    self._problems[fileset.name] = f"what is remembered of it cannot be written: {failed}"
+            await self._clock.sleep(LOOK_SECONDS)
+
+    async def _go_on(self, fileset: FileSet, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
+        """What nobody has foreseen ends the keeping of this set for a moment, and of no other."""
+        while True:
+            try:
+                await self._keep(fileset, is_standby, is_primary)
+            except Exception as unforeseen:  # noqa: BLE001 - told in status and in the log, and tried again
+                self._problems[fileset.name] = f"a mistake of ours: {type(unforeseen).__name__}: {unforeseen}"
+                traceback.print_exc()
+            await self._clock.sleep(SLOWEST_SECONDS)
 
     async def _keep(self, fileset: FileSet, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
         failures = 0
         while True:
-            self._standby = is_standby()
-            if is_primary():
-                await written_into(fileset, self._store)
-            if not self._standby or records.load(fileset.name, self._store).role == SOURCE:
+            if not is_standby() or records.load(fileset.name, self._store).role == SOURCE:
                 await self._clock.sleep(LOOK_SECONDS)
                 continue
             tried = self._may_follow(fileset)
             if tried and await self._follow(fileset, is_standby) in (End.AGAIN, End.PROMOTED):
                 await self._clock.sleep(0.05)
                 continue
+            if not is_standby():  # that is why it is not followed any more
+                continue
             began = self._clock.monotonic()
-            failures = 0 if await self._pull(fileset) else failures + 1
+            complete = await self._pull_unless(fileset, is_standby, is_primary)
+            if complete is None:
+                continue
+            failures = 0 if complete else failures + 1
             if not tried and failures == 0 and self._may_follow(fileset):
                 continue  # at once; where following fails, it is tried again no more often than pulling
             took = self._clock.monotonic() - began
@@ -145,20 +170,40 @@ class Keeper:
                 following = group.create_task(follower.follow())
                 while not following.done():
                     await asyncio.wait([following], timeout=LOOK_SECONDS)
-                    self._standby = is_standby()
                     current = records.load(name, self._store)
-                    if not self._standby or not follows(current, self._clock.now().timestamp()):
-                        following.cancel()
+                    if not is_standby() or not follows(current, self._clock.now().timestamp()):
+                        following.cancel()  # once: what it has begun at the disk is waited for
+                        await asyncio.wait([following])
             return None if following.cancelled() else following.result()
         except* (SecondsiteError, OSError) as problems:
             self._unstreamed[name] = _words(problems)
         return None
 
-    async def _pull(self, fileset: FileSet) -> bool:
+    async def _pull_unless(
+        self, fileset: FileSet, is_standby: Callable[[], bool], is_primary: Callable[[], bool]
+    ) -> bool | None:
+        """Whether a pull was complete; None where the site was no standby any more. It is ended where the site becomes
+        the primary, whoever makes it one; a database that is only restarted does not end it."""
+        mark = await self._mark(fileset.name)
+        if not is_standby():  # to ask for the mark takes seconds, where the source is silent
+            return None
+        pulling = asyncio.ensure_future(self._pull(fileset, mark))
+        try:
+            while not pulling.done():
+                await asyncio.wait([pulling], timeout=LOOK_SECONDS)
+                if is_primary() and not pulling.done():
+                    pulling.cancel()
+                    await asyncio.wait([pulling])
+        finally:
+            if not pulling.done():
+                pulling.cancel()
+                await asyncio.wait([pulling])
+        return None if pulling.cancelled() else pulling.result()
+
+    async def _pull(self, fileset: FileSet, mark: Mark | None) -> bool:
         """Whether it was complete. What ends a pull before its record can tell (no rsync, no folder, a full disk) is
         kept here, because status must say it; the set is tried again."""
         name = fileset.name
-        mark = await self._mark(name)
         self._pulling.add(name)
         try:
             result = await pull(self._spec, fileset, self._source, emit=ignore, store=self._store)

@@ -104,6 +104,9 @@ async def run(
     finally:
         pipes.cancel()
         await _end(child)
+        await asyncio.wait([pipes])
+        if not pipes.cancelled():
+            pipes.exception()  # looked at, so that nobody misses it
         if held is not None:
             held.running(None)
 
