@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -145,6 +145,61 @@ async def test_each_attribute_that_is_broken_alone_is_seen(pair: Pair, attribute
     BROKEN[attribute](pair.mirror.target)
     assert await pair.differing() > 0
     assert await pair.differing(None) > 0
+
+
+@pytest.mark.parametrize("folder", ["empty/", "./"])
+async def test_a_folder_of_which_only_the_time_differs_is_found_apart_told_and_mended_by_the_next_pull(
+    pair: Pair, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await pair.mirror.pull()).complete
+    place = pair.mirror.target / folder
+    times = place.stat().st_mtime_ns
+    os.utime(place, ns=(times, times + 1))
+    one = pair.comparison(1000)
+    seen = await one.compared(await one.drawn())
+    assert (seen.differing, seen.sample, seen.folders) == (0, (), (folder,))
+    asked: dict[str, Any] = {"emit": ignore, "ask": pair.ask, "store": pair.mirror.store}
+    with monkeypatch.context() as patched:
+        patched.setattr(filesets, "PULL_SECONDS", 0.5)
+        (found,) = await check(pair.spec, "bergen", **asked)
+        assert found.outcome is Outcome.UNKNOWN and found.message.startswith(
+            "the times of 1 folders differ, and no pull"
+        )
+    async with AsyncExitStack() as stack:
+
+        async def begin(*_: object) -> None:
+            await stack.enter_async_context(pair.kept())  # not before the first look, which would come too late
+
+        monkeypatch.setattr(filesets, "compare_soon", begin)
+        (found,) = await check(pair.spec, "bergen", **asked)
+    assert found.outcome is Outcome.EQUAL and not found.hint
+    assert "the times of 1 folders differed until everything was compared" in found.message
+    assert place.stat().st_mtime_ns == times
+    assert (await one.compared(await one.drawn())).folders == ()
+    (found,) = await check(pair.spec, "bergen", **asked)
+    assert found.outcome is Outcome.EQUAL and "times of" not in found.message
+
+
+async def test_times_of_many_folders_do_not_hide_the_file_that_differs_before_them(pair: Pair) -> None:
+    """rsync tells them in one listing, of which only the end is kept."""
+    for number in range(6000):
+        (pair.mirror.source / f"folder-{number:040}").mkdir()
+    assert (await pair.mirror.pull()).complete
+    (pair.mirror.target / "empty").chmod(0o700)
+    for folder in pair.mirror.target.glob("folder-*"):
+        os.utime(folder, ns=(1, 1))
+    one = pair.comparison(0)
+    seen = await one.compared(await one.drawn())
+    assert (seen.differing, seen.sample, len(seen.folders)) == (1, ("empty/",), 6000)
+
+
+async def test_a_folder_with_a_name_that_rsync_escapes_is_looked_at_by_its_name(pair: Pair) -> None:
+    (pair.mirror.source / "l\u00f8s\nslutt").mkdir()
+    assert (await pair.mirror.pull()).complete
+    os.utime(pair.mirror.target / "l\u00f8s\nslutt", ns=(1, 1))
+    one = pair.comparison(0)
+    (folder,) = (await one.compared(await one.drawn())).folders
+    assert "\n" not in folder and filesets._stat(pair.spec.files[0], folder) is not None
 
 
 @pytest.mark.parametrize(

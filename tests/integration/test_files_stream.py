@@ -23,12 +23,13 @@ from churn.changes import Churn
 from secondsite.files import bandwidth, engine
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
+from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream import collect, tell
 from secondsite.files.stream.entry import INLINE_BYTES
 from secondsite.files.watch import watcher, wholly
 from secondsite.spec import FileSet
-from tests.integration.file_daemon import mirror
+from tests.integration.file_daemon import ADDRESS, mirror
 from tests.integration.file_systems import file_system, mounted
 from tests.integration.stream_pair import Pair, pair, running
 
@@ -101,6 +102,8 @@ async def test_every_attribute_arrives_with_a_change(ends: Pair) -> None:
         (source / "soft").unlink()
         (source / "soft").mkdir()
         await ends.until_equal()
+        seen = await verify(ends.mirror.fileset, ADDRESS, ends.mirror.port, timeout=30)
+        assert (seen.sample, seen.folders) == ((), ()), "a set that is quiet shows nothing"
     assert not ends.told
 
 
@@ -169,6 +172,8 @@ async def test_after_random_changes_both_trees_are_the_same_whatever_was_cut(car
             churn.steps(100)
             await ends.until_equal(60)
             assert ends.record.pulls == pulls, ends.keeper.states()
+            seen = await verify(ends.mirror.fileset, ADDRESS, ends.mirror.port, timeout=30)
+            assert (seen.sample, seen.folders) == ((), ()), "a set that is quiet shows nothing"
     assert not ends.told
 
 

@@ -25,6 +25,7 @@ from secondsite.verification.tables import told
 
 ORDERS = Table("shop", "public", "orders", ("id",), rows=1_000_000, pages=20_000)
 STOCK = Table("shop", "public", "stock", ("shop", "item"), rows=100, pages=2)
+Times = dict[str, tuple[int, int] | None]
 LOG = Table("shop", "public", "log", (), rows=5000, pages=100)
 
 
@@ -163,6 +164,41 @@ def test_a_file_that_changes_is_busy_and_one_that_a_pull_leaves_alone_is_wrong()
     moving = Verification(10, 1, ("log",), 1.0)
     assert filesets.judged("f", "bergen", first, moving, before, {"log": (2, 2)}).outcome is Outcome.BUSY
     assert filesets.judged("f", "bergen", first, Verification(10, 0, (), 1.0), before, {}).outcome is Outcome.EQUAL
+
+
+def test_the_time_of_a_folder_that_a_complete_pull_has_left_alone_is_told_apart_and_nothing_is_moved_away() -> None:
+    def judged(first: Verification, second: Verification, before: Times, after: Times) -> Check:
+        found = filesets.judged("files uploads", "bergen", first, second, before, after)
+        return filesets.timed(found, first, second, before, after)
+
+    quiet = Verification(10, 0, (), 1.0)
+    seen = Verification(10, 0, (), 1.0, ("in/", "./"))
+    found = judged(seen, seen, {"in/": (1, 1), "./": (1, 1)}, {"in/": (1, 1), "./": (1, 2)})
+    assert found.outcome is Outcome.DIFFERENT
+    assert found.message == "the times of 1 folders differ that a complete pull has left alone, the first: in/"
+    assert "away" not in found.hint and found.evidence["folders"] == ["in/"]
+    changing = judged(seen, seen, {"in/": (1, 1), "./": (1, 1)}, {"in/": (1, 2), "./": (1, 2)})
+    assert changing.outcome is Outcome.EQUAL and "the times of 2 folders change" in changing.message
+    mended = judged(seen, quiet, {"in/": (1, 1), "./": (1, 1)}, {})
+    assert mended.outcome is Outcome.EQUAL and "differed until everything was compared just now" in mended.message
+    gone = judged(seen, seen, {"in/": None, "./": None}, {"in/": None, "./": None})
+    assert gone.outcome is Outcome.EQUAL
+    assert "folders" not in judged(quiet, quiet, {}, {}).message
+
+
+def test_the_times_of_folders_beside_a_file_change_nothing_about_it() -> None:
+    first = Verification(10, 1, ("in/rotten",), 1.0, ("in/",))
+    times: Times = {"in/rotten": (5, 5), "in/": (1, 1)}
+    rotten = filesets.judged("files uploads", "bergen", first, first, times, times)
+    found = filesets.timed(rotten, first, first, times, times)
+    assert found.outcome is Outcome.DIFFERENT and found.hint == rotten.hint
+    assert (
+        found.message
+        == f"{rotten.message}; the times of 1 folders differ that a complete pull has left alone, the first: in/"
+    )
+    moving = Verification(10, 1, ("in/log",), 1.0, ("in/",))
+    busy = filesets.judged("files uploads", "bergen", moving, moving, {"in/log": (1, 1)}, {"in/log": (2, 2)})
+    assert filesets.timed(busy, moving, moving, {"in/": (1, 1)}, {"in/": (1, 2)}) == busy
 
 
 def check(name: str, outcome: Outcome, *, kind: str = "table", wanted: bool = True) -> Check:

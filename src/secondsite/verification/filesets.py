@@ -15,6 +15,7 @@ from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
 from secondsite.files.choice import current
 from secondsite.files.engine import Rsync, compare_soon, last_complete
+from secondsite.files.rsync.irregular import unescaped
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
 from secondsite.files.versions.child import work
@@ -166,20 +167,21 @@ async def _set(one: Comparison) -> Check:
     first = await one.compared(drawn)
     links, filled = await one.structure(drawn)
     told = {"read": first.files if paths is None else len(paths)}
-    if not first.differing and not links and not filled:
+    if not first.differing and not first.folders and not links and not filled:
         return Check(name, "files", site, Outcome.EQUAL, _equal(first, paths), evidence=_told(first) | told)
-    before = {path: _stat(fileset, path) for path in first.sample}
+    before = {path: _stat(fileset, path) for path in (*first.sample, *first.folders)}
     await compare_soon(fileset, one.store)
     if not await _pulled(fileset, one.store):
-        message = f"{first.differing} files differ, and no pull has been complete since"
+        message = f"{_differ(first)}, and no pull has been complete since"
         return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first) | told)
     second = await one.compared(await one.drawn() if paths is None else drawn)
     again = await one.structure(await one.drawn() if links or filled else {})
     still = ([path for path in links if path in again[0]], [path for path in filled if path in again[1]])
-    after = {path: _stat(fileset, path) for path in second.sample}
+    after = {path: _stat(fileset, path) for path in (*second.sample, *second.folders)}
     found = judged(name, site, first, second, before, after)
     found = replace(found, evidence={**found.evidence, **told})
-    return found if found.outcome is Outcome.DIFFERENT or not any(still) else structured(found, *still)
+    found = found if found.outcome is Outcome.DIFFERENT or not any(still) else structured(found, *still)
+    return timed(found, first, second, before, after)
 
 
 def _equal(found: Verification, paths: Sequence[str] | None) -> str:
@@ -199,6 +201,39 @@ def structured(found: Check, links: Sequence[str], filled: Sequence[str]) -> Che
     hint = f"move {some} away at {found.site}, and names that are one file with it, and verify again: that fetches it"
     evidence = {**found.evidence, "links": list(links[:SHOWN]), "filled": list(filled[:SHOWN])}
     return replace(found, outcome=Outcome.DIFFERENT, message="; ".join(parts), hint=hint, evidence=evidence)
+
+
+def timed(
+    found: Check, first: Verification, second: Verification, before: Mapping[str, Stat], after: Mapping[str, Stat]
+) -> Check:
+    """Pure: with what two comparisons with a complete pull between them say of the times of folders. A full pull sets
+    each as the source has it; one that it has left alone is wrong, and nothing has to be moved away for it. before,
+    after: the folders here, by path."""
+    if not first.folders and not second.folders:
+        return found
+    seen = frozenset(first.folders)
+    left = [path for path in second.folders if path in seen and _still(before.get(path), after.get(path))]
+    if left:
+        words = f"the times of {len(left)} folders differ that a complete pull has left alone, the first: {left[0]}"
+        hint = "secondsite verify again: it has everything compared, which sets the times of folders"
+        words = words if found.outcome is Outcome.EQUAL else f"{found.message}; {words}"
+        evidence = {**found.evidence, "folders": left[:SHOWN]}
+        return replace(found, outcome=Outcome.DIFFERENT, message=words, hint=found.hint or hint, evidence=evidence)
+    if second.folders:
+        words = f"the times of {len(second.folders)} folders change while they are compared"
+    else:
+        words = f"the times of {len(first.folders)} folders differed until everything was compared just now"
+    return replace(found, message=f"{found.message}; {words}") if found.outcome is Outcome.EQUAL else found
+
+
+def _still(before: Stat, after: Stat) -> bool:
+    return before is not None and after is not None and before[1] == after[1]
+
+
+def _differ(found: Verification) -> str:
+    files = [f"{found.differing} files differ"] if found.differing or not found.folders else []
+    folders = [f"the times of {len(found.folders)} folders differ"] if found.folders else []
+    return " and ".join(files + folders)
 
 
 def judged(
@@ -237,7 +272,7 @@ async def _pulled(fileset: FileSet, store: Path) -> bool:
 
 def _stat(fileset: FileSet, path: str) -> Stat:
     try:
-        found = os.lstat(Path(fileset.path) / path)
+        found = os.lstat(os.fsencode(f"{fileset.path}/") + unescaped(os.fsencode(path)))
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
@@ -248,5 +283,6 @@ def _told(found: Verification) -> dict[str, object]:
         "files": found.files,
         "differing": found.differing,
         "sample": list(found.sample),
+        "folder_times": len(found.folders),
         "seconds": round(found.seconds, 3),
     }

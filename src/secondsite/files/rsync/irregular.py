@@ -30,8 +30,13 @@ _ESCAPED = re.compile(rb"\\#([0-7]{3})")
 def skipped(output: bytes) -> list[Name]:
     """Pure: the paths, from what rsync prints with ``--info=nonreg``. It escapes what is not printable. The source can
     have it print such a line of anything: what names nothing in a set is none."""
-    told = (_ESCAPED.sub(lambda hit: bytes([int(hit[1], 8) & 0xFF]), path) for path in _SKIPPED.findall(output))
+    told = map(unescaped, _SKIPPED.findall(output))
     return [path for path in told if path and valid(path)]
+
+
+def unescaped(path: bytes) -> Name:
+    """Pure: a path as it is, of one as rsync prints it."""
+    return _ESCAPED.sub(lambda hit: bytes([int(hit[1], 8) & 0xFF]), path)
 
 
 def of_set(patterns: Sequence[str]) -> Excludes:

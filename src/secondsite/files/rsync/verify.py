@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError
@@ -17,18 +17,46 @@ from secondsite.files.rsync.runner import run
 from secondsite.spec import FileSet
 
 SAMPLE = 20
-# A folder's time is no content. Where nothing but the hard link is missing, its nine attributes are blanks.
-_ITEM = re.compile(r"^(?:\*deleting  |(?!\.d\.\.t\.{6} )[<>ch.*][fdLDS](?:\S{9}| {9})) (.*)$", re.MULTILINE)
+FOLDERS_NAMED = 10_000
+# Where nothing but the hard link is missing, its nine attributes are blanks.
+_ITEM = re.compile(rb"^(\*deleting  |[<>ch.*][fdLDS](?:\S{9}| {9})) (.*)$", re.MULTILINE)
+_FOLDER_TIME = b".d..t......"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """files: compared. differing: how many differ, are missing or are extra; sample: the first of their paths."""
+    """files: compared. differing: how many differ, are missing or are extra; sample: the first of their paths. folders:
+    of which only the time differs, the first of them, counted apart: whatever changes in a folder changes its time, so
+    beside each file that is under way there is one."""
 
     files: int
     differing: int
     sample: tuple[str, ...]
     seconds: float
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Told:
+    """What rsync has told, read as it comes: the end of a long listing is all that is kept of it."""
+
+    named: int
+    differing: int = 0
+    sample: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+    def read(self, lines: bytes) -> bool:
+        for what, path in _ITEM.findall(lines):
+            if what == _FOLDER_TIME:
+                self._name(self.folders, path, FOLDERS_NAMED)
+            else:
+                self.differing += 1
+                self._name(self.sample, path, self.named)
+        return True
+
+    def _name(self, names: list[str], path: bytes, most: int) -> None:
+        if len(names) < most:
+            names.append(path.decode("utf-8", "surrogateescape"))
 
 
 async def verify(
@@ -47,7 +75,7 @@ async def verify(
 
     Raises RetryableError (``files-unreachable``) or FinalError (``files-unreadable``).
     """
-    began = time.monotonic()
+    began, told = time.monotonic(), _Told(named)
     with tempfile.TemporaryDirectory(prefix="secondsite-") as room:
         argv = command.compare(
             command.url(source_address, port, fileset.name),
@@ -57,7 +85,7 @@ async def verify(
             content=content,
             only=None if only is None else _listed(Path(room), only),
         )
-        ended = await run(argv, seconds=timeout)
+        ended = await run(argv, seconds=timeout, go_on=told.read)
     if ended.code is None or ended.code in (Code.PROTOCOL_START, Code.SOCKET):
         reason = "no answer in time" if ended.code is None else why(ended.text)
         raise RetryableError(
@@ -72,8 +100,9 @@ async def verify(
         )
     skipped, excludes = irregular.skipped(os.fsencode(ended.stdout)), irregular.of_set(fileset.patterns)
     stale = irregular.still_here(Path(fileset.path), skipped, excludes)
-    items = (*_ITEM.findall(ended.stdout), *(os.fsdecode(path) for path in stale))
-    return Verification(stats(ended.stdout).files, len(items), items[:named], time.monotonic() - began)
+    sample = (*told.sample, *(os.fsdecode(path) for path in stale))[:named]
+    differing, files = told.differing + len(stale), stats(ended.stdout).files
+    return Verification(files, differing, sample, time.monotonic() - began, tuple(told.folders))
 
 
 def _listed(room: Path, paths: Sequence[str]) -> Path:
