@@ -197,7 +197,7 @@ async def give_up(
         await parting.note(fileset, reached, store, left=left)
         record = records.load(name, store)
         given = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, held_back=None)
-        given = replace(given, confirmed_at=None, epoch=None, alarm=None, window=())
+        given = replace(given, confirmed_at=None, epoch=None, alarm=None, window=(), counted=())
         records.save(name, replace(given, allow_deletions=True), store)
 
 

@@ -24,6 +24,9 @@ PULLED, SOURCE = "pulled", "source"
 KEEPING = "secondsite-keep"  # the name of the process that makes a version (15 characters at most, proc(5))
 
 
+Heads = tuple[tuple[str, int], ...]  # of each dataset of a copy, by its path in the tree, a snapshot's guid
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Times are unix seconds.
@@ -44,6 +47,8 @@ class Record:
 
     engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
     copy, by ZFS. promotions: how often this site has become the original.
+    counted: of a copy by ZFS the snapshots at which its files were counted last; uncounted: bytes that came since;
+    counted_at, count_seconds: when that was, and how long it took. reached: the newest snapshots of the last round.
     patterns: by which the last complete pull told what is left out; None where it did not say.
     """
 
@@ -68,6 +73,11 @@ class Record:
     alarm: str | None = None
     engine: str | None = None
     dataset: str | None = None
+    counted: Heads = ()
+    reached: Heads = ()
+    uncounted: int = 0
+    counted_at: float = 0.0
+    count_seconds: float = 0.0
     promotions: int = 0
     patterns: tuple[str, ...] | None = None
 
@@ -77,6 +87,8 @@ def load(name: str, store: Path = STORE) -> Record:
     try:
         body = json.loads((store / f"{name}.json").read_text())
         body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
+        for key in ("counted", "reached"):
+            body[key] = tuple((str(path), int(guid)) for path, guid in body.get(key, ()))
         body["inner"] = tuple(str(each) for each in body.get("inner", ()))
         if body.get("patterns") is not None:
             body["patterns"] = tuple(str(each) for each in body["patterns"])

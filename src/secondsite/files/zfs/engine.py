@@ -24,6 +24,7 @@ from secondsite.files.versions.retention import Rule
 from secondsite.files.versions.state import Looked
 from secondsite.files.zfs import ask, beside, look, lost, plan
 from secondsite.files.zfs.ask import Door
+from secondsite.files.zfs.changed import Counting
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.files.zfs.model import Tree
 from secondsite.files.zfs.round import Round
@@ -70,8 +71,13 @@ class Zfs:
                     hint="secondsite apply --replace-standby SITE makes it the copy again",
                 )
             started, clock = time.time(), time.monotonic()
+            if record.alarm is not None and record.allow_deletions:  # what has come is agreed to, whatever it changes
+                record = replace(record, alarm=None, allow_deletions=False, window=(), counted=())
             work = await self._round(record, self._at(source), deadline, emit, held)
-            complete, blocked, reason = await _carried_out(work, self.store)
+            if record.alarm is not None:
+                complete, blocked, reason = False, True, record.reason
+            else:
+                complete, blocked, reason = await _carried_out(work, self.store)
             result = PullResult(
                 files=0,
                 bytes=work.bytes,
@@ -81,7 +87,7 @@ class Zfs:
                 complete=complete,
                 reason=reason,
                 blocked=blocked,
-                held_back=work.parted or None,
+                held_back=_held_back(record, work),
             )
             if self._record().role != SOURCE:  # promoted meanwhile: its word counts
                 records.save(name, _after(record, work, result), self.store)
@@ -117,6 +123,7 @@ class Zfs:
             )
         if record.dataset is None:
             records.save(self.fileset.name, replace(record, dataset=root, engine="zfs"), self.store)
+        begun = record if record.settled else replace(record, counted=())  # what was here before is no copy's change
         return Round(
             self.host,
             door,
@@ -129,6 +136,7 @@ class Zfs:
             agreed=record.allow_deletions or not record.settled,
             rules=rules(self.fileset),
             bandwidth=limit_of(self.fileset, self.store).bytes_per_second,
+            counting=Counting(self.host, self.store, self.fileset.max_change, begun),
         )
 
     async def verify(self, source: str, port: int, *, timeout: float) -> Verification:
@@ -179,7 +187,7 @@ class Zfs:
         if record.role != SOURCE:
             return
         fresh = replace(record, role=PULLED, settled=False, complete_at=None, outcome=None, reason=None)
-        fresh = replace(fresh, confirmed_at=None)
+        fresh = replace(fresh, confirmed_at=None, alarm=None, window=(), counted=())
         records.save(name, replace(fresh, held_back=None, allow_deletions=False), store)
         tree = await self.host.tree(record.dataset) if record.dataset is not None else None
         if tree is not None:
@@ -217,7 +225,17 @@ def _same(path: str, there: Tree, here: Tree) -> bool:
     return common is not None and not plan.modified(target, common[1])
 
 
+def _held_back(record: Record, work: Round) -> int | None:
+    if record.alarm is not None:
+        return record.held_back
+    return work.alarm.held_back if work.alarm is not None else work.parted or None
+
+
 def _after(record: Record, work: Round, result: PullResult) -> Record:
+    if work.counting is not None:
+        record = work.counting.record
+    if work.alarm is not None:
+        record = replace(record, alarm=work.alarm.alarm.value)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(
         record,

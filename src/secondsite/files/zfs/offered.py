@@ -267,12 +267,14 @@ class Source:
             self.problem[name] = (said.splitlines() or [f"zfs send ended with {code}"])[-1][:300]
 
 
-async def prune(host: Host, tree: Tree, rules: Sequence[Rule], bases: frozenset[int]) -> str | None:
+async def prune(
+    host: Host, tree: Tree, rules: Sequence[Rule], bases: frozenset[int], keep: frozenset[int] = frozenset()
+) -> str | None:
     """Remove what ``retain`` lets go, as soon as that is worth it; what failed, as the last message. Without the
-    permission to destroy (a delegated source) nothing is removed, and that is said."""
+    permission to destroy (a delegated source) nothing is removed, and that is said. keep: as ``retain`` has it."""
     gone = {
         below(tree.root, each.path): (
-            [one.name for one in retain.removable(each, rules, now=time.time(), bases=bases)],
+            [one.name for one in retain.removable(each, rules, now=time.time(), bases=bases, keep=keep)],
             [one.name for one in retain.stale_bookmarks(each, bases=bases)],
         )
         for each in tree.datasets

@@ -15,13 +15,16 @@ from secondsite.files.zfs.names import ours
 UNSENT = 20
 
 
-def removable(dataset: Dataset, rules: Sequence[Rule], *, now: float, bases: Set[int]) -> tuple[Snapshot, ...]:
-    """Oldest first. bases: guids of what the other side has in common with this one; without any, nothing may go."""
+def removable(
+    dataset: Dataset, rules: Sequence[Rule], *, now: float, bases: Set[int], keep: Set[int] = frozenset()
+) -> tuple[Snapshot, ...]:
+    """Oldest first. bases: guids of what the other side has in common with this one; without any, nothing may go. keep:
+    those that stay besides."""
     common = [each for each in dataset.snapshots if each.guid in bases]
     if not common:
         return ()
     last = common[-1]
-    stay = {last.guid} | kept_by(dataset.snapshots, rules, now=now)
+    stay = {last.guid} | keep | kept_by(dataset.snapshots, rules, now=now)
     return tuple(
         each
         for each in dataset.snapshots

@@ -8,13 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from secondsite.errors import FinalError, RetryableError
 from secondsite.events import Emit, Note, Progress
+from secondsite.files.budget import Stopped
 from secondsite.files.store import Held
 from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import ask, beside, names, plan
 from secondsite.files.zfs.ask import Door
+from secondsite.files.zfs.changed import Counting, bases
 from secondsite.files.zfs.host import Host
 from secondsite.files.zfs.model import Dataset, Tree
 from secondsite.files.zfs.names import below, incoming
@@ -39,11 +42,13 @@ class Round:
     agreed: bool = False
     rules: Sequence[Rule] = ()
     bandwidth: int | None = None
+    counting: Counting | None = None
     bytes: int = 0
     snapshots: int = 0
     aside: list[tuple[str, int | None]] = field(default_factory=list)  # name, creation of the last common snapshot
     blocked: str | None = None
     parted: int = 0
+    alarm: Stopped | None = None
     problem: str | None = None
     at: float | None = None
     here: Tree | None = None  # at its end, before anything is pruned
@@ -52,6 +57,8 @@ class Round:
     async def carry_out(self) -> bool:
         """Whether everything that the source had at ``at`` is here. Raises SecondsiteError."""
         target, made = await self._look()
+        if self.counting is not None:
+            self.counting.begin(target)
         if target is not None and made is None:
             target = await beside.settled(self.host, target, self.path)
         if target is not None:
@@ -69,10 +76,23 @@ class Round:
             refused = frozenset() if plan.Swap() in now.steps else refused | met  # another copy: nothing is known of it
             target, made = await self._look()
             await self._seen(target, made)
-        if self.blocked is not None:
+        if self.blocked is not None or await self._alarmed(target):
             return False
         await self._finish(answer.tree, target)
         return True
+
+    async def _alarmed(self, target: Tree | None) -> bool:
+        """Whether so much has changed that a person has to look: nothing is told to the source, so that it keeps the
+        base, and nothing is pruned."""
+        if self.counting is None or target is None:
+            return False
+        self.alarm = await self.counting.judge(target)
+        if self.alarm is not None:
+            self.blocked = f"{self.alarm.reason}. {_before(target, self.counting)}"
+        elif self.counting.problem is not None:
+            text = f"{self.fileset}: whether many files have changed could not be counted: {self.counting.problem}"
+            self.emit(Note(text, level="warning"))
+        return self.alarm is not None
 
     async def _look(self) -> tuple[Tree | None, Tree | None]:
         target, made = await self.host.trees(self.root, incoming(self.root))
@@ -94,6 +114,8 @@ class Round:
                     await self._local(step, source)
                     continue
             self.bytes += got.bytes
+            if self.counting is not None:
+                self.counting.came(got.bytes)
             if got.modified:
                 return frozenset({path})
             if got.problem is not None:
@@ -186,8 +208,18 @@ class Round:
             if (here := target.get(each.path)) is not None and (found := plan.base(each, here)) is not None
         ]
         self.problem = await ask.landed(self.door, self.fileset, common)
-        failed = await prune(self.host, target, self.rules, frozenset(common))
+        keep = self.counting.keeps() if self.counting is not None else frozenset[int]()
+        failed = await prune(self.host, target, self.rules, frozenset(common), keep)
         self.problem = self.problem or failed
+
+
+def _before(target: Tree, counting: Counting) -> str:
+    """Which snapshot is from before that."""
+    last = bases(target, counting.record.counted).get("")
+    if last is None:
+        return "What was there before is in the copy's older snapshots (files list)"
+    moment = datetime.fromtimestamp(last.created, UTC)
+    return f"The copy's newest snapshot has it; one of before is that of {moment:%Y-%m-%d %H:%M:%S} UTC (files list)"
 
 
 def _have(*trees: Tree | None) -> list[int]:
