@@ -27,6 +27,7 @@ from secondsite.verification import filesets
 BURST = 10
 SETTLE_SECONDS = 8.0  # at most, for the copy to come after a fault; else nothing but full comparisons would be seen
 EQUAL_SECONDS = 40.0
+EQUAL_ZFS_SECONDS = 240.0  # zfs-fuse asks a process for each call: a pass over the tree takes up to a minute
 LAST_OPERATIONS = 60  # at the end, without a fault: they have to come by the stream
 
 
@@ -244,7 +245,8 @@ class _Playing:
 
     async def _until_equal(self) -> None:
         began = time.monotonic()
-        while await asyncio.to_thread(self._differ) and time.monotonic() - began < EQUAL_SECONDS:
+        most = EQUAL_ZFS_SECONDS if self._one.kind == "zfs" else EQUAL_SECONDS
+        while await asyncio.to_thread(self._differ) and time.monotonic() - began < most:
             record = self._sites.record
             self._seen.setdefault(f"{record.outcome} epoch {record.epoch} {record.reason or ''}".strip())
             await asyncio.sleep(0.05)
@@ -269,7 +271,11 @@ class _Playing:
         if not sites.copy.is_dir():
             one.wrong.append(f"there is no copy: {sites.record}")
             return
-        found = await asyncio.to_thread(differences, sites.source, sites.copy, whole=one.engine == "zfs")
+        try:
+            found = await asyncio.to_thread(differences, sites.source, sites.copy, whole=one.engine == "zfs")
+        except (FileNotFoundError, NotADirectoryError) as moving:
+            one.wrong.append(f"the copy still changes: {moving}")
+            return
         for path, (there, here) in sorted(found.items())[:5]:
             one.wrong.append(f"{path!r}: {_told(there, here)}")
         if len(found) > 5:

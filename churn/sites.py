@@ -135,7 +135,7 @@ class Sites:
     def start(self) -> None:
         """Whatever does not run."""
         base = str(self.base)
-        rsync = ["rsync", "--daemon", "--no-detach", f"--config={base}/rsyncd.conf", "--log-file=/dev/null"]
+        rsync = ["rsync", "--daemon", "--no-detach", f"--config={base}/rsyncd.conf", f"--log-file={base}/rsyncd.log"]
         watcher = [sys.executable, "-c", _WATCHER, f"{base}/watch.json", f"{base}/journals", f"{base}/token"]
         self._start("daemon", rsync, dict(os.environ))
         self._start("watcher", watcher, self._environment("watcher"))

@@ -54,6 +54,51 @@ def test_what_is_new_at_the_source_does_not_widen_the_budget() -> None:
     assert refusal(Counted(101, 50, 0), most=0) is None
 
 
+UNREAD = """IO error encountered -- skipping file deletion
+file has vanished: "/went" (in uploads)
+rsync: [sender] readlink_stat("/moved" (in uploads)) failed: Not a directory (20)
+rsync: [sender] readdir("/bad" (in uploads)): Bad message (74)
+rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1874) [generator=3.2.7]
+"""
+
+
+def test_what_the_source_cannot_read_is_told_by_its_name_and_not_by_what_follows_from_it() -> None:
+    bad = 'rsync: [sender] readdir("/bad" (in uploads)): Bad message (74)'
+    assert output.unread(UNREAD) == bad
+    assert output.why(UNREAD.replace("Not a directory (20)", "Bad message (74)")).startswith("rsync: [sender] readlink")
+    assert output.why("IO error encountered -- skipping file deletion\n" + bad) == bad
+
+
+def test_what_went_away_meanwhile_is_not_what_the_source_cannot_read_and_neither_is_trouble_of_the_copy() -> None:
+    assert output.unread("\n".join(row for row in UNREAD.splitlines() if "/bad" not in row)) is None
+    full = 'rsync: [receiver] write failed on "/srv/uploads/x": No space left on device (28)'
+    assert output.unread(UNREAD + full) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "get_acl: sys_acl_get_file(a/ b , ACL_TYPE_ACCESS): No such file or directory (2)",
+        'link_stat "/a" (in uploads) failed: No such file or directory (2)',
+        'send_files failed to open "/a/b" (in uploads): Not a directory (20)',
+        'send_files failed to open "/a" (in uploads): Too many levels of symbolic links (40)',
+    ],
+)
+def test_what_was_elsewhere_when_it_was_read_needs_another_pass_unless_something_else_failed_too(row: str) -> None:
+    moved = f"IO error encountered -- skipping file deletion\nrsync: [sender] {row}\nrsync error: some (code 23)\n"
+    assert output.only_moved(moved)
+    for other in (
+        'rsync: [sender] readdir("/bad" (in uploads)): Bad message (74)',
+        'rsync: [receiver] write failed on "/srv/x": No space left on device (28)',
+        "rsync: [generator] get_acl: sys_acl_get_file(a, ACL_TYPE_ACCESS): No such file or directory (2)",
+        "ERROR: a failed verification -- update put into partial-dir.",
+        "cannot send long-named file /a (in uploads)",
+        "@ERROR: chroot failed",
+    ):
+        assert not output.only_moved(f"{moved}{other}\n")
+    assert not output.only_moved("IO error encountered -- skipping file deletion\n")
+
+
 def test_statistics_are_read_with_and_without_separators() -> None:
     assert output.stats(STATS) == output.Stats(1204, 3, 2, 5, 12345, 7)
     assert output.stats(STATS.replace(",", "")) == output.stats(STATS)

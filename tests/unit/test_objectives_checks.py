@@ -13,7 +13,7 @@ from secondsite.database.logical import LogicalSlots
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import SOURCE_UNREADABLE, FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import Severity, Word
 from secondsite.objectives.rto import PastRun
@@ -630,3 +630,11 @@ def test_a_procedure_that_completed_is_information_for_a_day_and_only_the_newest
     assert word(seen, "last-procedure")[0] == Word.YES, "information is no no"
     for last in (ended("completed", 90_000), ended("rolled_back", 8 * 86_400)):
         assert "last-procedure" not in {finding.check for finding in judged(bergen(last_procedure=last)).findings}
+
+
+def test_what_only_the_source_can_mend_is_looked_for_at_the_source() -> None:
+    words = 'rsync: [sender] readdir("/bad" (in uploads)): Bad message (74)'
+    uploads = FileSetState("uploads", FilesStatus.FAILED, NOW - 600, reason=f"{SOURCE_UNREADABLE}: {words}")
+    (found,) = [one for one in judged(bergen(files=(uploads,))).findings if one.check == "files"]
+    assert words in found.message
+    assert "at the source" in found.hint

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# How the reason begins where the copy lacks only what its source cannot give.
+SOURCE_UNREADABLE = "the source cannot read all it has; what it cannot read stays here as it was"
+
 
 class FilesStatus(StrEnum):
     """How a file set's copy is doing. Silence is never health: no pull for long is ``stale``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from secondsite.errors import RetryableError
 from secondsite.files.bandwidth import Watched
 from secondsite.files.rsync import command
-from secondsite.files.rsync.output import Code, rewritten, why
+from secondsite.files.rsync.output import Code, only_moved, rewritten, why
 from secondsite.files.rsync.runner import Ended, run
 from secondsite.files.store import Held
 from secondsite.files.stream.apply import NoSpace
@@ -21,7 +21,6 @@ from secondsite.spec import FileSet
 
 FETCH_SECONDS = 24 * 3600.0
 READ_BYTES = 64 << 20  # of a file that looks as it does here; a larger one is left to verify
-_GONE = ("No such file or directory (2)", "Not a directory (20)")  # the folder that it was in is something else by now
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
@@ -94,18 +93,12 @@ def _alike(entry: Entry, target: Path) -> bool:
     return entry.size <= READ_BYTES and same == (told.mtime, told.mode, told.uid, told.gid)
 
 
-def _only_gone(text: str) -> bool:
-    """Whether all that failed is that files were gone before rsync came to them."""
-    told = [row for row in text.splitlines() if row.startswith("rsync: ")]
-    return bool(told) and all(" link_stat " in row and row.endswith(_GONE) for row in told)
-
-
 def _judged(ended: Ended, paths: Sequence[bytes]) -> dict[bytes, str]:
     if ended.code in (Code.OK, Code.VANISHED):
         return {}
     if any(words in ended.text for words in _FULL):
         raise NoSpace(why(ended.text))
-    if ended.code == Code.PARTIAL and _only_gone(ended.text):
+    if ended.code == Code.PARTIAL and only_moved(ended.text):
         return {}
     if ended.code == Code.PARTIAL:
         return dict.fromkeys(paths, why(ended.text))

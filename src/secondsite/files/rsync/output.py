@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -45,7 +46,13 @@ _UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _REWRITTEN = re.compile(rb">f(?!\+)[.c+?a-zA-Z]{9}(?=[\r\n])")
 WORDS = 500  # of what the other site may have a person read
 NOT_MOUNTED = "the source is not on its file system"
-_COMPLAINTS = ("@ERROR", "rsync:", "file has vanished", "cannot", "could not", "IO error")
+_SENDER = re.compile(
+    r"^(rsync: \[sender\] .*\((\d+)\)|(?:cannot send long-named|skipping overly long) .*)$", re.MULTILINE
+)
+_FAILURES = ("rsync: ", "@ERROR", "ERROR", "cannot", "skipping overly long")
+_MOVED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # it was there when the folder was read, and is elsewhere by now
+# Of the first kind that is there the first one is told. A file that vanished is seldom why anything failed.
+_COMPLAINTS = (("@ERROR", "rsync: "), ("cannot", "could not"), ("IO error",), ("file has vanished",))
 _NOISE = ("rsync error:", "rsync warning:", "Deletions stopped")
 
 
@@ -90,13 +97,29 @@ def source_missing(text: str) -> str | None:
     return None
 
 
+def unread(text: str) -> str | None:
+    """What the source could not read although it is there, in its rsync's words, which name it and the error; None
+    where nothing of that kind was told, or this side had trouble of its own."""
+    if any(row.startswith(("rsync: [generator]", "rsync: [receiver]")) for row in text.splitlines()):
+        return None
+    hits = (hit for hit in _SENDER.finditer(text) if hit[2] is None or int(hit[2]) not in _MOVED)
+    return next((hit[1].strip()[:WORDS] for hit in hits), None)
+
+
+def only_moved(text: str) -> bool:
+    """Whether all that failed is that what the source had listed was elsewhere when it was read. Of a file that is gone
+    before it is opened rsync says that it has vanished (exit code 24); where its ACL is asked for first, or where a
+    folder above it became something else, it takes that for an error, and deletes nothing (flist.c, send_file_name)."""
+    rows = [row for row in text.splitlines() if row.startswith(_FAILURES)]
+    return bool(rows) and all((hit := _SENDER.match(row)) and hit[2] and int(hit[2]) in _MOVED for row in rows)
+
+
 def why(text: str) -> str:
-    """The most telling line of rsync's complaints."""
+    """The most telling line of rsync's complaints: one that names what failed, and how, before one that says what rsync
+    does about it ("IO error encountered -- skipping file deletion"), which it prints first."""
     rows = [row.strip() for row in text.splitlines() if row.strip()]
     told = [row for row in rows if not row.startswith(_NOISE)]
-    complaints = [
-        row for row in told if row.startswith(("@ERROR", "rsync:", "file has vanished", "cannot", "IO error"))
-    ]
+    complaints = [row for start in _COMPLAINTS for row in told if row.startswith(start)]
     return (complaints or told or rows or ["it said nothing"])[0][:WORDS]
 
 

@@ -21,8 +21,9 @@ from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
-from secondsite.files.rsync.output import Code, Stats, rewritten, source_missing, stats, why
+from secondsite.files.rsync.output import Code, Stats, only_moved, rewritten, source_missing, stats, unread, why
 from secondsite.files.rsync.runner import Ended, GoOn, run
+from secondsite.files.state import SOURCE_UNREADABLE
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
 from secondsite.files.stream.thread import in_thread
 from secondsite.spec import FileSet
@@ -89,7 +90,8 @@ class _Pull:
         return allowed_changes(record.window, time.time(), entries=record.entries or 1, max_change=most)
 
     async def copy(self) -> Stats | None:
-        """Passes that copy and delete nothing, until one sees no file vanish; None where that fails."""
+        """Passes that copy and delete nothing, until one sees no file vanish or move; None where that fails."""
+        moved = False
         for _ in range(PASSES):
             self.skipped.clear()
             ended = await self._run(max_delete=0)
@@ -102,9 +104,13 @@ class _Pull:
             in_the_way = ended.code == Code.PARTIAL and seen.skipped > 0  # a folder became a file: deleting decides
             if ended.code in (Code.OK, Code.DELETE_LIMIT) or in_the_way:
                 return seen
-            if ended.code != Code.VANISHED:
+            moved = _moved(ended)
+            if ended.code != Code.VANISHED and not moved:
                 self._fail(ended)
                 return None
+        if moved:  # then nobody knows what is extra here
+            self.reason = f"the source changes faster than it can be compared: {why(ended.text)}"
+            return None
         return seen  # short-lived files come and go: whatever was there before the first pass has been copied
 
     def _alarmed(self) -> bool:
@@ -139,12 +145,16 @@ class _Pull:
             self.deleted += await in_thread(lambda: irregular.remove(target, list(self.stale), self.aside, excludes))
         if not seen.skipped:
             return True
-        ended = await self._run(max_delete=most)
-        self._count(ended)
-        if self._alarmed():
-            return False
-        if ended.code in (Code.OK, Code.VANISHED):
-            return True
+        left = most
+        for _ in range(PASSES):
+            ended = await self._run(max_delete=left)
+            left = max(0, left - self._count(ended).deleted)
+            if self._alarmed():
+                return False
+            if ended.code in (Code.OK, Code.VANISHED):
+                return True
+            if not _moved(ended):
+                break
         self._fail(ended)
         if ended.code == Code.DELETE_LIMIT:  # it counts the folders of a tree only when it deletes them
             self.reason = f"more than {most} files and folders are gone at the source; the deletion budget is {most}"
@@ -209,9 +219,17 @@ class _Pull:
     def _fail(self, ended: Ended) -> None:
         loose = source_missing(ended.text)
         self.reason = "it did not finish in its time" if ended.code is None else loose or why(ended.text)
+        missing = unread(ended.text) if ended.code == Code.PARTIAL and loose is None else None
+        if missing is not None:
+            self.reason = f"{SOURCE_UNREADABLE}: {missing}"
         if len(self.skipped) > MOST_SKIPPED:
             self.reason = f"the source names more than {MOST_SKIPPED} devices, sockets and FIFOs"
         self.blocked = loose is not None
+
+
+def _moved(ended: Ended) -> bool:
+    """Whether another pass is all it needs."""
+    return ended.code == Code.PARTIAL and only_moved(ended.text)
 
 
 async def pull(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secondsite.files.state import FilesStatus
+from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
 from secondsite.objectives.finding import Judged, Needs, Problem, Registry, Severity
 from secondsite.objectives.lag import Kind, Lag
 from secondsite.spec.model import Spec
@@ -30,7 +30,7 @@ def files(judged: Judged) -> Iterator[Problem]:
         because = f": {lag.reason}" if lag.reason else ""
         message = f"file set {lag.replica}: {_WORDS[FilesStatus(lag.state)]}{because}"
         unseen = lag.state == FilesStatus.UNKNOWN
-        yield Problem(standby, message, "journalctl -u secondsite-agent at the standby", unseen=unseen)
+        yield Problem(standby, message, _where_to_look(lag), unseen=unseen)
 
 
 @registry.check("files-blocked", Severity.CRITICAL, "Is no file set stopped by a safety rule?", Needs.STANDBY)
@@ -62,6 +62,13 @@ def versions(judged: Judged) -> Iterator[Problem]:
             yield Problem(lag.site, f"file set {lag.replica}: no version could be made: {kept.problem}", _LOOK)
         elif kept.overdue:
             yield Problem(lag.site, f"file set {lag.replica}: its next version is overdue", _LOOK)
+
+
+def _where_to_look(lag: Lag) -> str:
+    """The copy's host knows why a pull fails, but for what only the source's kernel can say."""
+    if (lag.reason or "").startswith(SOURCE_UNREADABLE):
+        return "journalctl -k at the source; repair what is named, or remove it there: the next pull looks by itself"
+    return "journalctl -u secondsite-agent at the standby"
 
 
 def _way_on(lag: Lag) -> str:
