@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -24,9 +25,10 @@ from secondsite.files import bandwidth, engine
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
-from secondsite.files.state import FilesStatus
+from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
 from secondsite.files.stream import collect, tell
-from secondsite.files.stream.entry import INLINE_BYTES
+from secondsite.files.stream.beneath import Root
+from secondsite.files.stream.entry import INLINE_BYTES, Entry
 from secondsite.files.watch import watcher, wholly
 from secondsite.spec import FileSet
 from tests.integration.file_daemon import ADDRESS, mirror
@@ -643,3 +645,30 @@ async def test_the_record_of_a_set_that_was_followed_survives(ends: Pair) -> Non
     assert records.load("uploads", ends.mirror.store) == record
     complete = engine.last_complete(ends.mirror.fileset, ends.mirror.store)
     assert complete is not None and time.time() - complete < 30
+
+
+async def test_what_the_source_cannot_read_is_named_while_everything_else_comes(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = collect.look
+
+    def look(root: Root, path: bytes) -> Entry:
+        if path == b"bad":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return looked(root, path)
+
+    (ends.source / "bad").write_text("as it was")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        monkeypatch.setattr(collect, "look", look)
+        (ends.source / "bad").write_text("now this")
+        (ends.source / "good").write_text("good")
+        await ends.until((ends.target / "good").exists)
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.FAILED)
+        assert ends.keeper.states()[0].reason == f"{SOURCE_UNREADABLE}: 'bad': Input/output error"
+        (ends.source / "better").write_text("better")
+        await ends.until((ends.target / "better").exists)
+        assert (ends.target / "bad").read_text() == "as it was"
+        monkeypatch.undo()
+        await ends.until_equal()
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.CURRENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secondsite.files.bandwidth import Limit
-from secondsite.files.state import FileSetState, FilesStatus, VersionsState
+from secondsite.files.state import SOURCE_UNREADABLE, FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard, reached
 from secondsite.spec import FileSet
@@ -88,6 +88,8 @@ def _status(
     if heard is not None:
         if heard.behind <= 2 * max(fileset.interval, 1.0):
             return FilesStatus.CURRENT, record.reason
+        if heard.unread is not None:
+            return FilesStatus.FAILED, f"{SOURCE_UNREADABLE}: {heard.unread}"
         return FilesStatus.PULLING, f"{heard.pending} changed paths wait at the source"
     age = _age(record, now)
     if age is not None and -FRESH_SECONDS <= age <= 2 * max(fileset.interval, 2 * record.seconds):

@@ -392,6 +392,14 @@ class _Following:
         self._heard_at = now
         files, size = self._its.rates()
         heard = Heard(
-            self._epoch, now, told["now"], told["as_of"], told["pending"], told["waiting"], round(files, 1), round(size)
+            self._epoch,
+            now,
+            told["now"],
+            told["as_of"],
+            told["pending"],
+            told["waiting"],
+            round(files, 1),
+            round(size),
+            told["unread"],
         )
         hearsay.save(self._name, heard, self._store)

@@ -18,7 +18,8 @@ FRESH_SECONDS = 5.0  # the source says a word each second; without one for so lo
 class Heard:
     """at: when, unix seconds by this host's clock. told_at, as_of: by the source's: when it was said, and that every
     change before is here, durably. pending: paths dirty at the source that are not known to be here. waiting: some of
-    them, as JSON text (wire.text). files, bytes: a second, lately. epoch: of the journal that this is about."""
+    them, as JSON text (wire.text). files, bytes: a second, lately. epoch: of the journal that this is about.
+    unread: one path that the source cannot read, and why."""
 
     epoch: str
     at: float
@@ -28,6 +29,7 @@ class Heard:
     waiting: tuple[str, ...] = ()
     files: float = 0.0
     bytes: float = 0.0
+    unread: str | None = None
 
     @property
     def behind(self) -> float:

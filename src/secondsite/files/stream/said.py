@@ -11,7 +11,7 @@ from secondsite.files.stream import wire
 
 def refusal(told: Mapping[str, Any]) -> SecondsiteError:
     """The source's own words, cut and printable: it may be in an enemy's hands."""
-    message = "".join(each for each in str(told.get("message"))[:500] if each.isprintable())
+    message = _printable(str(told.get("message")))
     slug = str(told.get("error"))
     known = slug in ("source-not-mounted", "no-such-set", "files-not-watched", "files-stream-broken")
     return FinalError(f"the source refuses: {message}", slug=slug if known else "files-stream-broken")
@@ -36,7 +36,12 @@ def said(told: dict[str, Any], *, least: int) -> dict[str, Any]:
     found["as_of"] = min(found["as_of"], found["now"])  # nobody knows what will be complete
     if found["seq"] < least:
         raise wire.Broken("it takes back what it has told")
-    return found | {"waiting": tuple(waiting)}
+    unread = told.get("unread")  # an older version does not say it
+    return found | {"waiting": tuple(waiting), "unread": _printable(unread) if isinstance(unread, str) else None}
+
+
+def _printable(words: str) -> str:
+    return "".join(each for each in words[:500] if each.isprintable())
 
 
 def _count(told: Mapping[str, Any], key: str) -> int:

@@ -204,6 +204,7 @@ class _Telling:
         self._answered_at = time.monotonic()
         self._word_at = 0.0
         self._as_of = 0.0
+        self._unread: dict[bytes, str] = {}  # why what waits could not be read
 
     async def hear(self, reader: asyncio.StreamReader) -> None:
         """Acknowledgements, each of one batch. Raises EOFError, OSError, wire.Broken."""
@@ -291,6 +292,9 @@ class _Telling:
         told = [one for one in plain if one.path not in kept]
         told += [one for path in batch.seen if (one := self._pace.get(path)) and not one.tree and path not in kept]
         self._pace.told(told, now=now, looked_at=batch.looked_at)
+        gone = {one.path for one in told}
+        still = {path: why for path, why in self._unread.items() if path not in gone and self._waits(path)}
+        self._unread = dict(list((still | batch.failed).items())[:WAITING_NAMES])
         tree = self._walking[0] if self._walking is not None else None
         for path in postponed:
             if tree is not None and self._pace.get(path) is None:  # found by the walk: told under its number
@@ -334,6 +338,7 @@ class _Telling:
                 now=time.time(),
                 pending=journal.pending,
                 waiting=self._named(),
+                unread=next((f"{wire.text(path)!a}: {why}" for path, why in self._unread.items()), None),
                 **more,
             )
         )
