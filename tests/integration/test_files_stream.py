@@ -29,6 +29,7 @@ from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
 from secondsite.files.stream import collect, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
+from secondsite.files.stream.look import look as read
 from secondsite.files.watch import watcher, wholly
 from secondsite.spec import FileSet
 from tests.integration.file_daemon import ADDRESS, mirror
@@ -650,12 +651,10 @@ async def test_the_record_of_a_set_that_was_followed_survives(ends: Pair) -> Non
 async def test_what_the_source_cannot_read_is_named_while_everything_else_comes(
     ends: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = collect.look
-
     def look(root: Root, path: bytes) -> Entry:
         if path == b"bad":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return looked(root, path)
+        return read(root, path)
 
     (ends.source / "bad").write_text("as it was")
     async with ends.telling(), ends.keeping():
