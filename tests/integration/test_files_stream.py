@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from churn.changes import Churn
-from secondsite.files import bandwidth, engine
+from secondsite.files import bandwidth, engine, keeper
 from secondsite.files import store as records
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
@@ -29,6 +29,7 @@ from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
 from secondsite.files.stream import collect, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
+from secondsite.files.stream.follow import End
 from secondsite.files.stream.look import look as read
 from secondsite.files.watch import watcher, wholly
 from secondsite.spec import FileSet
@@ -671,3 +672,25 @@ async def test_what_the_source_cannot_read_is_named_while_everything_else_comes(
         monkeypatch.undo()
         await ends.until_equal()
         await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.CURRENT)
+
+
+async def test_changes_are_followed_at_once_behind_a_comparison_that_took_long(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two pulls there is a rest as long as the first of them: nothing came in the meantime."""
+    monkeypatch.setattr(keeper, "pause", lambda interval, took, failures: 60.0)
+    follow, ended = Keeper._follow, list[End]()
+
+    async def once(self: Keeper, fileset: FileSet, is_standby: Callable[[], bool]) -> End | None:
+        if not ended:
+            ended.append(End.COMPARE)
+            return ended[0]
+        return await follow(self, fileset, is_standby)
+
+    monkeypatch.setattr(Keeper, "_follow", once)
+    (ends.source / "before").write_text("before")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        assert (ends.record.pulls, ended) == (2, [End.COMPARE])
+        (ends.source / "next").write_text("next")
+        await ends.until_equal()

@@ -135,7 +135,7 @@ class Keeper:
             await self._clock.sleep(SLOWEST_SECONDS)
 
     async def _keep(self, fileset: FileSet, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
-        failures = 0
+        failures, rest_until = 0, self._clock.monotonic()
         while True:
             if not is_standby() or records.load(fileset.name, self._store).role == SOURCE:
                 await self._clock.sleep(LOOK_SECONDS)
@@ -146,15 +146,19 @@ class Keeper:
                 continue
             if not is_standby():  # that is why it is not followed any more
                 continue
+            left = rest_until - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(left)
+                continue
             began = self._clock.monotonic()
             complete = await self._pull_unless(fileset, is_standby, is_primary)
             if complete is None:
                 continue
             failures = 0 if complete else failures + 1
-            if not tried and failures == 0 and self._may_follow(fileset):
-                continue  # at once; where following fails, it is tried again no more often than pulling
-            took = self._clock.monotonic() - began
-            await self._clock.sleep(pause(fileset.interval, took, failures))
+            ended = self._clock.monotonic()
+            # Followed at once either way; where that needs another pull, or fails, not without a rest each time.
+            if tried or failures or not self._may_follow(fileset):
+                rest_until = ended + pause(fileset.interval, ended - began, failures)
 
     def _may_follow(self, fileset: FileSet) -> bool:
         record = records.load(fileset.name, self._store)
