@@ -464,7 +464,9 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert (await uploads.pull()).complete
     (record,) = parting.records(uploads.store)
     assert {one["path"] for one in record["files"]} == {"new/photo", odd, "file-1"}
-    assert (record["count"], record["older"], record["set"]) == (3, 2, "uploads")
+    assert (record["count"], record["older"], record["set"]) == (3, 0, "uploads")
+    perhaps = {one["path"] for one in record["perhaps"]}
+    assert perhaps == {"file-2", "file-3"}, "the folder has got new entries: they could have been moved in with it"
     assert (record["generation"], record["since"]) == (1, "0/5000A0"), "which failover it was, no clock decides"
     for one in record["files"]:
         kept = Path(one["kept"])
@@ -472,6 +474,30 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert Path(record["kept_in"][0], "new", "photo").read_text() == "never arrived"
     assert (await uploads.pull()).complete
     assert len(list(parting.records(uploads.store))) == 1, "they are listed once"
+
+
+async def test_files_of_a_folder_that_was_moved_in_are_listed_although_their_ctime_is_old(uploads: Mirror) -> None:
+    """Nobody can tell them from old ones whose folder got a new entry: they are listed apart, and not counted."""
+    for name in ("still/old", "busy/old"):
+        (uploads.source / name).parent.mkdir()
+        (uploads.source / name).write_text("arrived")
+    await uploads.pull()
+    await engine.promote(uploads.fileset, uploads.store)
+    staged = uploads.target.parent / "staged" / "deep"
+    staged.mkdir(parents=True)
+    (staged / "invoice").write_text("only here")
+    await asyncio.sleep(0.2)
+    parted = time.time() - 0.1 + parting.CLOCKS_SECONDS
+    staged.parent.rename(uploads.target / "busy" / "batch")
+    for name in ("still/old", "busy/old"):
+        (uploads.source / name).unlink()
+    await engine.give_up(uploads.fileset, uploads.store, reached=parted)
+    await parting.note(uploads.fileset, parted, uploads.store)  # a note that is added to
+    assert (await uploads.pull()).complete
+    (record,) = parting.records(uploads.store)
+    assert (record["count"], record["files"], record["older"]) == (0, [], 1), "still/old"
+    assert {one["path"] for one in record["perhaps"]} == {"busy/batch/deep/invoice", "busy/old"}
+    assert all(Path(one["kept"]).exists() for one in record["perhaps"])
 
 
 async def test_lost_files_are_listed_although_the_agent_pulls_before_the_site_is_made_a_copy(uploads: Mirror) -> None:

@@ -69,6 +69,7 @@ def _listed(host: Host, fileset: FileSet, store: Path, folder: Path, dataset: st
         "kept_in": [str(folder), f"zfs:{dataset}"],
         "older": 0,
         "files": [one | {"kept": str(folder / str(one["path"]))} for one in found],
+        "perhaps": [],  # what is moved within a file system was in its last common snapshot, under another name
     }
 
 
