@@ -73,11 +73,11 @@ def of_failover(records: Sequence[Mapping[str, Any]], left: Left) -> list[Mappin
 
 
 async def given_up(spec: Spec, failover: Kept | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, last_at, prepared[gid], complete, files[{site, set, count, bytes, perhaps, kept_in}]} of all that
-    was found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is
-    told. Numbers and gids are None where the old database was not read: it was copied anew. transactions: heartbeats of
-    our own are among them. last_at: when the last of them was committed, by the old primary's clock. complete: False
-    where its WAL was damaged, and there may be more."""
+    """{transactions, rows, last_at, prepared[gid], complete, files[{site, set, count, bytes, perhaps, kept_in}]} of all
+    that was found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked,
+    which is told. Numbers and gids are None where the old database was not read: it was copied anew. transactions:
+    heartbeats of our own are among them. last_at: when the last of them was committed, by the old primary's clock.
+    complete: False where its WAL was damaged, and there may be more."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)

@@ -14,6 +14,7 @@ from secondsite.errors import UsageError
 from secondsite.files import parting, store
 
 FLAG, KEY = "--lost-files", "lost_files"
+NOTHING_COMMON = "the two copies had no snapshot in common"
 SHOWN = 20  # files of a set by name on a terminal; the document has all
 
 
@@ -43,9 +44,8 @@ def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
             out.append(f"{one['site']}: {told(one)} never reached the other site: written or changed {until}")
             out += _named(one["files"])
         if perhaps:
-            out.append(
-                f"{one['site']}: {_perhaps(one)} may never have reached it: a folder above was moved or changed {until}"
-            )
+            because = f"a folder above was moved or changed {until}" if one["complete_until"] else NOTHING_COMMON
+            out.append(f"{one['site']}: {_perhaps(one)} may never have reached it: {because}")
             out += _named(perhaps)
         if one["count"] or perhaps:
             out += [f"  kept at {one['site']} in {folder}" for folder in one["kept_in"]]
