@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -823,3 +824,23 @@ async def test_without_a_budget_a_deep_tree_that_is_gone_beside_new_files_goes_a
     shutil.rmtree(uploads.source / "deep")
     fill(uploads.source, 3)
     assert (await uploads.pull()).complete
+
+
+async def test_a_pull_writes_nothing_below_a_file_system_inside_the_copy_that_is_not_mounted(uploads: Mirror) -> None:
+    (uploads.source / "media").mkdir()
+    (uploads.source / "media" / "film").write_text("x")
+    assert (await uploads.pull()).complete
+    media, elsewhere = uploads.target / "media", uploads.target.parent / "not-in-the-copy"
+    record = store.load("uploads", uploads.store)
+    known = replace(record, inner=(str(elsewhere), str(media)), epoch="followed")
+    store.save("uploads", known, uploads.store)
+    (uploads.source / "media" / "new").write_text("x")
+    result = await uploads.pull()
+    assert result.blocked and str(result.reason).startswith(f"{media} is not mounted inside the copy: mount it, or run")
+    assert not (media / "new").exists()
+    assert store.load("uploads", uploads.store).epoch is None, "what it holds when it is back must be compared"
+    with ExitStack() as undo:
+        media.rename(uploads.target.parent / "away")
+        mounted(undo, media, "-t", "tmpfs", "tmpfs")
+        assert (await uploads.pull()).complete
+        assert (media / "new").exists()
