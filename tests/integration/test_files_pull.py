@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -464,7 +465,9 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert (await uploads.pull()).complete
     (record,) = parting.records(uploads.store)
     assert {one["path"] for one in record["files"]} == {"new/photo", odd, "file-1"}
-    assert (record["count"], record["older"], record["set"]) == (3, 2, "uploads")
+    assert (record["count"], record["older"], record["set"]) == (3, 0, "uploads")
+    perhaps = {one["path"] for one in record["perhaps"]}
+    assert perhaps == {"file-2", "file-3"}, "the folder has got new entries: they could have been moved in with it"
     assert (record["generation"], record["since"]) == (1, "0/5000A0"), "which failover it was, no clock decides"
     for one in record["files"]:
         kept = Path(one["kept"])
@@ -472,6 +475,30 @@ async def test_files_that_never_reached_the_successor_are_listed_with_where_they
     assert Path(record["kept_in"][0], "new", "photo").read_text() == "never arrived"
     assert (await uploads.pull()).complete
     assert len(list(parting.records(uploads.store))) == 1, "they are listed once"
+
+
+async def test_files_of_a_folder_that_was_moved_in_are_listed_although_their_ctime_is_old(uploads: Mirror) -> None:
+    """Nobody can tell them from old ones whose folder got a new entry: they are listed apart, and not counted."""
+    for name in ("still/old", "busy/old"):
+        (uploads.source / name).parent.mkdir()
+        (uploads.source / name).write_text("arrived")
+    await uploads.pull()
+    await engine.promote(uploads.fileset, uploads.store)
+    staged = uploads.target.parent / "staged" / "deep"
+    staged.mkdir(parents=True)
+    (staged / "invoice").write_text("only here")
+    await asyncio.sleep(0.2)
+    parted = time.time() - 0.1 + parting.CLOCKS_SECONDS
+    staged.parent.rename(uploads.target / "busy" / "batch")
+    for name in ("still/old", "busy/old"):
+        (uploads.source / name).unlink()
+    await engine.give_up(uploads.fileset, uploads.store, reached=parted)
+    await parting.note(uploads.fileset, parted, uploads.store)  # a note that is added to
+    assert (await uploads.pull()).complete
+    (record,) = parting.records(uploads.store)
+    assert (record["count"], record["files"], record["older"]) == (0, [], 1), "still/old"
+    assert {one["path"] for one in record["perhaps"]} == {"busy/batch/deep/invoice", "busy/old"}
+    assert all(Path(one["kept"]).exists() for one in record["perhaps"])
 
 
 async def test_lost_files_are_listed_although_the_agent_pulls_before_the_site_is_made_a_copy(uploads: Mirror) -> None:
@@ -797,3 +824,23 @@ async def test_without_a_budget_a_deep_tree_that_is_gone_beside_new_files_goes_a
     shutil.rmtree(uploads.source / "deep")
     fill(uploads.source, 3)
     assert (await uploads.pull()).complete
+
+
+async def test_a_pull_writes_nothing_below_a_file_system_inside_the_copy_that_is_not_mounted(uploads: Mirror) -> None:
+    (uploads.source / "media").mkdir()
+    (uploads.source / "media" / "film").write_text("x")
+    assert (await uploads.pull()).complete
+    media, elsewhere = uploads.target / "media", uploads.target.parent / "not-in-the-copy"
+    record = store.load("uploads", uploads.store)
+    known = replace(record, inner=(str(elsewhere), str(media)), epoch="followed")
+    store.save("uploads", known, uploads.store)
+    (uploads.source / "media" / "new").write_text("x")
+    result = await uploads.pull()
+    assert result.blocked and str(result.reason).startswith(f"{media} is not mounted inside the copy: mount it, or run")
+    assert not (media / "new").exists()
+    assert store.load("uploads", uploads.store).epoch is None, "what it holds when it is back must be compared"
+    with ExitStack() as undo:
+        media.rename(uploads.target.parent / "away")
+        mounted(undo, media, "-t", "tmpfs", "tmpfs")
+        assert (await uploads.pull()).complete
+        assert (media / "new").exists()

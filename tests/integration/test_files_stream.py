@@ -21,8 +21,10 @@ from pathlib import Path
 import pytest
 
 from churn.changes import Churn
+from secondsite.events import ignore
 from secondsite.files import bandwidth, engine, keeper
 from secondsite.files import store as records
+from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
@@ -549,6 +551,55 @@ async def test_a_file_system_inside_the_set_that_is_unmounted_costs_the_copy_not
             await ends.until_followed()
             (media / "after").write_text("x")
             await ends.until_equal()
+
+
+async def test_a_file_system_inside_the_copy_that_is_unmounted_gets_nothing_below_it_and_is_compared_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as undo:
+        disk = undo.enter_context(file_system(tmp_path, "ext4"))
+        ends = pair(undo.enter_context(mirror(disk)), disk)
+        (ends.source / "media").mkdir()
+        film = ends.source / "media" / "film"
+        film.write_text("version one")
+        ends.target.mkdir(parents=True)
+        media = mounted(undo, ends.target / "media", "-t", "tmpfs", "tmpfs")
+        await Place(ends.mirror.fileset, ends.mirror.store).apply(None, ignore)  # type: ignore[arg-type]
+        assert ends.record.inner == (str(media),)
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            subprocess.run(["umount", str(media)], check=True)  # noqa: ASYNC221
+            film.write_text("version TWO")
+            await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+            assert f"{media} is not mounted inside the copy: mount it, or" in str(ends.keeper.states()[0].reason)
+            assert not [*media.iterdir()], "nothing is written below the mount point"
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(media)], check=True)  # noqa: ASYNC221
+            (media / "film").write_text("version one")
+            await ends.until_followed()
+            await ends.until(lambda: (media / "film").read_text() == "version TWO")
+
+
+async def test_another_file_system_inside_the_copy_is_compared_although_nothing_has_changed_at_the_source(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as undo:
+        disk = undo.enter_context(file_system(tmp_path, "ext4"))
+        ends = pair(undo.enter_context(mirror(disk)), disk)
+        (ends.source / "media").mkdir()
+        (ends.source / "media" / "film").write_text("version one")
+        ends.target.mkdir(parents=True)
+        media = mounted(undo, ends.target / "media", "-t", "tmpfs", "tmpfs")
+        await Place(ends.mirror.fileset, ends.mirror.store).apply(None, ignore)  # type: ignore[arg-type]
+        async with ends.telling(), ends.keeping():
+            await ends.until_followed()
+            pulls = ends.record.pulls
+            other = mounted(undo, disk / "other", "-t", "tmpfs", "tmpfs")
+            subprocess.run(["mount", "--bind", str(other), str(media)], check=True)  # noqa: ASYNC221
+            await ends.until(lambda: (media / "film").exists())
+            await ends.until(lambda: ends.record.pulls > pulls)
+            await ends.until_followed()
+            (ends.source / "media" / "next").write_text("x")
+            await ends.until((other / "next").exists)
 
 
 class Ahead:

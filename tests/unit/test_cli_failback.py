@@ -84,6 +84,8 @@ def test_the_end_of_a_failback_tells_what_only_the_old_primary_had_and_how_to_se
     assert "secondsite report --lost-rows" in text
     assert "3 files of uploads (1.2 kB) lost, kept at oslo: secondsite report --lost-files" in text
     assert counted([ROWS], [FILES], None)["rows"] == 2, "no failover is known: everything that was found counts"
+    moved = counted([ROWS | {"commits": 0, "rows": 0}], [FILES | {"count": 0, "bytes": 0, "perhaps": [{}]}], None)
+    assert ["perhaps 1 file of uploads lost, kept at oslo" in line for line in lines(moved)] == [True]
     nothing = counted([ROWS | {"commits": 0, "rows": 0}], [FILES | {"count": 0}], None)
     assert nothing["files"] == [] and "nothing lost that could be found" in lines(nothing)[0]
     damaged = counted([ROWS | {"complete": False}], [], None)

@@ -118,7 +118,7 @@ def test_lost_files_are_listed_with_the_place_where_each_lies(
     assert main(["report", "--lost-files"]) == 0
     told = capsys.readouterr().out
     assert "oslo: 1 file of uploads (1.2 kB) never reached the other site" in told and "a\\udcff.jpg" in told
-    assert "files-uploads-1" in told and "2 that had arrived" in told and "2026-11-22T03:11:59Z" in told
+    assert "files-uploads-1" in told and "2 that were older" in told and "2026-11-22T03:11:59Z" in told
     assert main(["report", "--lost-files", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)["lost_files"]
     assert record["site"] == "oslo" and record["files"] == LOST_FILES["files"]
@@ -126,6 +126,24 @@ def test_lost_files_are_listed_with_the_place_where_each_lies(
     assert main(["report", "--lost-files", "--output", str(file)]) == 0
     (line,) = [json.loads(line) for line in file.read_text().splitlines()]
     assert (line["site"], line["set"], line["path"]) == ("oslo", "uploads", "a\udcff.jpg")
+
+
+def test_files_that_may_have_arrived_are_told_apart_and_not_counted_as_lost(
+    lost: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_lost_files(lost, count=0, bytes=0, files=[], perhaps=[LOST_FILE])
+    assert main(["report", "--lost-files"]) == 0
+    told = capsys.readouterr().out
+    assert "every file" not in told and "never reached the other site" not in told
+    assert "oslo: 1 file of uploads (1.2 kB) may never have reached it" in told and "a\\udcff.jpg" in told
+    assert "kept at oslo in" in told
+    (lost / "lost.json").unlink()
+    assert main(["report", "--lost-rows"]) == 0
+    assert "perhaps 1 file of uploads (1.2 kB) at oslo: secondsite report --lost-files" in capsys.readouterr().out
+    file = tmp_path / "files.jsonl"
+    assert main(["report", "--lost-files", "--output", str(file)]) == 0
+    (line,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (line["path"], line["certain"]) == ("a\udcff.jpg", False)
 
 
 def test_where_no_row_was_lost_nobody_is_told_that_nothing_was(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,11 +73,11 @@ def of_failover(records: Sequence[Mapping[str, Any]], left: Left) -> list[Mappin
 
 
 async def given_up(spec: Spec, failover: Kept | None, emit: Emit) -> dict[str, Any] | None:
-    """{transactions, rows, last_at, prepared[gid], complete, files[{site, set, count, bytes, kept_in}]} of all that was
-    found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked, which is
-    told. Numbers and gids are None where the old database was not read: it was copied anew. transactions: heartbeats of
-    our own are among them. last_at: when the last of them was committed, by the old primary's clock. complete: False
-    where its WAL was damaged, and there may be more."""
+    """{transactions, rows, last_at, prepared[gid], complete, files[{site, set, count, bytes, perhaps, kept_in}]} of all
+    that was found of what ``failover`` has lost, or at all where none is known; None where a site cannot be asked,
+    which is told. Numbers and gids are None where the old database was not read: it was copied anew. transactions:
+    heartbeats of our own are among them. last_at: when the last of them was committed, by the old primary's clock.
+    complete: False where its WAL was damaged, and there may be more."""
     try:
         rows = await lost.fetched(spec, lost.FLAG, lost.KEY)
         files = await lost.fetched(spec, lost_files.FLAG, lost_files.KEY)
@@ -102,7 +102,11 @@ def counted(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]
         "last_at": max((str(one["last_at"]) for one in read if one.get("last_at")), key=from_text, default=None),
         "prepared": [str(each["gid"]) for one in read for each in one.get("prepared", ())] if read else None,
         "complete": all(one.get("complete", True) for one in read),
-        "files": [{key: one[key] for key in keys} for one in of_now(files) if one["count"]],
+        "files": [
+            {key: one[key] for key in keys} | {"perhaps": len(one.get("perhaps", ()))}
+            for one in of_now(files)
+            if one["count"] or one.get("perhaps")
+        ],
     }
 
 
@@ -140,9 +144,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         out.append(f"  in the failover {_count(len(prepared), 'prepared transaction')} lost that nobody had decided,")
         out.append(f"  {some}{more}: secondsite report {lost.FLAG}")
     for one in found["files"]:
-        out.append(
-            f"  in the failover {lost_files.told(one)} lost, kept at {one['site']}: secondsite report {lost_files.FLAG}"
-        )
+        where = f"kept at {one['site']}: secondsite report {lost_files.FLAG}"
+        if one["count"]:
+            out.append(f"  in the failover {lost_files.told(one)} lost, {where}")
+        if number := one.get("perhaps"):
+            out.append(f"  in the failover perhaps {_count(number, 'file')} of {one['set']} lost, {where}")
     return out or ["  in the failover nothing lost that could be found at the old primary"]
 
 

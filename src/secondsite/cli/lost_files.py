@@ -14,6 +14,7 @@ from secondsite.errors import UsageError
 from secondsite.files import parting, store
 
 FLAG, KEY = "--lost-files", "lost_files"
+NOTHING_COMMON = "the two copies had no snapshot in common"
 SHOWN = 20  # files of a set by name on a terminal; the document has all
 
 
@@ -32,40 +33,55 @@ def found(config: Path | None) -> list[dict[str, Any]]:
 
 def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Pure: what a person has to know to bring the files back."""
-    if not any(one["count"] for one in records):
+    if not any(one["count"] or one.get("perhaps") for one in records):
         why = [f"{one['site']}: every file of {one['set']} had reached the other site" for one in records]
         return why or ["no lost files are known: no former primary has been taken back, or its first pull still runs"]
     out = []
     for one in records:
         until = f"since {one['complete_until']}" if one["complete_until"] else "and no pull was ever complete"
-        out.append(f"{one['site']}: {told(one)} never reached the other site: written or changed {until}")
-        for file in one["files"][:SHOWN]:
-            out.append(
-                f"  {file['changed_at'][:19]}Z  {quantity(file['bytes'], 'bytes'):>9}  {printable(file['path'])}"
-            )
-        more = one["count"] - SHOWN
-        out += [f"  and {more} more: secondsite report {FLAG} --output FILE   (one JSON document a line)"] * (more > 0)
-        out += [f"  kept at {one['site']} in {folder}" for folder in one["kept_in"] if one["count"]]
+        perhaps = one.get("perhaps", ())
+        if one["count"] or not perhaps:
+            out.append(f"{one['site']}: {told(one)} never reached the other site: written or changed {until}")
+            out += _named(one["files"])
+        if perhaps:
+            because = f"a folder above was moved or changed {until}" if one["complete_until"] else NOTHING_COMMON
+            out.append(f"{one['site']}: {_perhaps(one)} may never have reached it: {because}")
+            out += _named(perhaps)
+        if one["count"] or perhaps:
+            out += [f"  kept at {one['site']} in {folder}" for folder in one["kept_in"]]
         if one["older"]:
-            out.append(
-                f"  beside them {one['older']} that had arrived, and were changed or deleted at the other site since"
-            )
+            out.append(f"  beside them {one['older']} that were older, and are others or gone at the other site")
     return [*out, "", "nothing there is ever deleted or written over; copy back what you want to keep"]
+
+
+def _named(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [
+        f"  {file['changed_at'][:19]}Z  {quantity(file['bytes'], 'bytes'):>9}  {printable(file['path'])}"
+        for file in files[:SHOWN]
+    ]
+    more = len(files) - SHOWN
+    return found + [f"  and {more} more: secondsite report {FLAG} --output FILE   (one JSON document a line)"] * (
+        more > 0
+    )
 
 
 def summary(records: Sequence[Mapping[str, Any]]) -> str | None:
     """Pure: how many there are and the command that lists them, in one line; None where there are none."""
-    some = [one for one in records if one["count"]]
-    if not some:
-        return None
-    places = ", ".join(f"{told(one)} at {one['site']}" for one in some)
-    return f"{places}: secondsite report {FLAG}"
+    places = [f"{told(one)} at {one['site']}" for one in records if one["count"]]
+    places += [f"perhaps {_perhaps(one)} at {one['site']}" for one in records if one.get("perhaps")]
+    return f"{', '.join(places)}: secondsite report {FLAG}" if places else None
 
 
 def told(one: Mapping[str, Any]) -> str:
     """Pure: "3 files of uploads (1.2 MB)"."""
     files = "1 file" if one["count"] == 1 else f"{one['count']} files"
     return f"{files} of {one['set']} ({quantity(one['bytes'], 'bytes')})"
+
+
+def _perhaps(one: Mapping[str, Any]) -> str:
+    """Pure: the same, of those that may be lost."""
+    files = one["perhaps"]
+    return told({"set": one["set"], "count": len(files), "bytes": sum(int(each["bytes"]) for each in files)})
 
 
 def printable(path: str) -> str:
@@ -77,5 +93,10 @@ def printable(path: str) -> str:
 def write(records: Sequence[Mapping[str, Any]], file: Path) -> int:
     """Write a line for every file to a new one that only its owner may read; how many. Raises UsageError where it is
     there."""
-    lost = [{"site": one["site"], "set": one["set"], **entry} for one in records for entry in one["files"]]
+    lost = [
+        {"site": one["site"], "set": one["set"], **entry, "certain": key == "files"}
+        for one in records
+        for key in ("files", "perhaps")
+        for entry in one.get(key, ())
+    ]
     return new_file(file, lost)

@@ -5,6 +5,9 @@ the first pull afterwards has set it aside, because the successor has another on
 its ctime (inode(7)): a program may set an mtime, and what is moved or unpacked brings an old one along. Clocks of two
 hosts differ, so ten minutes are added: a file of that time is listed although it may have arrived. Only a clock that
 was further behind, which readiness warns of, could hide one.
+
+A folder that is moved gets a new ctime, and what is in it keeps the old one. A folder's ctime is new as well where only
+an entry came or went. So what is below such a folder, and has an old ctime itself, is listed apart: perhaps lost.
 """
 
 from __future__ import annotations
@@ -66,7 +69,9 @@ def _note(fileset: FileSet, since: float | None, store: Path, left: Left | None)
     place = _place(fileset.name, store)
     old = _read(place)
     found = {str(one["path"]): one for one in (old or {}).get("changed", ())}
-    found |= {str(one["path"]): one for one in _changed(Path(fileset.path), since)}
+    for one in _changed(Path(fileset.path), since):
+        before = found.get(str(one["path"]))
+        found[str(one["path"])] = one | {"certain": one["certain"] or (before is not None and _certain(before))}
     body = {
         "at": old["at"] if old else time.time(),
         "since": since,
@@ -80,30 +85,35 @@ def _note(fileset: FileSet, since: float | None, store: Path, left: Left | None)
 def _changed(folder: Path, since: float | None) -> Iterator[dict[str, Any]]:
     """Raises OSError where the folder is there and cannot be read: what is not seen would not be listed."""
     edge = None if since is None else since - CLOCKS_SECONDS
-    for entry in _entries(folder):
+    for entry, above in _entries(folder):
         try:
             seen = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # removed meanwhile by whoever uses the folder
-        if edge is None or max(seen.st_ctime, seen.st_mtime) >= edge:
+        certain = edge is None or max(seen.st_ctime, seen.st_mtime) >= edge
+        if edge is None or certain or above >= edge:
             path = os.path.relpath(entry.path, folder)
-            yield {"path": path, "bytes": seen.st_size, "modified_at": seen.st_mtime, "changed_at": seen.st_ctime}
+            told = {"path": path, "bytes": seen.st_size, "modified_at": seen.st_mtime, "changed_at": seen.st_ctime}
+            yield told | {"certain": certain}
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Every file and link below ``folder``; nothing where it is not there."""
-    folders = [os.fspath(folder)] if folder.is_dir() else []
+def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], float]]:
+    """Every file and link below ``folder``, with the newest ctime of the folders above it, ``folder`` among them;
+    nothing where it is not there."""
+    folders = [(os.fspath(folder), 0.0)] if folder.is_dir() else []
     while folders:
+        path, above = folders.pop()
         try:
-            entries = os.scandir(folders.pop())
+            above = max(above, os.stat(path).st_ctime)  # noqa: PTH116 - names that are no UTF-8 stay as they are
+            entries = os.scandir(path)
         except FileNotFoundError:
             continue  # removed since it was seen
         with entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
-                    yield entry
+                    yield entry, above
                 elif entry.name != PARTIAL:
-                    folders.append(entry.path)
+                    folders.append((entry.path, above))
 
 
 async def listed(fileset: FileSet, store: Path = STORE) -> dict[str, Any] | None:
@@ -120,7 +130,8 @@ def _listed(fileset: FileSet, store: Path) -> dict[str, Any] | None:
     if noted is None:
         return None
     folders = [folder for folder in _asides(fileset.name, store) if folder.name not in noted["before"]]
-    files = [entry for one in noted["changed"] if (entry := _kept(one, folders)) is not None]
+    kept = [(_certain(one), entry) for one in noted["changed"] if (entry := _kept(one, folders)) is not None]
+    files, perhaps = ([entry for certain, entry in kept if certain is wanted] for wanted in (True, False))
     body = {
         "written_at": to_text(datetime.now(UTC)),
         "parted_at": _text(noted["at"]),
@@ -131,14 +142,24 @@ def _listed(fileset: FileSet, store: Path) -> dict[str, Any] | None:
         "count": len(files),
         "bytes": sum(int(one["bytes"]) for one in files),
         "kept_in": [str(folder) for folder in folders],
-        "older": sum(1 for folder in folders for _ in _entries(folder)) - len(files),
-        "files": sorted(files, key=lambda one: (one["changed_at"], one["path"])),
+        "older": sum(1 for folder in folders for _ in _entries(folder)) - len(kept),
+        "files": _sorted(files),
+        "perhaps": _sorted(perhaps),
     }
     stamp = datetime.fromtimestamp(noted["at"], UTC).strftime(_MOMENT)
     atomically(store / LOST / f"{stamp}-{fileset.name}.json", json.dumps(body, indent=1).encode(), mode=0o600)
     place.unlink(missing_ok=True)
     sync_directory(store)
     return body
+
+
+def _certain(one: dict[str, Any]) -> bool:
+    """Whether a noted file was itself changed, not only a folder above it."""
+    return bool(one.get("certain", True))  # a note by an older version has no others
+
+
+def _sorted(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(files, key=lambda one: (one["changed_at"], one["path"]))
 
 
 def _kept(one: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any] | None:
@@ -174,8 +195,9 @@ def _left(noted: dict[str, Any] | None) -> dict[str, Any]:
 
 def records(store: Path = STORE) -> Iterator[dict[str, Any]]:
     """Every list that was written here, the oldest first: {written_at, parted_at, generation, since, set, folder,
-    complete_until, count, bytes, kept_in, older, files[{path, bytes, modified_at, changed_at, kept}]}. generation,
-    since: where that is known. Raises OSError, ValueError."""
+    complete_until, count, bytes, kept_in, older, files[{path, bytes, modified_at, changed_at, kept}], perhaps[the
+    same]}. count, bytes: of ``files``. perhaps: a folder above them was moved or changed, so that nobody can tell;
+    older versions have no such key. generation, since: where that is known. Raises OSError, ValueError."""
     for path in sorted((store / LOST).glob("*.json")):
         yield json.loads(path.read_text())
 

@@ -45,6 +45,7 @@ class GivenUpFilesDocument(TypedDict):
     set: str
     count: int
     bytes: int
+    perhaps: NotRequired[Annotated[int, Field(description="more of which nobody can tell; not in `count`")]]
     kept_in: list[str]
 
 

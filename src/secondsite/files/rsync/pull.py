@@ -15,7 +15,7 @@ from pathlib import Path
 
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
-from secondsite.files import parting
+from secondsite.files import inner, parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
@@ -71,6 +71,7 @@ class _Pull:
     created: int = 0
     reason: str | None = None
     blocked: bool = False
+    unmounted: bool = False  # a file system inside the copy is not there
     held_back: int | None = None
     rewritten: int = 0
     alarm: Alarm | None = None
@@ -297,6 +298,10 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
         work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
         work.blocked = True
         return False, None
+    missing = inner.look(target, work.record.inner).missing
+    if missing is not None:
+        work.reason, work.blocked, work.unmounted = missing, True, True
+        return False, None
     if work.record.alarm == Alarm.CHANGES and not work.record.allow_deletions:
         work.reason, work.blocked, work.held_back = work.record.reason, True, work.record.held_back
         return False, None
@@ -379,6 +384,8 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
     record = replace(record, pulls=record.pulls + 1)
+    if work.unmounted:  # nobody knows what it holds when it is back
+        record = replace(record, epoch=None)
     if result.blocked:
         return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:

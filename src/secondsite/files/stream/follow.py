@@ -23,6 +23,7 @@ from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_systems
+from secondsite.files.inner import Inside, look
 from secondsite.files.rsync.fetch import Fetched, fetch
 from secondsite.files.store import SOURCE, STORE, Held, Record, locked, mount_of, unfinished
 from secondsite.files.stream import heard as hearsay
@@ -36,16 +37,19 @@ from secondsite.files.stream.said import hello, refusal, said
 from secondsite.files.stream.thread import in_thread
 from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.versions.keep import keep_versions
+from secondsite.files.watch.place import inside
 from secondsite.spec import FileSet
 
 SILENT_SECONDS = 10.0  # without a word, the source is gone
 HEARD_SECONDS = 1.0  # how exactly that is counted
 BATCH_SECONDS = 600.0  # for all of one batch to arrive
 LOCK_SECONDS = 5.0
+INSIDE_SECONDS = 1.0  # between two looks at what is mounted inside the copy, where nothing comes
 FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
 HOUR = 3600.0
 RATE_SECONDS = 10.0
 EMPTIED = "all that is here has gone at the source, or was renamed: it is compared in full"
+REMOUNTED = "what is mounted inside the copy has changed: it is compared in full"
 Call = Callable[[Mapping[str, Any]], Awaitable[socket.socket]]
 
 
@@ -77,6 +81,7 @@ class Follower:
         self._fresh: dict[bytes, float] = {}
         self._limit = Watched(fileset, store)
         self.paced = Paced(self._limit)
+        self._mounts: tuple[float | None, Inside] | None = None  # since which full comparison, what is mounted inside
         self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
         self.busy = False  # a batch comes, or is applied, or rsync fetches for it
 
@@ -152,6 +157,16 @@ class Follower:
         for path in paths[: max(0, FRESH_PATHS - len(self._fresh))]:
             self._fresh[path] = now
 
+    def amiss_inside(self, record: Record) -> Inside | None:
+        """What is mounted inside the copy, where one is missing or another one than when all was compared last; None
+        where all are as they were. Raises OSError."""
+        found, folder = look(Path(self._fileset.path), record.inner), os.path.realpath(os.fsencode(self._fileset.path))
+        ours = [one for one in found.mounts if not self._excludes.excluded(inside(one[0], folder) or b"", folder=True)]
+        found = replace(found, mounts=tuple(ours))
+        if self._mounts is None or self._mounts[0] != record.last_reconcile_at:
+            self._mounts = record.last_reconcile_at, found
+        return None if found.missing is None and found == self._mounts[1] else found
+
     def did(self, paths: int, size: int) -> None:
         """For the rates."""
         self._done.append((time.monotonic(), paths, size))
@@ -200,10 +215,14 @@ class _Following:
         self._epoch, self._seq, self._pulls = record.epoch, record.seq, record.pulls
         self._batches = 0
         self._heard_at = 0.0
+        self._looked_at = -INSIDE_SECONDS
         self._confirmed_at = 0.0  # what the source has told last was complete, by this host's clock
 
     async def go(self) -> End:
         """Frame by frame. Raises as ``Follower.follow``, and NoSpace, Taken."""
+        end = await self._idle_inside()
+        if end is not None:
+            return end
         while True:
             bodies, kind, body = await self._batch()
             told = said(wire.told(body), least=self._seq)
@@ -222,6 +241,9 @@ class _Following:
                 if end is not None:
                     return end
             elif kind == wire.IDLE and not bodies:
+                end = await self._idle_inside()
+                if end is not None:
+                    return end
                 await self._idle(told)
             else:
                 raise wire.Broken("it says what this version does not understand")
@@ -273,6 +295,8 @@ class _Following:
                 raise FinalError(
                     f"{record.mount} is not mounted here, so nothing is written below it", slug="source-not-mounted"
                 )
+            if self._unsure_inside(record) and (end := self._inside(record)) is not None:
+                return end
             batch = await in_thread(lambda: [wire.decode(body) for body in bodies])
             with Root(str(fileset.path)) as root:
                 weighing = Weighing(root, batch, self._its.excludes)
@@ -308,6 +332,31 @@ class _Following:
             await self._acknowledge(told)
             self._hear(told, now)
         return end
+
+    def _unsure_inside(self, record: Record) -> bool:
+        """Whether a file system inside the copy is not mounted, or another one than when all was compared."""
+        self._looked_at = time.monotonic()
+        return self._its.amiss_inside(record) is not None
+
+    def _inside(self, record: Record) -> End | None:
+        """Under the set's lock: then all is compared, as soon as it is there. Raises FinalError
+        (``source-not-mounted``)."""
+        found = self._its.amiss_inside(record)
+        if found is None:
+            return None
+        self._change(epoch=None, reason=found.missing or REMOUNTED)
+        if found.missing is not None:
+            raise FinalError(found.missing, slug="source-not-mounted")
+        return End.COMPARE
+
+    async def _idle_inside(self) -> End | None:
+        """The same without a batch, and seldom: whoever takes the set's lock ends the making of a version."""
+        if time.monotonic() - self._looked_at < INSIDE_SECONDS:
+            return None
+        if not self._unsure_inside(records.load(self._name, self._store)):
+            return None
+        async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
+            return self._inside(records.load(self._name, self._store))
 
     def _weighed(self, cost: Cost, record: Record) -> tuple[Stopped | None, int]:
         """Why a person has to look first, if so; and how many deletions count."""

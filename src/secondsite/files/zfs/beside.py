@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError
@@ -48,16 +49,17 @@ async def clone(host: Host, root: str, path: str, guid: int) -> None:
     await host.run("zfs", "clone", *_COPY, f"{below(root, path)}@{taken.name}", below(incoming(root), path))
 
 
-async def put_away(host: Host, name: str, root: str) -> str:
-    """Rename a tree aside; its new name. It keeps no mount point that another needs."""
+async def put_away(host: Host, name: str, root: str, going: Callable[[str], None] = lambda to: None) -> None:
+    """Rename a tree aside. It keeps no mount point that another needs. going: told its new name before."""
     to = names.aside(root, time.time(), digits())
+    going(to)
     await host.put(name, canmount="noauto", mountpoint="none")
     await _rename(host, name, to)
-    return to
 
 
-async def swap(host: Host, root: str, path: str) -> str | None:
-    """The copy beside takes the place of the one here, which goes aside; the name it got, None where none was here.
+async def swap(host: Host, root: str, path: str, going: Callable[[str], None]) -> None:
+    """The copy beside takes the place of the one here, which goes aside. going: told its new name before it goes; the
+    run may end between the two, and the next one finds only the copy beside.
 
     Raises FinalError (``zfs-pool-root``) where the set is a whole pool: that cannot be renamed.
     """
@@ -68,12 +70,10 @@ async def swap(host: Host, root: str, path: str) -> str | None:
             step="pull files",
             hint=f"zfs create -o mountpoint={path} {root}/NAME, and mount the pool elsewhere",
         )
-    went = None
     if await host.tree(root) is not None:
-        went = await put_away(host, root, root)
+        await put_away(host, root, root, going)
     await _rename(host, incoming(root), root)
     await settle(host, root, path)
-    return went
 
 
 async def _rename(host: Host, name: str, to: str) -> None:

@@ -91,10 +91,11 @@ class Zfs:
             )
             if self._record().role != SOURCE:  # promoted meanwhile: its word counts
                 records.save(name, _after(record, work, result), self.store)
-        if work.aside:  # as long as its files are many: not under the lock that a failover waits for
-            await lost.tell(self.host, self.fileset, work.aside, self.store, emit)
+        # As long as its files are many: not under the lock that a failover waits for.
+        told = await lost.tell(self.host, self.fileset, work.root, self.store, emit)
         if complete:
-            parting.forget(name, self.store)
+            if told:
+                parting.forget(name, self.store)
             self._tell_versions(work.here)
         if work.problem is not None:
             emit(Note(f"{name}: a snapshot could not be removed: {work.problem}", level="warning"))
@@ -137,6 +138,7 @@ class Zfs:
             rules=rules(self.fileset),
             bandwidth=limit_of(self.fileset, self.store).bytes_per_second,
             counting=Counting(self.host, self.store, self.fileset.max_change, begun),
+            going=lambda dataset, since: lost.remember(self.fileset.name, dataset, since, self.store),
         )
 
     async def verify(self, source: str, port: int, *, timeout: float) -> Verification:

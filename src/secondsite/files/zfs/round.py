@@ -6,7 +6,7 @@ Killed at any moment, the next round finds in the listings how far it came.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -29,7 +29,8 @@ PLANS = 5_000  # a tree has fewer datasets; a plan that asks for ever is a mista
 
 @dataclass(slots=True)
 class Round:
-    """A round under way. agreed: what differs here may go aside. aside: the datasets that went."""
+    """A round under way. agreed: what differs here may go aside. going: told each dataset before it goes aside, with
+    the creation of the last common snapshot."""
 
     host: Host
     door: Door
@@ -45,7 +46,7 @@ class Round:
     counting: Counting | None = None
     bytes: int = 0
     snapshots: int = 0
-    aside: list[tuple[str, int | None]] = field(default_factory=list)  # name, creation of the last common snapshot
+    going: Callable[[str, int | None], None] = lambda dataset, since: None
     blocked: str | None = None
     parted: int = 0
     alarm: Stopped | None = None
@@ -189,13 +190,12 @@ class Round:
                 await self.host.run("zfs", "inherit", names.GONE, self._name(path))
 
     async def _swap(self, source: Tree) -> None:
-        made = await self.host.tree(incoming(self.root))
-        top = plan.base(source.datasets[0], made.datasets[0]) if made is not None else None
-        name = await beside.swap(self.host, self.root, self.path)
-        if name is not None:
-            self.aside.append((name, top[1].created if top is not None else None))
-            text = f"what was at {self.path} is kept as {name}; destroy it when you are sure"
-            self.emit(Note(text, level="warning"))
+        old, made = await self._look()
+        top = None
+        if old is not None and made is not None and _cloned(old, made):
+            top = plan.base(source.datasets[0], made.datasets[0])
+        since = top[1].created if top is not None else None
+        await beside.swap(self.host, self.root, self.path, lambda dataset: self.going(dataset, since))
 
     async def _finish(self, source: Tree, target: Tree | None) -> None:
         """Tell the source what is here, and prune."""
@@ -234,6 +234,12 @@ def _have(*trees: Tree | None) -> list[int]:
 def _partial(*trees: Tree | None) -> list[int]:
     """What has begun to arrive."""
     return [each.token_guid for tree in trees if tree is not None for each in tree.datasets if _begun(each)]  # type: ignore[misc]
+
+
+def _cloned(old: Tree, made: Tree) -> bool:
+    """Whether the copy beside began at a snapshot of the old one, which became the clone when that was promoted. One
+    that was sent whole has nothing in common with it."""
+    return (old.datasets[0].origin or "").startswith(f"{made.root}@")
 
 
 def _begun(dataset: Dataset) -> bool:
