@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,11 +29,13 @@ from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
-from secondsite.files.stream import collect, tell
+from secondsite.files.stream import collect, said, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
 from secondsite.files.stream.follow import End
 from secondsite.files.stream.look import look as read
+from secondsite.files.stream.thread import stoppable
+from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.watch import watcher, wholly
 from secondsite.spec import FileSet
 from tests.integration.file_daemon import ADDRESS, mirror
@@ -239,6 +242,50 @@ async def test_a_large_file_that_is_rewritten_and_keeps_its_size_and_its_time_ar
         path.write_bytes(os.urandom(3 * INLINE_BYTES))
         os.utime(path, ns=(when, when))
         await ends.until_equal()
+
+
+async def test_a_promotion_while_a_batch_is_weighed_leaves_nothing_of_it(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ends.source / "file").write_text("as it was")
+    weighed = Weighing.cost
+
+    def promoted_meanwhile(self: Weighing) -> Cost:
+        found = weighed(self)
+        records.save("uploads", replace(ends.record, role=records.SOURCE, settled=False), ends.mirror.store)
+        return found
+
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        monkeypatch.setattr(Weighing, "cost", promoted_meanwhile)
+        (ends.source / "file").write_text("changed at the old original")
+        await ends.until(lambda: ends.record.role == records.SOURCE)
+        await asyncio.sleep(1)
+    assert (ends.target / "file").read_text() == "as it was"
+
+
+async def test_a_thread_that_writes_is_waited_for_however_often_that_is_cancelled_and_told_to_stop() -> None:
+    stop, ended = threading.Event(), threading.Event()
+
+    def write() -> None:
+        stop.wait(10)
+        time.sleep(0.3)
+        ended.set()
+
+    writing = asyncio.ensure_future(stoppable(write, stop.set))
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert ended.is_set()
+
+
+async def test_a_source_that_does_not_say_whether_it_goes_on_is_compared_with() -> None:
+    told = {"epoch": "a1", "seq": 4, "now": 5.0}
+    assert said.hello(told)["reconcile"] is True
+    assert said.hello(told | {"reconcile": "no"})["reconcile"] is True
+    assert said.hello(told | {"reconcile": False})["reconcile"] is False
 
 
 async def test_a_site_that_is_promoted_by_hand_is_written_over_no_more(ends: Pair) -> None:

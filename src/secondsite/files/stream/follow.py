@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,7 +35,7 @@ from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.heard import Heard
 from secondsite.files.stream.said import hello, refusal, said
-from secondsite.files.stream.thread import in_thread
+from secondsite.files.stream.thread import in_thread, stoppable
 from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.versions.keep import keep_versions
 from secondsite.files.watch.place import inside
@@ -99,7 +100,7 @@ class Follower:
         if record.epoch is None or unfinished(self._fileset.name, self._store):
             return End.COMPARE
         async with self._connected(record.epoch, record.seq) as (reader, writer, now):
-            if now["reconcile"] is not False:
+            if now["reconcile"]:
                 return End.COMPARE
             following = _Following(self, record, reader, writer)
             try:
@@ -287,6 +288,8 @@ class _Following:
     async def _apply(self, bodies: list[bytes], told: Mapping[str, Any]) -> End | None:
         fileset = self._its.fileset
         async with locked(self._name, seconds=LOCK_SECONDS, store=self._store) as held:
+            stop = threading.Event()
+            may = self._may(stop)  # before the record is looked at: whoever promotes from here on is seen
             end = self._outdated()
             if end is not None:
                 return end
@@ -312,12 +315,12 @@ class _Following:
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
                     self._change(epoch=None, reason=EMPTIED)
                     return End.COMPARE
-                fresh, applying = held.begin(), Applying(weighing, self._may())
-                applied = await in_thread(applying.carry_out)
+                fresh, applying = held.begin(), Applying(weighing, may)
+                applied = await stoppable(applying.carry_out, stop.set)
                 got = await self._its.fetched(applied.fetch, held) if applied.fetch else Fetched({})
                 applied.amiss |= got.amiss
-                await in_thread(applying.finish)
-                siblings = await in_thread(applying.siblings)
+                await stoppable(applying.finish, stop.set)
+                siblings = await stoppable(applying.siblings, stop.set)
                 if siblings:
                     applied.amiss |= (await self._its.fetched(siblings, held)).amiss
                 if fresh:
@@ -383,14 +386,16 @@ class _Following:
         told = {"outcome": "blocked", "reason": stopped.reason, "alarm": stopped.alarm.value}
         self._change(**told, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
 
-    def _may(self) -> Callable[[], None]:
-        """Raises Taken as soon as the record says that this site is the original. Cheap: it is asked for each file, and
-        the record is a new file each time it is written."""
+    def _may(self, stop: threading.Event) -> Callable[[], None]:
+        """Raises Taken as soon as the record says that this site is the original, and once nobody wants the batch any
+        more. Cheap: it is asked for each file, and the record is a new file each time it is written."""
         place = os.fspath(self._store / f"{self._name}.json")
         seen = os.stat(place)  # noqa: PTH116  (twice for each file of a batch)
 
         def may() -> None:
             nonlocal seen
+            if stop.is_set():
+                raise Taken
             now = os.stat(place)  # noqa: PTH116
             if (now.st_ino, now.st_mtime_ns) != (seen.st_ino, seen.st_mtime_ns):
                 if records.load(self._name, self._store).role == SOURCE:

@@ -22,7 +22,10 @@ def hello(told: dict[str, Any]) -> dict[str, Any]:
     epoch = told.get("epoch")
     if not isinstance(epoch, str) or not 0 < len(epoch) <= 100 or not epoch.isalnum():
         raise wire.Broken("an epoch that cannot be")
-    return told | {"seq": _count(told, "seq"), "now": _moment(told, "now")}
+    # What does not say that it goes on from there does not.
+    return told | {
+        "seq": _count(told, "seq"), "now": _moment(told, "now"), "reconcile": told.get("reconcile") is not False
+    }  # fmt: skip
 
 
 def said(told: dict[str, Any], *, least: int) -> dict[str, Any]:
