@@ -9,8 +9,9 @@ import shutil
 import signal
 import socket
 import stat
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,10 +24,12 @@ from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
 from secondsite.files import bandwidth, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
-from secondsite.files.rsync import command
+from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
+from secondsite.files.stream.apply import Taken
+from secondsite.files.stream.exclude import Excludes
 from secondsite.spec import Tunnel
 from tests.integration.database_clusters import specification
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
@@ -792,6 +795,102 @@ async def test_what_a_set_leaves_out_stays_in_a_folder_that_became_a_fifo(tmp_pa
             assert (await uploads.pull()).complete
             assert [path.name for path in (uploads.target / "folder").iterdir()] == ["kept.mine"]
         assert len(list(uploads.store.parent.rglob("gone"))) == (0 if settled else 1)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_goes_aside_leads_nowhere_through_a_link_that_went_there_before(
+    tmp_path: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source can have rsync say of anything that it is skipped, and dictates what rsync puts aside."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "passwd").write_text("the real one")
+    with ExitStack() as undo:
+        uploads = undo.enter_context(mirror(tmp_path))
+        (uploads.source / "d").mkdir()
+        (uploads.source / "d" / "passwd").write_text("planted")
+        uploads.target.parent.mkdir(parents=True)
+        if elsewhere:
+            mounted(undo, uploads.target, "-t", "tmpfs", "tmpfs")
+        uploads.target.mkdir(exist_ok=True)
+        (uploads.target / "d").symlink_to(victim)
+        monkeypatch.setattr(irregular, "skipped", lambda output: [b"d/passwd", b"d"])
+        told: list[Event] = []
+        assert (await uploads.pull(emit=told.append)).complete
+        assert not (uploads.target / "d").exists()
+        assert [(path.name, path.read_text()) for path in victim.iterdir()] == [("passwd", "the real one")]
+        link, folder = sorted((uploads.store.parent / "aside").glob("*/d"))
+        assert link.is_symlink() and (folder / "passwd").read_text() == "planted"
+        assert all(any(str(kept.parent) in getattr(event, "text", "") for event in told) for kept in (link, folder))
+
+
+async def test_a_pull_that_only_counts_when_its_copy_is_promoted_writes_nothing_more(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that could be ended runs then, and a promotion waits for nobody."""
+    fill(uploads.source, 20)
+    assert (await uploads.pull()).complete
+    (uploads.source / "file-0").unlink()
+    counts, goes_on, entries = threading.Event(), threading.Event(), irregular.entries
+
+    def slow(target: Path, patterns: Sequence[str]) -> int | None:
+        counts.set()
+        goes_on.wait(20)
+        return entries(target, patterns)
+
+    monkeypatch.setattr(irregular, "entries", slow)
+    pulling = asyncio.create_task(uploads.pull())
+    assert await asyncio.to_thread(counts.wait, 20)
+    began = time.monotonic()
+    await engine.promote(uploads.fileset, uploads.store)
+    assert time.monotonic() - began < 2
+    (uploads.target / "file-1").write_text("written by the application")
+    (uploads.target / "new").write_text("only here")
+    goes_on.set()
+    result = await pulling
+    assert not result.complete and "original" in str(result.reason)
+    assert (uploads.target / "file-1").read_text() == "written by the application"
+    assert (uploads.target / "new").exists() and (uploads.target / "file-0").exists()
+    assert store.load("uploads", uploads.store).role == "source"
+
+
+async def test_an_rsync_that_begins_while_its_copy_is_promoted_is_ended_at_once(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promotion has looked whether one runs before this one was noted."""
+    (uploads.source / "large").write_bytes(os.urandom(4_000_000))
+    running = store.Held.running
+
+    def noted(held: store.Held, pid: int | None) -> None:
+        if pid is not None:
+            store.save("uploads", replace(store.load("uploads", uploads.store), role="source"), uploads.store)
+        running(held, pid)
+
+    monkeypatch.setattr(store.Held, "running", noted)
+    result = await uploads.pull(bandwidth=4_000_000)
+    assert not result.complete and "original" in str(result.reason)
+    assert list(uploads.target.iterdir()) == []
+
+
+def test_nothing_more_is_taken_away_once_the_copy_is_promoted(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    fill(folder, 4)
+    asked = 0
+
+    def may() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise Taken
+
+    with pytest.raises(Taken):
+        paths = [path.name.encode() for path in sorted(folder.iterdir())]
+        irregular.remove(folder, paths, tmp_path / "aside", Excludes(()), may)
+    assert len(list(folder.iterdir())) == 3
+    with pytest.raises(Taken):
+        irregular.remove(folder, paths, None, Excludes(()), may)
+    assert len(list(folder.iterdir())) == 3
 
 
 def deep(folder: Path, depth: int) -> None:
