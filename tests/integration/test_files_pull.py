@@ -151,6 +151,62 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     assert not store.load("uploads", uploads.store).allow_deletions
 
 
+async def test_deletions_from_pull_to_pull_add_up_over_an_hour(uploads: Mirror) -> None:
+    fill(uploads.source, 100)
+    assert (await uploads.pull()).complete
+    for part in range(2):
+        for number in range(10 * part, 10 * part + 10):
+            (uploads.source / f"file-{number}").unlink()
+        assert (await uploads.pull()).deleted == 10
+    (uploads.source / "file-20").unlink()
+    (uploads.source / "file-21").unlink()
+    (uploads.source / "new").write_text("still comes")
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 2)
+    assert "20 that went within an hour" in str(result.reason) and (uploads.target / "new").exists()
+    record = store.load("uploads", uploads.store)
+    store.save(
+        "uploads", replace(record, window=tuple((one[0] - 60, *one[1:]) for one in record.window)), uploads.store
+    )
+    assert (await uploads.pull()).deleted == 2, "an hour later"
+    for number in range(22, 42):
+        (uploads.source / f"file-{number}").unlink()
+    assert (await uploads.pull()).blocked
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).deleted == 20
+    (uploads.source / "file-42").unlink()
+    assert (await uploads.pull()).complete, "what a person has agreed to does not count against what follows"
+
+
+async def test_empty_files_that_came_a_moment_ago_let_no_others_go(uploads: Mirror) -> None:
+    fill(uploads.source, 50)
+    assert (await uploads.pull()).complete
+    for number in range(400):
+        (uploads.source / f"padding-{number}").touch()
+    assert (await uploads.pull()).complete
+    for number in range(50):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted) == (True, 0)
+
+
+async def test_empty_files_of_a_pull_that_was_cut_off_let_no_others_go(uploads: Mirror) -> None:
+    fill(uploads.source, 50)
+    assert (await uploads.pull()).complete
+    for number in range(400):
+        (uploads.source / f"padding-{number}").touch()
+    (uploads.source / "zz").write_bytes(os.urandom(4_000_000))
+    uploads.seconds = 1
+    assert not (await uploads.pull(bandwidth=1_000_000)).complete
+    assert len(list(uploads.target.glob("padding-*"))) == 400
+    uploads.seconds = 60
+    (uploads.source / "zz").unlink()
+    for number in range(50):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted) == (True, 0)
+
+
 async def encrypt(uploads: Mirror, first: int, last: int) -> None:
     for number in range(first, last):
         (uploads.source / f"file-{number}").write_text("encrypted")

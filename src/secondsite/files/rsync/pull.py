@@ -18,7 +18,16 @@ from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import inner, parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Watched
-from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
+from secondsite.files.budget import (
+    Alarm,
+    Counted,
+    allowed_changes,
+    allowed_deletions,
+    counted,
+    last_hour,
+    many_changes,
+    refusal,
+)
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.output import Code, Stats, only_moved, rewritten, source_missing, stats, unread, why
@@ -143,8 +152,10 @@ class _Pull:
             return False
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
         free = free or self.fileset.max_delete >= 1
-        most = WITHOUT_LIMIT if free else limit(found.before, self.fileset.max_delete)
-        no = refusal(found, most=most)
+        here_before = found.before if not self.record.entries else min(found.before, self.record.entries)
+        hour = last_hour(self.record.window, time.time(), entries=here_before)
+        most = WITHOUT_LIMIT if free else allowed_deletions(hour, self.fileset.max_delete)
+        no = refusal(found, most=most, lately=hour.deleted)
         if no is not None and not agreed:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
@@ -152,7 +163,7 @@ class _Pull:
             await self._remove_stale()
         if not seen.skipped:
             return True
-        left = most
+        left = most - sum(self.stale.values())
         for _ in range(PASSES):
             ended = await self._run(max_delete=left)
             left = max(0, left - self._count(ended).deleted)
@@ -416,8 +427,13 @@ def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
 
 def _after(record: Record, result: PullResult, entries: int | None, work: _Pull) -> Record:
     """The record that says what happened."""
-    if record.settled and work.rewritten:
-        record = replace(record, window=counted(record.window, time.time(), deleted=0, rewritten=work.rewritten))
+    if record.settled:
+        before = record.entries or 0
+        after = before if entries is None else entries
+        window = counted(
+            record.window, time.time(), deleted=work.deleted, rewritten=work.rewritten, before=before, after=after
+        )
+        record = replace(record, window=window)
     if work.alarm is not None:
         record = replace(record, alarm=work.alarm.value)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
@@ -440,6 +456,6 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         held_back=None,
         last_reconcile_at=time.time(),
         patterns=work.fileset.patterns,
-        window=() if record.alarm else record.window,
+        window=() if record.alarm or record.allow_deletions else record.window,  # a person's word covers it
         alarm=None,
     )
