@@ -256,6 +256,12 @@ def test_what_came_within_the_hour_and_went_again_makes_no_budget_smaller() -> N
     assert last_hour(window, 3700.0, entries=1000) == Hour(0, 0, 1000)
 
 
+def test_where_everything_may_go_nothing_is_counted() -> None:
+    window = counted((), 0.0, deleted=0, rewritten=0, before=1, after=900)
+    window = counted(window, 0.0, deleted=400, rewritten=0, before=900, after=500)
+    assert alarm(window, 60.0, entries=500, deleted=400, rewritten=0, **rules(max_delete=1.0, max_change=1.0)) is None
+
+
 def test_a_minute_in_which_nothing_happened_is_not_kept() -> None:
     assert counted((), 0.0, deleted=0, rewritten=0, before=7, after=7) == ()
 

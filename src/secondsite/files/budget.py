@@ -156,11 +156,11 @@ def alarm(
     hour = last_hour(window, now, entries=entries)
     all_deleted, all_rewritten, before = hour.deleted + deleted, hour.rewritten + rewritten, hour.before
     at_once = limit(hour.entries, max_delete)
-    if deleted > at_once:
+    if max_delete < 1 and deleted > at_once:
         gone_now = f"{deleted} of {hour.entries} files and folders were deleted at the source at once"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {at_once}", deleted)
     most = _most_deletions(hour, max_delete)
-    if deleted and all_deleted > most:
+    if max_delete < 1 and deleted and all_deleted > most:
         gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
     changed, changes = all_deleted + all_rewritten, deleted + rewritten
