@@ -232,6 +232,32 @@ async def test_a_pull_too_stops_when_files_are_rewritten_as_whoever_encrypts_the
     assert store.load("uploads", uploads.store).alarm is None
 
 
+async def test_a_pull_too_stops_when_files_become_folders(uploads: Mirror) -> None:
+    for number in range(2400):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    for path in list(uploads.source.iterdir()):
+        path.unlink()
+        path.mkdir()
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason)
+    left = sum(path.is_file() for path in uploads.target.iterdir())
+    assert left >= 600, "what is allowed, and what was on its way already"
+    assert (await uploads.pull()).blocked
+    assert sum(path.is_file() for path in uploads.target.iterdir()) == left
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    assert not any(path.is_file() for path in uploads.target.iterdir())
+
+
+async def test_folders_that_are_new_are_no_attack(uploads: Mirror) -> None:
+    (uploads.source / "one").write_text("x")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"folder-{number}").mkdir()
+    assert (await uploads.pull()).complete
+
+
 async def test_what_is_encrypted_from_pull_to_pull_adds_up_over_an_hour(uploads: Mirror) -> None:
     for number in range(1800):
         (uploads.source / f"file-{number}").write_text("plain")

@@ -204,6 +204,15 @@ def test_rewritten_files_are_counted_by_the_line_that_rsync_writes_of_each() -> 
     assert output.rewritten(told) == 3
 
 
+def test_files_that_make_room_for_a_folder_are_counted_too() -> None:
+    told = (
+        b"delete_in_dir(a)\ndelete_item(a/b) mode=100644 flags=18\ndelete_item(c) mode=120777 flags=18\n"
+        b"delete_item(d) mode=40755 flags=34\ndelete_item(d/e) mode=100644 flags=4\ncL+++++++++\ncLc.t......\n"
+        b"delete_item(extra) mode=100600 flags=2\ncd+++++++++\ndelete_item(x) y) mode=100644 flags=32\r\n"
+    )
+    assert output.replaced(told) == 2
+
+
 def test_slow_deletions_cost_as_much_as_quick_ones() -> None:
     window: tuple[tuple[int, int, int, int], ...] = ()
     entries, now, stopped = 1000, 0.0, None

@@ -30,7 +30,17 @@ from secondsite.files.budget import (
 )
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
-from secondsite.files.rsync.output import Code, Stats, only_moved, rewritten, source_missing, stats, unread, why
+from secondsite.files.rsync.output import (
+    Code,
+    Stats,
+    only_moved,
+    replaced,
+    rewritten,
+    source_missing,
+    stats,
+    unread,
+    why,
+)
 from secondsite.files.rsync.runner import Ended, GoOn, run
 from secondsite.files.state import SOURCE_UNREADABLE
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
@@ -242,7 +252,7 @@ class _Pull:
         """Counts files that are rewritten; no more than ``most`` are: one that encrypts them all costs so many."""
 
         def go_on(lines: bytes) -> bool:
-            self.rewritten += rewritten(lines)
+            self.rewritten += rewritten(lines) + replaced(lines)
             self.skipped |= set(irregular.skipped(lines))
             if most is not None and self.rewritten > most:
                 self.alarm = Alarm.CHANGES
