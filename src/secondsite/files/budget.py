@@ -123,7 +123,7 @@ def allowed_changes(window: Sequence[Minute], now: float, *, entries: int, max_c
     if max_change >= 1:
         return None
     hour = last_hour(window, now, entries=entries)
-    return max(0, _most_changes(hour.before, max_change) - hour.deleted - hour.rewritten)
+    return max(0, _most_changes(hour.entries, max_change) - hour.deleted - hour.rewritten)
 
 
 def many_changes(entries: int, max_change: float) -> str:
