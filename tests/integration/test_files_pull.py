@@ -9,8 +9,9 @@ import shutil
 import signal
 import socket
 import stat
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,10 +24,12 @@ from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
 from secondsite.files import bandwidth, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
-from secondsite.files.rsync import command
+from secondsite.files.rsync import command, irregular
 from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
+from secondsite.files.stream.apply import Taken
+from secondsite.files.stream.exclude import Excludes
 from secondsite.spec import Tunnel
 from tests.integration.database_clusters import specification
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
@@ -148,6 +151,62 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     assert not store.load("uploads", uploads.store).allow_deletions
 
 
+async def test_deletions_from_pull_to_pull_add_up_over_an_hour(uploads: Mirror) -> None:
+    fill(uploads.source, 100)
+    assert (await uploads.pull()).complete
+    for part in range(2):
+        for number in range(10 * part, 10 * part + 10):
+            (uploads.source / f"file-{number}").unlink()
+        assert (await uploads.pull()).deleted == 10
+    (uploads.source / "file-20").unlink()
+    (uploads.source / "file-21").unlink()
+    (uploads.source / "new").write_text("still comes")
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 2)
+    assert "20 that went within an hour" in str(result.reason) and (uploads.target / "new").exists()
+    record = store.load("uploads", uploads.store)
+    store.save(
+        "uploads", replace(record, window=tuple((one[0] - 60, *one[1:]) for one in record.window)), uploads.store
+    )
+    assert (await uploads.pull()).deleted == 2, "an hour later"
+    for number in range(22, 42):
+        (uploads.source / f"file-{number}").unlink()
+    assert (await uploads.pull()).blocked
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).deleted == 20
+    (uploads.source / "file-42").unlink()
+    assert (await uploads.pull()).complete, "what a person has agreed to does not count against what follows"
+
+
+async def test_empty_files_that_came_a_moment_ago_let_no_others_go(uploads: Mirror) -> None:
+    fill(uploads.source, 50)
+    assert (await uploads.pull()).complete
+    for number in range(400):
+        (uploads.source / f"padding-{number}").touch()
+    assert (await uploads.pull()).complete
+    for number in range(50):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted) == (True, 0)
+
+
+async def test_empty_files_of_a_pull_that_was_cut_off_let_no_others_go(uploads: Mirror) -> None:
+    fill(uploads.source, 50)
+    assert (await uploads.pull()).complete
+    for number in range(400):
+        (uploads.source / f"padding-{number}").touch()
+    (uploads.source / "zz").write_bytes(os.urandom(4_000_000))
+    uploads.seconds = 1
+    assert not (await uploads.pull(bandwidth=1_000_000)).complete
+    assert len(list(uploads.target.glob("padding-*"))) == 400
+    uploads.seconds = 60
+    (uploads.source / "zz").unlink()
+    for number in range(50):
+        (uploads.source / f"file-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted) == (True, 0)
+
+
 async def encrypt(uploads: Mirror, first: int, last: int) -> None:
     for number in range(first, last):
         (uploads.source / f"file-{number}").write_text("encrypted")
@@ -171,6 +230,32 @@ async def test_a_pull_too_stops_when_files_are_rewritten_as_whoever_encrypts_the
     await engine.allow_deletions(uploads.fileset, uploads.store)
     assert (await uploads.pull()).complete and plain(uploads) == 0
     assert store.load("uploads", uploads.store).alarm is None
+
+
+async def test_a_pull_too_stops_when_files_become_folders(uploads: Mirror) -> None:
+    for number in range(2400):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    for path in list(uploads.source.iterdir()):
+        path.unlink()
+        path.mkdir()
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason)
+    left = sum(path.is_file() for path in uploads.target.iterdir())
+    assert left >= 600, "what is allowed, and what was on its way already"
+    assert (await uploads.pull()).blocked
+    assert sum(path.is_file() for path in uploads.target.iterdir()) == left
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    assert not any(path.is_file() for path in uploads.target.iterdir())
+
+
+async def test_folders_that_are_new_are_no_attack(uploads: Mirror) -> None:
+    (uploads.source / "one").write_text("x")
+    assert (await uploads.pull()).complete
+    for number in range(1500):
+        (uploads.source / f"folder-{number}").mkdir()
+    assert (await uploads.pull()).complete
 
 
 async def test_what_is_encrypted_from_pull_to_pull_adds_up_over_an_hour(uploads: Mirror) -> None:
@@ -792,6 +877,102 @@ async def test_what_a_set_leaves_out_stays_in_a_folder_that_became_a_fifo(tmp_pa
             assert (await uploads.pull()).complete
             assert [path.name for path in (uploads.target / "folder").iterdir()] == ["kept.mine"]
         assert len(list(uploads.store.parent.rglob("gone"))) == (0 if settled else 1)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_goes_aside_leads_nowhere_through_a_link_that_went_there_before(
+    tmp_path: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source can have rsync say of anything that it is skipped, and dictates what rsync puts aside."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "passwd").write_text("the real one")
+    with ExitStack() as undo:
+        uploads = undo.enter_context(mirror(tmp_path))
+        (uploads.source / "d").mkdir()
+        (uploads.source / "d" / "passwd").write_text("planted")
+        uploads.target.parent.mkdir(parents=True)
+        if elsewhere:
+            mounted(undo, uploads.target, "-t", "tmpfs", "tmpfs")
+        uploads.target.mkdir(exist_ok=True)
+        (uploads.target / "d").symlink_to(victim)
+        monkeypatch.setattr(irregular, "skipped", lambda output: [b"d/passwd", b"d"])
+        told: list[Event] = []
+        assert (await uploads.pull(emit=told.append)).complete
+        assert not (uploads.target / "d").exists()
+        assert [(path.name, path.read_text()) for path in victim.iterdir()] == [("passwd", "the real one")]
+        link, folder = sorted((uploads.store.parent / "aside").glob("*/d"))
+        assert link.is_symlink() and (folder / "passwd").read_text() == "planted"
+        assert all(any(str(kept.parent) in getattr(event, "text", "") for event in told) for kept in (link, folder))
+
+
+async def test_a_pull_that_only_counts_when_its_copy_is_promoted_writes_nothing_more(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that could be ended runs then, and a promotion waits for nobody."""
+    fill(uploads.source, 20)
+    assert (await uploads.pull()).complete
+    (uploads.source / "file-0").unlink()
+    counts, goes_on, entries = threading.Event(), threading.Event(), irregular.entries
+
+    def slow(target: Path, patterns: Sequence[str]) -> int | None:
+        counts.set()
+        goes_on.wait(20)
+        return entries(target, patterns)
+
+    monkeypatch.setattr(irregular, "entries", slow)
+    pulling = asyncio.create_task(uploads.pull())
+    assert await asyncio.to_thread(counts.wait, 20)
+    began = time.monotonic()
+    await engine.promote(uploads.fileset, uploads.store)
+    assert time.monotonic() - began < 2
+    (uploads.target / "file-1").write_text("written by the application")
+    (uploads.target / "new").write_text("only here")
+    goes_on.set()
+    result = await pulling
+    assert not result.complete and "original" in str(result.reason)
+    assert (uploads.target / "file-1").read_text() == "written by the application"
+    assert (uploads.target / "new").exists() and (uploads.target / "file-0").exists()
+    assert store.load("uploads", uploads.store).role == "source"
+
+
+async def test_an_rsync_that_begins_while_its_copy_is_promoted_is_ended_at_once(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promotion has looked whether one runs before this one was noted."""
+    (uploads.source / "large").write_bytes(os.urandom(4_000_000))
+    running = store.Held.running
+
+    def noted(held: store.Held, pid: int | None) -> None:
+        if pid is not None:
+            store.save("uploads", replace(store.load("uploads", uploads.store), role="source"), uploads.store)
+        running(held, pid)
+
+    monkeypatch.setattr(store.Held, "running", noted)
+    result = await uploads.pull(bandwidth=4_000_000)
+    assert not result.complete and "original" in str(result.reason)
+    assert list(uploads.target.iterdir()) == []
+
+
+def test_nothing_more_is_taken_away_once_the_copy_is_promoted(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    fill(folder, 4)
+    asked = 0
+
+    def may() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise Taken
+
+    with pytest.raises(Taken):
+        paths = [path.name.encode() for path in sorted(folder.iterdir())]
+        irregular.remove(folder, paths, tmp_path / "aside", Excludes(()), may)
+    assert len(list(folder.iterdir())) == 3
+    with pytest.raises(Taken):
+        irregular.remove(folder, paths, None, Excludes(()), may)
+    assert len(list(folder.iterdir())) == 3
 
 
 def deep(folder: Path, depth: int) -> None:

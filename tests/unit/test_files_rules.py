@@ -99,6 +99,11 @@ def test_what_was_elsewhere_when_it_was_read_needs_another_pass_unless_something
     assert not output.only_moved("IO error encountered -- skipping file deletion\n")
 
 
+def test_a_record_of_an_earlier_version_keeps_what_happened_within_the_hour(tmp_path: Path) -> None:
+    (tmp_path / "uploads.json").write_text('{"role": "pulled", "window": [[7, 5, 3]]}')
+    assert store.load("uploads", tmp_path).window == ((7, 5, 3, 0),)
+
+
 def test_statistics_are_read_with_and_without_separators() -> None:
     assert output.stats(STATS) == output.Stats(1204, 3, 2, 5, 12345, 7)
     assert output.stats(STATS.replace(",", "")) == output.stats(STATS)

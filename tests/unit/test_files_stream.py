@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondsite.files.budget import LEAST_CHANGES, Alarm, alarm, allowed_changes, counted
+from secondsite.files.budget import (
+    LEAST_CHANGES,
+    Alarm,
+    Hour,
+    alarm,
+    allowed_changes,
+    allowed_deletions,
+    counted,
+    last_hour,
+)
 from secondsite.files.observe import state_of
 from secondsite.files.rsync import output
 from secondsite.files.state import FilesStatus
@@ -181,9 +190,9 @@ def test_a_folder_that_took_the_place_of_such_a_file_is_walked() -> None:
 
 def test_a_pull_may_rewrite_what_the_hour_has_left() -> None:
     assert allowed_changes((), 0.0, entries=4000, max_change=0.5) == 2000
-    assert allowed_changes(((0, 5, 700),), 60.0, entries=4000, max_change=0.5) == 1295
-    assert allowed_changes(((0, 0, 9000),), 60.0, entries=4000, max_change=0.5) == 0
-    assert allowed_changes(((0, 0, 9000),), 7200.0, entries=10, max_change=0.5) == LEAST_CHANGES
+    assert allowed_changes(((0, 5, 700, 0),), 60.0, entries=4000, max_change=0.5) == 1295
+    assert allowed_changes(((0, 0, 9000, 0),), 60.0, entries=4000, max_change=0.5) == 0
+    assert allowed_changes(((0, 0, 9000, 0),), 7200.0, entries=10, max_change=0.5) == LEAST_CHANGES
     assert allowed_changes((), 0.0, entries=4000, max_change=1.0) is None
 
 
@@ -195,8 +204,17 @@ def test_rewritten_files_are_counted_by_the_line_that_rsync_writes_of_each() -> 
     assert output.rewritten(told) == 3
 
 
+def test_files_that_make_room_for_a_folder_are_counted_too() -> None:
+    told = (
+        b"delete_in_dir(a)\ndelete_item(a/b) mode=100644 flags=18\ndelete_item(c) mode=120777 flags=18\n"
+        b"delete_item(d) mode=40755 flags=34\ndelete_item(d/e) mode=100644 flags=4\ncL+++++++++\ncLc.t......\n"
+        b"delete_item(extra) mode=100600 flags=2\ncd+++++++++\ndelete_item(x) y) mode=100644 flags=32\r\n"
+    )
+    assert output.replaced(told) == 2
+
+
 def test_slow_deletions_cost_as_much_as_quick_ones() -> None:
-    window: tuple[tuple[int, int, int], ...] = ()
+    window: tuple[tuple[int, int, int, int], ...] = ()
     entries, now, stopped = 1000, 0.0, None
     while stopped is None:
         stopped = alarm(window, now, entries=entries, deleted=5, rewritten=0, **rules())
@@ -217,13 +235,44 @@ def test_a_clock_that_is_set_back_forgets_no_deletion() -> None:
 
 
 def test_of_a_small_set_a_few_files_may_go_one_after_the_other_and_not_at_once() -> None:
-    window: tuple[tuple[int, int, int], ...] = ()
+    window: tuple[tuple[int, int, int, int], ...] = ()
     for number in range(10):
         assert alarm(window, 60.0 * number, entries=30 - number, deleted=1, rewritten=0, **rules()) is None
         window = counted(window, 60.0 * number, deleted=1, rewritten=0)
     assert alarm(window, 600.0, entries=20, deleted=1, rewritten=0, **rules()) is not None
     assert alarm((), 0.0, entries=10, deleted=3, rewritten=0, **rules()) is not None
     assert alarm((), 0.0, entries=10, deleted=1, rewritten=0, **rules(max_delete=0.0)) is not None
+
+
+def test_what_came_within_the_hour_makes_no_budget_larger() -> None:
+    window = counted((), 0.0, deleted=0, rewritten=0, before=301, after=5001)
+    assert alarm(window, 60.0, entries=5001, deleted=61, rewritten=0, **rules()) is None
+    at_once = alarm(window, 60.0, entries=5001, deleted=62, rewritten=0, **rules())
+    assert at_once is not None and at_once.alarm is Alarm.DELETIONS
+    many = alarm(window, 60.0, entries=5001, deleted=0, rewritten=1001, **rules())
+    assert many is not None and many.alarm is Alarm.CHANGES
+    assert allowed_changes(window, 60.0, entries=5001, max_change=0.5) == LEAST_CHANGES
+    assert alarm(window, 3660.0, entries=5001, deleted=1000, rewritten=0, **rules()) is None
+    window = counted(window, 120.0, deleted=50, rewritten=0, before=5001, after=4951)
+    assert last_hour(window, 180.0, entries=4951) == Hour(50, 0, 251)
+    assert allowed_deletions(last_hour(window, 180.0, entries=4951), 0.2) == 11
+
+
+def test_what_came_within_the_hour_and_went_again_makes_no_budget_smaller() -> None:
+    window = counted((), 0.0, deleted=0, rewritten=0, before=1000, after=9000)
+    window = counted(window, 1800.0, deleted=0, rewritten=0, before=9000, after=1000)
+    assert last_hour(window, 1860.0, entries=1000) == Hour(0, 0, 1000)
+    assert last_hour(window, 3700.0, entries=1000) == Hour(0, 0, 1000)
+
+
+def test_where_everything_may_go_nothing_is_counted() -> None:
+    window = counted((), 0.0, deleted=0, rewritten=0, before=1, after=900)
+    window = counted(window, 0.0, deleted=400, rewritten=0, before=900, after=500)
+    assert alarm(window, 60.0, entries=500, deleted=400, rewritten=0, **rules(max_delete=1.0, max_change=1.0)) is None
+
+
+def test_a_minute_in_which_nothing_happened_is_not_kept() -> None:
+    assert counted((), 0.0, deleted=0, rewritten=0, before=7, after=7) == ()
 
 
 def test_a_small_set_may_be_rewritten_as_a_whole_and_a_large_one_may_not() -> None:
@@ -243,7 +292,7 @@ def test_a_rename_of_all_files_looks_like_an_attack_too() -> None:
     st.lists(st.tuples(st.floats(0, 2e4), st.integers(0, 50), st.integers(0, 50)), max_size=20), st.integers(60, 9999)
 )
 def test_no_hour_ever_deletes_more_than_the_budget(batches: list[tuple[float, int, int]], entries: int) -> None:
-    window: tuple[tuple[int, int, int], ...] = ()
+    window: tuple[tuple[int, int, int, int], ...] = ()
     here, done = entries, list[tuple[float, int, int]]()
     for now, deleted, rewritten in sorted(batches):
         if (

@@ -32,9 +32,9 @@ def test_it_is_counted_where_the_bytes_could_be_of_as_many_files_as_are_allowed(
 
 def test_what_has_changed_within_the_hour_lowers_what_may_go_uncounted() -> None:
     minute = int(NOW // 60)
-    busy = Record(**{**asdict(COUNTED), "window": ((minute - 5, 1_000, 3_000), (minute - 90, 0, 9_000))})
+    busy = Record(**{**asdict(COUNTED), "window": ((minute - 5, 1_000, 3_000, 0), (minute - 90, 0, 9_000, 0))})
     assert not asked(busy, RECORD_BYTES * 1_000 - 1) and asked(busy, RECORD_BYTES * 1_000)
-    full = Record(**{**asdict(COUNTED), "window": ((minute - 5, 0, MOST),)})
+    full = Record(**{**asdict(COUNTED), "window": ((minute - 5, 0, MOST, 0),)})
     assert asked(full, 1) and not asked(full, 0)
 
 

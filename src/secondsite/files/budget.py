@@ -1,8 +1,8 @@
-"""How much of a copy may be deleted or rewritten before a person has to look: in one pull, or by the stream in an hour.
-Pure.
+"""How much of a copy may be deleted or rewritten before a person has to look: at once, and within an hour. Pure.
 
-Slow deletions cost as much as quick ones, so the stream counts over a sliding hour. Whoever encrypts files rewrites or
-renames many at once: ``alarm`` looks for that too. What came within the hour is not counted when it goes.
+Slow deletions cost as much as quick ones, so both count over a sliding hour. Whoever encrypts files rewrites or renames
+many at once: ``alarm`` looks for that too. What came within the hour makes no budget larger: it may have come for that.
+The stream does not count it when it goes; a pull cannot tell it from the rest, and does.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ def limit(before: int, share: float) -> int:
     return max(1, math.ceil(before * share)) if share > 0 else 0
 
 
-def refusal(counted: Counted, *, most: int) -> str | None:
-    """Why the extra entries must not be deleted when ``most`` may be; None where they may be."""
+def refusal(counted: Counted, *, most: int, lately: int = 0) -> str | None:
+    """Why the extra entries must not be deleted when ``most`` may be; None where they may be. lately: how many went
+    within the hour."""
     if counted.extra == 0:
         return None
     if counted.source <= 1:
         return f"the source is empty, and the copy holds {counted.extra} files and folders"
     if counted.extra > most:
         gone = f"{counted.extra} of {counted.before} files and folders are gone at the source"
-        return f"{gone}; the deletion budget is {most}"
+        left = f", after {lately} that went within an hour" if lately else ""
+        return f"{gone}; the deletion budget is {most}{left}"
     return None
 
 
@@ -69,18 +71,50 @@ class Stopped:
     held_back: int
 
 
-Minute = tuple[int, int, int]  # since 1970; deleted; rewritten
+Minute = tuple[int, int, int, int]  # since 1970; deleted; rewritten; entries before it, 0 where nobody knows
 
 
-def counted(window: Sequence[Minute], now: float, *, deleted: int, rewritten: int) -> tuple[Minute, ...]:
-    """The window with what happened ``now`` (unix seconds) added, and without what has left it. A clock that was set
-    back leaves minutes that are still to come: they count on, for an hour at most."""
+def counted(
+    window: Sequence[Minute], now: float, *, deleted: int, rewritten: int, before: int = 0, after: int = 0
+) -> tuple[Minute, ...]:
+    """The window with what happened ``now`` (unix seconds) added, and without what has left it. before, after: entries.
+    A clock that was set back leaves minutes that are still to come: they count on, for an hour at most."""
     minute = int(now // 60)
-    kept = {at: (gone, new) for at, gone, new in window if abs(minute - at) < WINDOW_MINUTES}
-    gone, new = kept.get(minute, (0, 0))
-    if deleted or rewritten or minute in kept:
-        kept[minute] = gone + deleted, new + rewritten
-    return tuple((at, *both) for at, both in sorted(kept.items()))
+    kept = {at: rest for at, *rest in window if abs(minute - at) < WINDOW_MINUTES}
+    gone, new, first = kept.get(minute, (0, 0, 0))
+    if deleted or rewritten or before != after or minute in kept:
+        kept[minute] = [gone + deleted, new + rewritten, first or before]
+    return tuple((at, gone, new, first) for at, (gone, new, first) in sorted(kept.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What happened within it. entries: that are here and were here before it. before: as many as there were then."""
+
+    deleted: int
+    rewritten: int
+    entries: int
+
+    @property
+    def before(self) -> int:
+        return self.entries + self.deleted
+
+
+def last_hour(window: Sequence[Minute], now: float, *, entries: int) -> Hour:
+    """entries: files and folders that are here now, root included."""
+    kept = counted(window, now, deleted=0, rewritten=0)
+    deleted, rewritten = sum(gone for _, gone, _, _ in kept), sum(new for _, _, new, _ in kept)
+    before = next((first for _, _, _, first in kept if first), entries + deleted)
+    return Hour(deleted, rewritten, max(0, min(entries, before - deleted)))
+
+
+def allowed_deletions(hour: Hour, max_delete: float) -> int:
+    """How many of the entries that are here may be deleted at once, and within this hour."""
+    return max(0, min(limit(hour.entries, max_delete), _most_deletions(hour, max_delete) - hour.deleted))
+
+
+def _most_deletions(hour: Hour, max_delete: float) -> int:
+    return max(limit(hour.before, max_delete), LEAST_DELETIONS if max_delete > 0 else 0)
 
 
 def allowed_changes(window: Sequence[Minute], now: float, *, entries: int, max_change: float) -> int | None:
@@ -88,8 +122,8 @@ def allowed_changes(window: Sequence[Minute], now: float, *, entries: int, max_c
     how many that are: it counts while it goes, and stops."""
     if max_change >= 1:
         return None
-    done = sum(gone + new for _, gone, new in counted(window, now, deleted=0, rewritten=0))
-    return max(0, _most_changes(entries, max_change) - done)
+    hour = last_hour(window, now, entries=entries)
+    return max(0, _most_changes(hour.entries, max_change) - hour.deleted - hour.rewritten)
 
 
 def many_changes(entries: int, max_change: float) -> str:
@@ -119,16 +153,14 @@ def alarm(
 
     entries: files and folders here, root included.
     """
-    all_deleted = all_rewritten = 0
-    for _, gone, new in counted(window, now, deleted=deleted, rewritten=rewritten):
-        all_deleted, all_rewritten = all_deleted + gone, all_rewritten + new
-    before = entries + all_deleted - deleted  # as many as there were before the hour's deletions
-    at_once = limit(entries, max_delete)
-    if deleted > at_once:
-        gone_now = f"{deleted} of {entries} files and folders were deleted at the source at once"
+    hour = last_hour(window, now, entries=entries)
+    all_deleted, all_rewritten, before = hour.deleted + deleted, hour.rewritten + rewritten, hour.before
+    at_once = limit(hour.entries, max_delete)
+    if max_delete < 1 and deleted > at_once:
+        gone_now = f"{deleted} of {hour.entries} files and folders were deleted at the source at once"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {at_once}", deleted)
-    most = max(limit(before, max_delete), LEAST_DELETIONS if max_delete > 0 else 0)
-    if deleted and all_deleted > most:
+    most = _most_deletions(hour, max_delete)
+    if max_delete < 1 and deleted and all_deleted > most:
         gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
     changed, changes = all_deleted + all_rewritten, deleted + rewritten

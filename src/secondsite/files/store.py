@@ -42,7 +42,7 @@ class Record:
 
     epoch, seq: everything up to that number of the source's journal of changes is here; None where it must be compared
     in full first. pulls: how many attempts there were, so that whoever looked before one does not write after it.
-    last_reconcile_at: end of the last complete pull, this host's clock. window: what the stream has deleted and
+    last_reconcile_at: end of the last complete pull, this host's clock. window: what was deleted and
     rewritten in the last hour (budget.Minute). alarm: why the stream stopped for a person (budget.Alarm).
 
     engine: how it has been pulled, ``rsync`` or ``zfs``; None before it was decided. dataset: the one that holds the
@@ -86,15 +86,20 @@ def load(name: str, store: Path = STORE) -> Record:
     """The set's record; an empty one where there is none or it cannot be read."""
     try:
         body = json.loads((store / f"{name}.json").read_text())
-        body["window"] = tuple((int(at), int(gone), int(new)) for at, gone, new in body.get("window", ()))
         for key in ("counted", "reached"):
             body[key] = tuple((str(path), int(guid)) for path, guid in body.get(key, ()))
+        body["window"] = tuple(_minute(*each) for each in body.get("window", ()))
         body["inner"] = tuple(str(each) for each in body.get("inner", ()))
         if body.get("patterns") is not None:
             body["patterns"] = tuple(str(each) for each in body["patterns"])
         return Record(**{key: value for key, value in body.items() if key in Record.__slots__})
     except (OSError, ValueError, TypeError, AttributeError):
         return Record()
+
+
+def _minute(at: int, gone: int, new: int, before: int = 0) -> Minute:
+    """As earlier versions wrote it, too."""
+    return int(at), int(gone), int(new), int(before)
 
 
 def save(name: str, record: Record, store: Path = STORE) -> None:

@@ -62,6 +62,7 @@ def pull(
         "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
         "--out-format=%i",  # of each item what becomes of it, without its name: output.rewritten counts them
+        "--debug=del2",  # a file that makes room for a folder is in no other word of it: output.replaced
         "--info=progress2,nonreg",  # what is skipped is looked for here: irregular.py
         "--outbuf=L",
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),

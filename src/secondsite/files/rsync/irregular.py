@@ -6,13 +6,13 @@ here as it is, because the name is still in the source's list (generator.c, recv
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from secondsite.files.stream.apply import Applying
@@ -70,23 +70,40 @@ def still_here(target: Path, paths: Iterable[Name], excludes: Excludes) -> dict[
     return found
 
 
-def remove(target: Path, paths: Sequence[Name], aside: Path | None, excludes: Excludes) -> int:
+def remove(
+    target: Path, paths: Iterable[Name], aside: Path | None, excludes: Excludes, may: Callable[[], None] = lambda: None
+) -> int:
     """Take them away, but for what the set leaves out; how many entries went. aside: they are moved there, because they
-    may be somebody's. Raises OSError."""
+    may be somebody's. It must not be there yet: rsync fills a folder with links that a source dictates, and a path that
+    leads through one of them leads anywhere. may: raises Taken once nothing may be removed any more. Raises OSError."""
     with Root(str(target)) as root:
         if aside is None:
-            gone = [Entry(path, Kind.GONE) for path in paths]
-            return Applying(Weighing(root, gone, excludes)).carry_out().deleted
-        for path in paths:
-            ours, all_of_it = (Weighing(root, [], which).below(path) for which in (excludes, Excludes(())))
-            if len(ours) == len(all_of_it):
-                _put_aside(root, path, aside)
-            else:
-                _put_ours_aside(root, ours, aside)
-    return len(paths)
+            return _deleted(root, paths, excludes, may)
+        aside.mkdir(mode=0o700, parents=True)
+        with Root(str(aside)) as beside:
+            apart = _outermost(paths)
+            for path in apart:
+                ours, all_of_it = (Weighing(root, [], which).below(path) for which in (excludes, Excludes(())))
+                if len(ours) == len(all_of_it):
+                    _put_aside(root, path, beside, may)
+                else:
+                    _put_ours_aside(root, ours, beside, may)
+    return len(apart)
 
 
-def _put_ours_aside(root: Root, paths: Sequence[Name], aside: Path) -> None:
+def _deleted(root: Root, paths: Iterable[Name], excludes: Excludes, may: Callable[[], None]) -> int:
+    gone = [Entry(path, Kind.GONE) for path in paths]
+    return Applying(Weighing(root, gone, excludes), may).carry_out().deleted
+
+
+def _outermost(paths: Iterable[Name]) -> list[Name]:
+    """Pure: those of them that are not below another, and go with it."""
+    given = set(paths)
+    parts = ((path, path.split(b"/")) for path in sorted(given))
+    return [path for path, names in parts if not any(b"/".join(names[:at]) in given for at in range(1, len(names)))]
+
+
+def _put_ours_aside(root: Root, paths: Sequence[Name], aside: Root, may: Callable[[], None]) -> None:
     """Of a folder in which something stays: what does not, and the folders that are empty then."""
     folders = []
     for path in paths:
@@ -95,10 +112,11 @@ def _put_ours_aside(root: Root, paths: Sequence[Name], aside: Path) -> None:
         if folder:
             folders.append(path)
         else:
-            _put_aside(root, path, aside)
+            _put_aside(root, path, aside, may)
     for path in reversed(folders):
         parent, name = split(path)
         with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as above:
+            may()
             try:
                 os.rmdir(name, dir_fd=above)
             except OSError as failed:
@@ -106,31 +124,42 @@ def _put_ours_aside(root: Root, paths: Sequence[Name], aside: Path) -> None:
                     raise
 
 
-def _put_aside(root: Root, path: Name, aside: Path) -> None:
+def _put_aside(root: Root, path: Name, aside: Root, may: Callable[[], None]) -> None:
     parent, name = split(path)
-    place = aside / os.fsdecode(parent)
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as folder:
+    with root.opened(parent, os.O_PATH | os.O_DIRECTORY) as folder, _made(aside, parent) as place:
+        may()
         try:
-            os.rename(name, os.fsencode(place / os.fsdecode(name)), src_dir_fd=folder)
+            os.rename(name, name, src_dir_fd=folder, dst_dir_fd=place)  # nothing bears it: all is put there once
         except OSError as failed:
             if failed.errno != errno.EXDEV:
                 raise
-            _carry(folder, name, place / os.fsdecode(name))
+            _carry(folder, name, place)
+            _deleted(root, [path], Excludes(()), may)
 
 
-def _carry(folder: int, name: bytes, to: Path) -> None:
-    """To another file system, whatever it is: a FIFO, socket or device is made again there (man cp, --archive). It goes
-    here once it is durable there. Raises OSError."""
+@contextlib.contextmanager
+def _made(root: Root, path: Name) -> Iterator[int]:
+    """The folder of that path, made with those above it where it was not; no link is followed. Raises OSError."""
+    above = b""
+    for name in path.split(b"/") if path else ():
+        with root.opened(above, os.O_PATH | os.O_DIRECTORY) as folder, contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=folder)
+        above = above + b"/" + name if above else name
+    with root.opened(path, os.O_PATH | os.O_DIRECTORY) as folder:
+        yield folder
+
+
+def _carry(folder: int, name: bytes, to: int) -> None:
+    """To another file system, whatever it is: a FIFO, socket or device is made again there (man cp, --archive). It is
+    durable there then. Both folders are open, so that no link on the way to them is followed. Raises OSError."""
+    there = f"/proc/self/fd/{to}"
+    source, target = (f"/proc/self/fd/{one}/{os.fsdecode(name)}" for one in (folder, to))
     for argv in (
-        ["cp", "--archive", "--no-target-directory", "--", f"/proc/self/fd/{folder}/{os.fsdecode(name)}", str(to)],
-        ["sync", "--file-system", "--", str(to.parent)],
+        ["cp", "--archive", "--no-target-directory", "--", source, target],
+        ["sync", "--file-system", "--", there],
     ):
-        done = subprocess.run(argv, pass_fds=(folder,), capture_output=True, check=False)
+        done = subprocess.run(argv, pass_fds=(folder, to), capture_output=True, check=False)
         if done.returncode != 0:
             words = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise OSError(errno.EIO, f"it cannot be put aside: {words or argv[0]}", str(to))
-    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        shutil.rmtree(name, dir_fd=folder)
-    else:
-        os.unlink(name, dir_fd=folder)
+            place = str(Path(there).readlink() / os.fsdecode(name))
+            raise OSError(errno.EIO, f"it cannot be put aside: {words or argv[0]}", place)

@@ -44,6 +44,8 @@ _SKIPPED = re.compile(r"max-delete limit \((\d{1,12}) skipped\)")
 _PROGRESS = re.compile(r"([\d,]+)\s+(\d+)%\s+([\d.,]+)(B|kB|MB|GB|TB)/s\s+(\d+):(\d\d):(\d\d)")
 _UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _REWRITTEN = re.compile(rb">f(?!\+)[.c+?a-zA-Z]{9}(?=[\r\n])")
+_DELETED_FILE = re.compile(rb"^delete_item\(.*\) mode=10[0-7]{4} flags=(\d{1,9})\r?$", re.MULTILINE)
+_FOR_ANOTHER = 16 | 32 | 64 | 128  # it makes room for a folder, a link, a device, a socket or FIFO (rsync.h, DEL_FOR_*)
 WORDS = 500  # of what the other site may have a person read
 NOT_MOUNTED = "the source is not on its file system"
 _SENDER = re.compile(
@@ -86,6 +88,12 @@ def rewritten(line: bytes) -> int:
     """How many files that are here get another content, in output of ``--out-format=%i`` (man rsync, --itemize-changes)
     that ends with a line."""
     return len(_REWRITTEN.findall(line))
+
+
+def replaced(lines: bytes) -> int:
+    """How many files that are here make room for a folder, in whole lines of output of ``--debug=del2``, which tells it
+    before it happens. A link takes the place of a file in one step, and rsync calls it new: of that nothing is told."""
+    return sum(int(hit[1]) & _FOR_ANOTHER != 0 for hit in _DELETED_FILE.finditer(lines))
 
 
 def source_missing(text: str) -> str | None:

@@ -18,13 +18,33 @@ from secondsite.events import Emit, Note, Progress, ignore
 from secondsite.files import inner, parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Watched
-from secondsite.files.budget import Alarm, Counted, allowed_changes, counted, limit, many_changes, refusal
+from secondsite.files.budget import (
+    Alarm,
+    Counted,
+    allowed_changes,
+    allowed_deletions,
+    counted,
+    last_hour,
+    many_changes,
+    refusal,
+)
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular
-from secondsite.files.rsync.output import Code, Stats, only_moved, rewritten, source_missing, stats, unread, why
+from secondsite.files.rsync.output import (
+    Code,
+    Stats,
+    only_moved,
+    replaced,
+    rewritten,
+    source_missing,
+    stats,
+    unread,
+    why,
+)
 from secondsite.files.rsync.runner import Ended, GoOn, run
 from secondsite.files.state import SOURCE_UNREADABLE
 from secondsite.files.store import PULLED, SOURCE, STORE, Held, Record, locked, mount_of
+from secondsite.files.stream.apply import Taken
 from secondsite.files.stream.thread import in_thread
 from secondsite.spec import FileSet
 
@@ -64,7 +84,9 @@ class _Pull:
     emit: Emit
     held: Held
     record: Record
+    store: Path
     aside: Path | None = None
+    irregular_aside: Path | None = None  # what bears the name of a device or such a thing; rsync never writes there
     files: int = 0
     bytes: int = 0
     deleted: int = 0
@@ -79,6 +101,10 @@ class _Pull:
     stale: dict[irregular.Name, int] = field(
         default_factory=dict
     )  # of these, what is one here: entries that go with each
+
+    @property
+    def asides(self) -> list[Path]:
+        return [aside for aside in (self.aside, self.irregular_aside) if aside is not None]
 
     @property
     def may_rewrite(self) -> int | None:
@@ -136,17 +162,18 @@ class _Pull:
             return False
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
         free = free or self.fileset.max_delete >= 1
-        most = WITHOUT_LIMIT if free else limit(found.before, self.fileset.max_delete)
-        no = refusal(found, most=most)
+        here_before = found.before if not self.record.entries else min(found.before, self.record.entries)
+        hour = last_hour(self.record.window, time.time(), entries=here_before)
+        most = WITHOUT_LIMIT if free else allowed_deletions(hour, self.fileset.max_delete)
+        no = refusal(found, most=most, lately=hour.deleted)
         if no is not None and not agreed:
             self.reason, self.blocked, self.held_back = no, True, found.extra
             return False
         if self.stale:
-            target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.patterns)
-            self.deleted += await in_thread(lambda: irregular.remove(target, list(self.stale), self.aside, excludes))
+            await self._remove_stale()
         if not seen.skipped:
             return True
-        left = most
+        left = most - sum(self.stale.values())
         for _ in range(PASSES):
             ended = await self._run(max_delete=left)
             left = max(0, left - self._count(ended).deleted)
@@ -162,6 +189,23 @@ class _Pull:
             self.blocked, self.held_back = True, max(found.extra, most + 1)
         return False
 
+    async def _remove_stale(self) -> None:
+        target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.patterns)
+        if self.aside is not None:
+            self.irregular_aside = parting.aside_folder(self.fileset.name, self.store)
+        aside, may = self.irregular_aside, self.may
+        may()
+        self.deleted += await in_thread(lambda: irregular.remove(target, self.stale, aside, excludes, may))
+
+    def may(self) -> None:
+        """Asked before whatever writes. Whoever promotes writes the role first, and then ends the rsync that is noted:
+        one that is not noted yet is not waited for, and finds the role. Raises Taken."""
+        if self._taken():
+            raise Taken
+
+    def _taken(self) -> bool:
+        return records.load(self.fileset.name, self.store).role == SOURCE
+
     async def _run(self, *, max_delete: int) -> Ended:
         """One pass, or what becomes of it where the limit is changed: rsync cannot change its own, so that it is ended
         and goes on from what it has left."""
@@ -171,6 +215,7 @@ class _Pull:
                 return ended
 
     async def _once(self, *, max_delete: int) -> Ended:
+        self.may()
         bandwidth, another = self.limit.begin()
         argv = command.pull(
             self.source,
@@ -184,21 +229,30 @@ class _Pull:
         if self.aside is not None:
             self.aside.mkdir(parents=True, exist_ok=True, mode=0o700)
             writable.append(self.aside)
-        return await run(
+
+        def ends() -> bool:  # asked as soon as the rsync is noted, and then again and again
+            if self._taken():
+                records.end_running(self.fileset.name, self.store)
+                return True
+            return another()
+
+        ended = await run(
             argv,
             seconds=left,
             held=self.held,
             watch=self._watch,
             writable=writable,
             go_on=self._within(self.may_rewrite),
-            until=another,
+            until=ends,
         )
+        self.may()
+        return ended
 
     def _within(self, most: int | None) -> GoOn:
         """Counts files that are rewritten; no more than ``most`` are: one that encrypts them all costs so many."""
 
         def go_on(lines: bytes) -> bool:
-            self.rewritten += rewritten(lines)
+            self.rewritten += rewritten(lines) + replaced(lines)
             self.skipped |= set(irregular.skipped(lines))
             if most is not None and self.rewritten > most:
                 self.alarm = Alarm.CHANGES
@@ -269,9 +323,13 @@ async def pull(
             emit,
             held,
             record,
+            store,
             _aside(fileset, record, store),
         )
-        complete, entries = await _carry_out(work)
+        try:
+            complete, entries = await _carry_out(work)
+        except Taken:
+            complete, entries, work.reason = False, None, f"{fileset.name} became the original here"
         result = PullResult(
             work.files,
             work.bytes,
@@ -312,8 +370,8 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
             work.stale = irregular.still_here(target, work.skipped, irregular.of_set(work.fileset.patterns))
         done = seen is not None and (not (seen.skipped or work.stale) or await work.delete(seen))
     finally:
-        if work.aside is not None:
-            _unmade(work.aside)
+        for aside in work.asides:
+            _unmade(aside)
     if seen is None and made:
         _unmade(target)
     if seen is None or not done:
@@ -323,8 +381,10 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
     except OSError as failing:
         work.reason = f"the disk did not take what was pulled: {failing}"
         return False, None
-    if work.aside is not None and work.aside.exists():
-        text = f"what differed in {target} before its first pull is now in {work.aside}; remove it when you are sure"
+    kept = [str(aside) for aside in work.asides if aside.exists()]
+    if kept:
+        where = " and ".join(kept)
+        text = f"what differed in {target} before its first pull is now in {where}; remove it when you are sure"
         work.emit(Note(text, level="warning"))
     return True, await _entries(work, seen.files)
 
@@ -377,8 +437,13 @@ def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
 
 def _after(record: Record, result: PullResult, entries: int | None, work: _Pull) -> Record:
     """The record that says what happened."""
-    if record.settled and work.rewritten:
-        record = replace(record, window=counted(record.window, time.time(), deleted=0, rewritten=work.rewritten))
+    if record.settled:
+        before = record.entries or 0
+        after = before if entries is None else entries
+        window = counted(
+            record.window, time.time(), deleted=work.deleted, rewritten=work.rewritten, before=before, after=after
+        )
+        record = replace(record, window=window)
     if work.alarm is not None:
         record = replace(record, alarm=work.alarm.value)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
@@ -401,6 +466,6 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         held_back=None,
         last_reconcile_at=time.time(),
         patterns=work.fileset.patterns,
-        window=() if record.alarm else record.window,
+        window=() if record.alarm or record.allow_deletions else record.window,  # a person's word covers it
         alarm=None,
     )

@@ -412,9 +412,9 @@ class _Following:
         if record.epoch != self._epoch:
             return End.AGAIN
         entries = max(1, (record.entries or 1) + len(applied.created) - applied.deleted)
-        record = replace(
-            record, entries=entries, window=counted(record.window, now, deleted=deleted, rewritten=rewritten)
-        )
+        before = record.entries or 1
+        window = counted(record.window, now, deleted=deleted, rewritten=rewritten, before=before, after=entries)
+        record = replace(record, entries=entries, window=window)
         if applied.amiss:
             path, why = next(iter(applied.amiss.items()))
             reason = f"{len(applied.amiss)} paths could not be brought, the first {wire.text(path)!a}: {why}"
