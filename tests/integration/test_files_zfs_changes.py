@@ -115,7 +115,7 @@ async def test_new_files_new_attributes_and_a_large_upload_are_no_alarm_and_few_
     encrypted(sites, range(20))
     assert (await sites.round()).complete
     record = sites.bergen.record
-    assert record.entries == FILES + 101 and sum(new for _, _, new in record.window) == 20
+    assert record.entries == FILES + 101 and sum(new for _, _, new, _ in record.window) == 20
     assert record.counted == record.reached and record.uncounted == 0 and left(sites.bergen) == []
 
 
