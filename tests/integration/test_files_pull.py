@@ -722,13 +722,21 @@ async def test_a_live_tree_is_pulled_in_its_time_however_it_changes(tmp_path: Pa
         assert (await uploads.pull()).complete
         argv = command.pull("rsync://x", uploads.target)
         assert "--no-inc-recursive" in argv and f"--timeout={command.IO_SECONDS}" in argv
-        busy, uploads.seconds = True, 15
+        busy, turns, uploads.seconds = True, 0, 15
         pulls: list[PullResult] = []
+
+        def go_on() -> bool:
+            nonlocal turns
+            turns += 1
+            return busy
+
         with ThreadPoolExecutor(1) as pool:
-            works = pool.submit(stir, uploads.source, lambda: busy)
+            works = pool.submit(stir, uploads.source, go_on)
             try:
-                while not any(one.complete and one.files > 100 for one in pulls) and len(pulls) < 6:
+                while turns <= 100 or not any(one.complete and one.files > 100 for one in pulls):
                     pulls.append(await uploads.pull())
+                    if len(pulls) == 20:
+                        break
             finally:
                 busy = False
             assert works.result(timeout=10) > 100
