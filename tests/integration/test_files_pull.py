@@ -24,7 +24,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
 from secondsite.files import bandwidth, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
-from secondsite.files.rsync import command, irregular
+from secondsite.files.rsync import command, irregular, passing
 from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
@@ -205,6 +205,98 @@ async def test_empty_files_of_a_pull_that_was_cut_off_let_no_others_go(uploads: 
         (uploads.source / f"file-{number}").unlink()
     result = await uploads.pull()
     assert (result.blocked, result.deleted) == (True, 0)
+
+
+async def test_what_came_within_the_hour_and_goes_again_stops_no_small_set(uploads: Mirror) -> None:
+    """Files that an application makes under another name first: a pull may find them, and not their renaming."""
+    fill(uploads.source, 4)
+    assert (await uploads.pull()).complete
+    (uploads.source / "folder").mkdir()
+    under_way = [uploads.source / f"folder/.{number}.part\n" for number in range(6)]
+    for path in under_way:
+        path.write_text("half")
+    assert (await uploads.pull()).complete
+    for path in under_way:
+        path.unlink()
+    (uploads.source / "folder").rmdir()
+    result = await uploads.pull()
+    assert (result.complete, result.deleted, result.reason) == (True, 7, None)
+    assert sorted(path.name for path in uploads.target.iterdir()) == [f"file-{number}" for number in range(4)]
+    record = store.load("uploads", uploads.store)
+    assert record.entries == 5 and sum(gone for _, gone, _, _ in record.window) == 0
+    for number in range(2):
+        (uploads.source / f"file-{number}").unlink()
+    assert (await uploads.pull()).reason == "2 of 5 files and folders are gone at the source; the deletion budget is 1"
+
+
+@pytest.mark.parametrize("rewritten", [4, 3])
+async def test_what_was_rewritten_within_the_hour_counts_when_it_goes(uploads: Mirror, rewritten: int) -> None:
+    """Rewritten it is a new file to the disk, and what it held is as old as ever."""
+    fill(uploads.source, 10)
+    assert (await uploads.pull()).complete
+    changed = [uploads.source / f"file-{number}" for number in range(rewritten)]
+    came = [uploads.source / f"part-{number}" for number in range(2)]
+    for path in (*changed, *came):
+        path.write_text("another")
+    assert (await uploads.pull()).complete
+    for path in (*changed, *came):
+        path.unlink()
+    result = await uploads.pull()
+    assert result.deleted == (5 if rewritten == 3 else 0), "the budget is 3"
+    assert (result.blocked, result.held_back) == ((False, None) if rewritten == 3 else (True, 6))
+
+
+async def test_what_a_person_has_agreed_to_is_guarded_from_then_on(uploads: Mirror) -> None:
+    fill(uploads.source, 10)
+    assert (await uploads.pull()).complete
+    for number in range(10):
+        (uploads.source / f"new-{number}").touch()
+    for number in range(5):
+        (uploads.source / f"file-{number}").unlink()
+    assert (await uploads.pull()).blocked
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    for number in range(10):
+        (uploads.source / f"new-{number}").unlink()
+    assert (await uploads.pull()).blocked
+
+
+def test_no_other_name_is_taken_for_one_that_came_within_the_hour(tmp_path: Path) -> None:
+    """A source can have rsync print whatever it likes."""
+    target, outside = tmp_path / "set", tmp_path / "outside"
+    (target / "cache").mkdir(parents=True)
+    outside.mkdir()
+    old = target / "old"
+    old.touch()
+    since = time.time() + 0.02
+    time.sleep(0.05)
+    for path in (target / "new", target / "cache" / "new", outside / "new"):
+        path.touch()
+    (target / "link").symlink_to(outside)
+    os.utime(old)
+    old.chmod(0o600)
+    names = [b"old", b"new", b"cache/new", b"link/new", b"../outside/new", b"", b"nothing"]
+    found = passing.among(target, names, ("cache",), since=since, rewritten=0)
+    assert found == passing.Passing(frozenset({b"new"}), 0)
+    assert not passing.among(target, names, (), since=time.time() + 9, rewritten=0).names
+    assert not passing.among(target, names, ("[c]ache",), since=since, rewritten=0).names
+
+
+async def test_what_a_pull_has_rewritten_counts_also_when_the_agent_stops_in_the_middle(uploads: Mirror) -> None:
+    fill(uploads.source, 10)
+    (uploads.source / "zz").write_bytes(b"")
+    assert (await uploads.pull()).complete
+    for number in range(10):
+        (uploads.source / f"file-{number}").write_text("another")
+    (uploads.source / "zz").write_bytes(os.urandom(4_000_000))
+    pulling = asyncio.create_task(uploads.pull(bandwidth=500_000))
+    async with asyncio.timeout(20):
+        while (uploads.target / "file-9").read_text() != "another":  # noqa: ASYNC110  (nobody tells)
+            await asyncio.sleep(0.05)
+    pulling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await pulling
+    assert sum(new for _, _, new, _ in store.load("uploads", uploads.store).window) >= 10
 
 
 async def encrypt(uploads: Mirror, first: int, last: int) -> None:

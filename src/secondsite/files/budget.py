@@ -2,7 +2,7 @@
 
 Slow deletions cost as much as quick ones, so both count over a sliding hour. Whoever encrypts files rewrites or renames
 many at once: ``alarm`` looks for that too. What came within the hour makes no budget larger: it may have come for that.
-The stream does not count it when it goes; a pull cannot tell it from the rest, and does.
+Nor does it count when it goes; a pull looks for that only where it would stop (rsync/passing.py).
 """
 
 from __future__ import annotations

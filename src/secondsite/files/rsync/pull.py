@@ -8,6 +8,7 @@ stops the pull beyond ``max_change``: nobody can tell it in advance without a pa
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import (
     Alarm,
     Counted,
+    Hour,
+    Minute,
     allowed_changes,
     allowed_deletions,
     counted,
@@ -29,7 +32,7 @@ from secondsite.files.budget import (
     refusal,
 )
 from secondsite.files.durable import sync_file_systems
-from secondsite.files.rsync import command, irregular
+from secondsite.files.rsync import command, irregular, passing
 from secondsite.files.rsync.output import (
     Code,
     Stats,
@@ -90,6 +93,7 @@ class _Pull:
     files: int = 0
     bytes: int = 0
     deleted: int = 0
+    uncounted: int = 0  # of these, what came within the hour
     created: int = 0
     reason: str | None = None
     blocked: bool = False
@@ -167,8 +171,15 @@ class _Pull:
         most = WITHOUT_LIMIT if free else allowed_deletions(hour, self.fileset.max_delete)
         no = refusal(found, most=most, lately=hour.deleted)
         if no is not None and not agreed:
-            self.reason, self.blocked, self.held_back = no, True, found.extra
-            return False
+            came = await self._passing(found, hour)
+            counting = replace(found, extra=found.extra - came.free)
+            if not came.free or refusal(counting, most=most, lately=hour.deleted) is not None:
+                self.reason, self.blocked, self.held_back = no, True, found.extra
+                return False
+            gone = await in_thread(lambda: passing.remove(Path(self.fileset.path), came.names, self.may))
+            self.deleted += gone
+            self.uncounted += max(0, gone - came.counting)
+            most -= came.counting
         if self.stale:
             await self._remove_stale()
         if not seen.skipped:
@@ -188,6 +199,16 @@ class _Pull:
             self.reason = f"more than {most} files and folders are gone at the source; the deletion budget is {most}"
             self.blocked, self.held_back = True, max(found.extra, most + 1)
         return False
+
+    async def _passing(self, found: Counted, hour: Hour) -> passing.Passing:
+        """Of what is extra here, what came within the hour. Looked for only where it matters: it costs a listing."""
+        since, target, patterns = self.record.guarded_at, Path(self.fileset.path), self.fileset.patterns
+        if since is None or found.source <= 1 or found.extra > passing.MOST:
+            return passing.Passing()
+        left = self.deadline - time.monotonic()
+        names = await passing.extra(self.source, target, patterns, seconds=left)
+        rewritten = hour.rewritten + self.rewritten
+        return await in_thread(lambda: passing.among(target, names, patterns, since=since, rewritten=rewritten))
 
     async def _remove_stale(self) -> None:
         target, excludes = Path(self.fileset.path), irregular.of_set(self.fileset.patterns)
@@ -330,6 +351,11 @@ async def pull(
             complete, entries = await _carry_out(work)
         except Taken:
             complete, entries, work.reason = False, None, f"{fileset.name} became the original here"
+        except asyncio.CancelledError:  # the agent stops: what was done counts all the same
+            record = records.load(fileset.name, store)
+            if record.role != SOURCE and record.settled:
+                records.save(fileset.name, replace(record, window=_window(record, work, None)), store)
+            raise
         result = PullResult(
             work.files,
             work.bytes,
@@ -435,15 +461,18 @@ def _aside(fileset: FileSet, record: Record, store: Path) -> Path | None:
     return parting.aside_folder(fileset.name, store)
 
 
+def _window(record: Record, work: _Pull, entries: int | None) -> tuple[Minute, ...]:
+    """The record's with what the pull has done. entries: that the copy has now, where it is known."""
+    before = record.entries or 0
+    after = before if entries is None else entries
+    gone = work.deleted - work.uncounted
+    return counted(record.window, time.time(), deleted=gone, rewritten=work.rewritten, before=before, after=after)
+
+
 def _after(record: Record, result: PullResult, entries: int | None, work: _Pull) -> Record:
     """The record that says what happened."""
     if record.settled:
-        before = record.entries or 0
-        after = before if entries is None else entries
-        window = counted(
-            record.window, time.time(), deleted=work.deleted, rewritten=work.rewritten, before=before, after=after
-        )
-        record = replace(record, window=window)
+        record = replace(record, window=_window(record, work, entries))
     if work.alarm is not None:
         record = replace(record, alarm=work.alarm.value)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
@@ -455,6 +484,8 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:
         return record
+    word = record.alarm is not None or record.allow_deletions  # a person's covers what was in the window
+    guarded_at = record.guarded_at if record.settled and not word else None
     return replace(
         record,
         complete_at=result.started_at,
@@ -466,6 +497,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         held_back=None,
         last_reconcile_at=time.time(),
         patterns=work.fileset.patterns,
-        window=() if record.alarm or record.allow_deletions else record.window,  # a person's word covers it
+        window=() if word else record.window,
+        guarded_at=guarded_at or time.time(),
         alarm=None,
     )
