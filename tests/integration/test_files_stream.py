@@ -29,7 +29,7 @@ from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
-from secondsite.files.stream import collect, said, tell
+from secondsite.files.stream import collect, heard, said, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
 from secondsite.files.stream.follow import End
@@ -374,6 +374,21 @@ async def test_deletions_beyond_the_budget_of_an_hour_wait_for_a_person_however_
         await engine.allow_deletions(ends.mirror.fileset, ends.mirror.store)
         await ends.until_equal()
         await ends.until_followed()
+
+
+async def test_what_was_heard_last_outlives_a_boot_of_the_standby(ends: Pair) -> None:
+    """Else a failover behind it could not say what the source had told before its end."""
+    (ends.source / "file").write_text("x")
+    store = ends.mirror.store
+    async with ends.keeping():
+        async with ends.telling():
+            await ends.until_followed()
+            assert not (store / "uploads.heard").exists(), "a disk is not woken each second"
+        await ends.until((store / "uploads.heard").exists)
+        said = heard.load("uploads", ends.record, store)
+    (store / "run" / "uploads.heard").unlink()  # in memory
+    assert said is not None and heard.load("uploads", ends.record, store) == said
+    assert engine.not_here(ends.mirror.fileset, store)["count"] == 0
 
 
 async def test_what_came_and_went_within_the_hour_is_no_deletion(ends: Pair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 from dataclasses import replace
@@ -224,6 +225,18 @@ def test_a_record_survives_and_a_torn_one_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "uploads.json").write_text('{"role": "pul')
     assert store.load("uploads", tmp_path) == Record()
     assert store.load("never", tmp_path) == Record()
+
+
+def test_a_record_that_was_just_replaced_is_read_anew_and_one_that_stayed_is_not(tmp_path: Path) -> None:
+    for entries in range(300):  # each of the same length, many within one tick of the file system's clock
+        store.save("uploads", Record(entries=1000 + entries), tmp_path)
+        assert store.load("uploads", tmp_path).entries == 1000 + entries
+    place = tmp_path / "uploads.json"
+    os.utime(place, ns=(0, 0))
+    known = store.load("uploads", tmp_path)
+    assert store.load("uploads", tmp_path) is known
+    place.unlink()
+    assert store.load("uploads", tmp_path) == Record()
 
 
 async def test_what_ends_a_pull_before_its_record_can_tell_reaches_status(

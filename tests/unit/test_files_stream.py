@@ -139,6 +139,14 @@ def test_the_number_stays_below_whatever_waits_and_the_moment_before_it() -> Non
     assert pace.as_of(200.0) == 150.0, "what was before the look at it was told"
 
 
+def test_a_clock_that_was_set_back_hides_no_change() -> None:
+    pace = Pace(0)
+    pace.note(b"a", 1, 4600.0, tree=False, now=1.0, clock=4600.0)
+    pace.told(pace.due(2.0, most=9), now=2.0, looked_at=4601.0)  # an hour ahead
+    pace.note(b"a", 2, 1003.0, tree=False, now=3.0, clock=1003.1)
+    assert pace.as_of(1005.0) == 1003.0
+
+
 def test_what_is_below_a_folder_that_is_still_to_be_walked_waits_for_it() -> None:
     pace = Pace(0)
     pace.note(b"moved", 1, 100.0, tree=True, now=10.0)
@@ -200,8 +208,9 @@ def test_rewritten_files_are_counted_by_the_line_that_rsync_writes_of_each() -> 
     told = (
         b".d..t......\n>f.st......\n\r      7  23%    0.00kB/s    0:00:00\r (xfr#1, to-chk=5/7)\n>fcst......\n"
         b">f+++++++++\ncd+++++++++\nhf+++++++++\ncL+++++++++\n.f...p.....\n>f..t......\n"
+        b"cLc.t......\n.L..t......\n"
     )
-    assert output.rewritten(told) == 3
+    assert output.rewritten(told) == 4
 
 
 def test_files_that_make_room_for_a_folder_are_counted_too() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from secondsite.files import store
 from secondsite.files.store import Record
 from secondsite.files.zfs import retain
-from secondsite.files.zfs.changed import RECORD_BYTES, RESTS, bases, due, heads
+from secondsite.files.zfs.changed import FEW_SECONDS, RECORD_BYTES, RESTS, bases, due, heads
 from secondsite.files.zfs.model import Dataset, Snapshot, Tree
 
 NOW = 1_800_000_000.0
@@ -49,6 +49,15 @@ def test_it_rests_for_many_times_as_long_as_it_took_and_a_clock_that_was_set_bac
 ) -> None:
     rested = Record(**{**asdict(COUNTED), "counted_at": NOW - ago})
     assert asked(rested, 10**12) is counts
+
+
+def test_a_copy_without_files_enough_for_an_alarm_is_counted_now_and_then_and_not_each_round() -> None:
+    few = Record(entries=1_000, counted=(("", 1),), counted_at=NOW - FEW_SECONDS + 1, count_seconds=0.1)
+    assert not asked(few, 10**12)
+    assert asked(replace(few, counted_at=NOW - FEW_SECONDS), 10**12)
+    assert asked(replace(few, entries=1_001), 10**12), "with so many it could be one"
+    assert asked(replace(few, entries=None), 10**12), "nobody knows how many"
+    assert asked(replace(few, window=((int(NOW // 60), 1, 0, 0),)), 10**12), "one of them has changed already"
 
 
 def test_the_base_is_the_snapshot_that_was_counted_and_stays_whatever_the_rules_say() -> None:

@@ -108,6 +108,15 @@ def test_a_host_where_nothing_is_installed_is_not_called_silent() -> None:
     assert "not set up" in text and "secondsite is not set up at oslo" in text
 
 
+def test_how_fast_a_set_may_come_is_said_where_it_is_limited() -> None:
+    status = told(well())
+    (uploads,) = [one for one in status["replicas"] if one["kind"] == "files"]
+    for told_limit, said in ((5_000_000, True), (None, False)):
+        uploads["bandwidth"] = {"bytes_per_second": told_limit, "set_by": "command"}
+        picture = lines(shown(status, 80), 80)
+        assert any("at most 5.0 MB/s" in line for line in picture) is said, picture
+
+
 @settings(deadline=None, max_examples=40)  # a picture is judged here, not how busy the machine is
 @given(views(), st.sampled_from([80, 110]))
 def test_the_picture_always_fits_its_width(seen: dict[str, SiteView], width: int) -> None:

@@ -25,6 +25,8 @@ class Inside:
 def look(folder: Path, inner: Sequence[str]) -> Inside:
     """inner: the mount points that have to be inside, of which those elsewhere do not count. Nothing is read where
     there are none. Raises OSError."""
+    if not inner:
+        return Inside()
     path = os.path.realpath(os.fsencode(folder))
     wanted = [each for each in map(os.fsencode, inner) if inside(each, path)]
     return judge(path, wanted, TABLE.read_bytes().splitlines()) if wanted else Inside()

@@ -85,10 +85,31 @@ class Record:
     guarded_at: float | None = None
 
 
+_SETTLED_SECONDS = 0.1  # a file that was written so lately may be replaced by one that looks the same (inode and time)
+_known: dict[str, tuple[tuple[int, int, int], Record]] = {}
+
+
 def load(name: str, store: Path = STORE) -> Record:
-    """The set's record; an empty one where there is none or it cannot be read."""
+    """The set's record; an empty one where there is none or it cannot be read. It is asked for several times a second:
+    a file that is still the one that was read is not read again."""
+    place = f"{store}/{name}.json"
     try:
-        body = json.loads((store / f"{name}.json").read_text())
+        status = os.stat(place)  # noqa: PTH116
+    except OSError:
+        return Record()
+    seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+    known = _known.get(place)
+    if known is not None and known[0] == seen:
+        return known[1]
+    record = _read(Path(place))
+    if time.time() - status.st_mtime > _SETTLED_SECONDS:
+        _known[place] = seen, record
+    return record
+
+
+def _read(place: Path) -> Record:
+    try:
+        body = json.loads(place.read_text())
         for key in ("counted", "reached"):
             body[key] = tuple((str(path), int(guid)) for path, guid in body.get(key, ()))
         body["window"] = tuple(_minute(*each) for each in body.get("window", ()))

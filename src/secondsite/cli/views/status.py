@@ -155,6 +155,9 @@ def _amount(replica: Document) -> str:
         parts.append(quantity(replica["lag_bytes"], "bytes"))
     if replica["lag_files"] is not None:
         parts.append(f"{replica['lag_files']} files")
+    limit = (replica.get("bandwidth") or {}).get("bytes_per_second")
+    if limit is not None:
+        parts.append(f"at most {quantity(limit, 'bytes')}/s")
     return ", ".join(parts)
 
 

@@ -115,6 +115,8 @@ class Follower:
                 return End.PROMOTED
             finally:
                 self.busy = False
+                if following.heard:
+                    hearsay.keep(self._fileset.name, self._store)
 
     @contextlib.asynccontextmanager
     async def _connected(self, epoch: str | None, seq: int) -> Any:
@@ -161,12 +163,17 @@ class Follower:
     def amiss_inside(self, record: Record) -> Inside | None:
         """What is mounted inside the copy, where one is missing or another one than when all was compared last; None
         where all are as they were. Raises OSError."""
-        found, folder = look(Path(self._fileset.path), record.inner), os.path.realpath(os.fsencode(self._fileset.path))
-        ours = [one for one in found.mounts if not self._excludes.excluded(inside(one[0], folder) or b"", folder=True)]
-        found = replace(found, mounts=tuple(ours))
+        found = look(Path(self._fileset.path), record.inner)
+        if found.mounts:
+            folder = os.path.realpath(os.fsencode(self._fileset.path))
+            left_out = {one for one in found.mounts if self._excluded(inside(one[0], folder) or b"")}
+            found = replace(found, mounts=tuple(one for one in found.mounts if one not in left_out))
         if self._mounts is None or self._mounts[0] != record.last_reconcile_at:
             self._mounts = record.last_reconcile_at, found
         return None if found.missing is None and found == self._mounts[1] else found
+
+    def _excluded(self, folder: bytes) -> bool:
+        return self._excludes.excluded(folder, folder=True)
 
     def did(self, paths: int, size: int) -> None:
         """For the rates."""
@@ -216,6 +223,7 @@ class _Following:
         self._epoch, self._seq, self._pulls = record.epoch, record.seq, record.pulls
         self._batches = 0
         self._heard_at = 0.0
+        self.heard = False
         self._looked_at = -INSIDE_SECONDS
         self._confirmed_at = 0.0  # what the source has told last was complete, by this host's clock
 
@@ -457,3 +465,4 @@ class _Following:
             told["unread"],
         )
         hearsay.save(self._name, heard, self._store)
+        self.heard = True

@@ -1,15 +1,20 @@
-"""What a follower last heard, for other processes and for a loss that has to be told: a small file beside the record.
+"""What a follower last heard, for other processes and for a loss that has to be told.
 
-It is written each second and not made durable: after a crash the record alone counts, which is older and as true.
+It is written each second, to memory: a disk would be woken each time, and with it whoever watches its file system. It
+is kept beside the record when no more is heard. After a crash before that the record alone counts, older and as true.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+import os
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from secondsite.converge.write import atomically
 from secondsite.files.store import STORE, Record
+from secondsite.spec import paths
 
 FRESH_SECONDS = 5.0  # the source says a word each second; without one for so long, nothing is current
 
@@ -41,21 +46,43 @@ def load(name: str, record: Record, store: Path = STORE) -> Heard | None:
     """What was heard of the journal that ``record`` follows; None where that is nothing."""
     if record.epoch is None:
         return None
+    found = [one for place in (_now(name, store), _kept(name, store)) if (one := _read(place)) is not None]
+    return max((one for one in found if one.epoch == record.epoch), key=lambda one: one.at, default=None)
+
+
+def _read(place: Path) -> Heard | None:
     try:
-        body = json.loads(_place(name, store).read_text())
+        body = json.loads(place.read_bytes())
         heard = Heard(**{key: value for key, value in body.items() if key in Heard.__slots__})
-        return replace(heard, waiting=tuple(heard.waiting)) if heard.epoch == record.epoch else None
+        return replace(heard, waiting=tuple(heard.waiting), at=float(heard.at))
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 def save(name: str, heard: Heard, store: Path = STORE) -> None:
-    """Raises OSError."""
-    place = _place(name, store)
-    temporary = place.with_suffix(".heard-new")
-    temporary.write_text(json.dumps(asdict(heard)))
-    temporary.chmod(0o600)
-    temporary.replace(place)
+    """Until the next boot. Raises OSError."""
+    place = f"{_now(name, store)}"
+    temporary = f"{place}-new"
+    body = json.dumps({each: getattr(heard, each) for each in Heard.__slots__}).encode()
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        Path(place).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, body)
+    finally:
+        os.close(handle)
+    os.replace(temporary, place)  # noqa: PTH105  (each second, for each set)
+
+
+def keep(name: str, store: Path = STORE) -> None:
+    """What was heard last outlives a boot. Raises OSError."""
+    try:
+        body = _now(name, store).read_bytes()
+    except FileNotFoundError:
+        return
+    atomically(_kept(name, store), body, mode=0o600)
 
 
 def complete_at(name: str, record: Record, store: Path = STORE) -> float | None:
@@ -72,5 +99,10 @@ def reached(record: Record, heard: Heard | None) -> float | None:
     return heard.as_of if heard.at >= record.confirmed_at else record.complete_at
 
 
-def _place(name: str, store: Path) -> Path:
+@cache
+def _now(name: str, store: Path) -> Path:
+    return (paths.RUN / "files" if store == STORE else store / "run") / f"{name}.heard"
+
+
+def _kept(name: str, store: Path) -> Path:
     return store / f"{name}.heard"

@@ -51,6 +51,19 @@ class Here:
         finally:
             os.close(handle)
 
+    def target(self, path: bytes) -> bytes | None:
+        """Where the link at ``path`` leads to; None where none is there by now. Raises OSError."""
+        parent, name = split(path)
+        folder = self._at(parent)
+        if folder is None:
+            return None
+        try:
+            return os.readlink(name, dir_fd=folder)
+        except OSError as failed:
+            if failed.errno in (*_NOTHING, errno.EINVAL):
+                return None
+            raise
+
     def _look(self, path: bytes) -> os.stat_result | None:
         if not path:
             return os.fstat(self._root.handle)

@@ -56,12 +56,13 @@ class Pace:
         """The newest number that was noted."""
         return self._read
 
-    def note(self, path: bytes, seq: int, since: float, *, tree: bool, now: float) -> None:
-        """The journal has ``path`` under a new number."""
+    def note(self, path: bytes, seq: int, since: float, *, tree: bool, now: float, clock: float = float("inf")) -> None:
+        """The journal has ``path`` under a new number. clock: the present unix moment; a look that is said to be later
+        was before the clock was set back, and says nothing."""
         self._read = max(self._read, seq)
         self._newest = now
         told = self._told.get(path)
-        if told is not None:
+        if told is not None and told[1] <= clock:
             since = max(since, told[1])  # what was before that look was told
         one = self._waiting.get(path)
         if one is None:

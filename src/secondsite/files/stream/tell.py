@@ -250,11 +250,11 @@ class _Telling:
 
     def _note(self) -> None:
         """What is new in the journal, as long as there is room for it."""
-        journal, now = self._one.journal, time.monotonic()
+        journal, now, clock = self._one.journal, time.monotonic(), time.time()
         while len(self._pace) < READ_AHEAD and self._pace.read < journal.last:
             found = journal.after(self._pace.read, most=MOST_ENTRIES)
             for one in found:
-                self._pace.note(one.path, one.seq, one.first_at, tree=one.tree, now=now)
+                self._pace.note(one.path, one.seq, one.first_at, tree=one.tree, now=now, clock=clock)
             if len(found) < MOST_ENTRIES:
                 break
 

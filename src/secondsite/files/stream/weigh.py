@@ -49,6 +49,8 @@ class Weighing:
                     same = whole and old_one.st_mtime_ns == attributes_of(entry).mtime
                     # Who encrypts files may give them their times back.
                     rewritten += not same or not (entry.fetched or here.holds(path, entry))
+                if entry.kind is Kind.LINK and old_one is not None and stat.S_ISLNK(old_one.st_mode):
+                    rewritten += here.target(path) != entry.target  # where it leads to is what it holds
                 rewritten += sum(_replaced(here.stat(other), old_one) for other in entry.links if other != path)
         return Cost(tuple(gone), rewritten, self._empties(gone))
 

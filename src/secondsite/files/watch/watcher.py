@@ -39,6 +39,7 @@ class Watcher:
         self._why_not_wholly = ""
         self._folders: dict[str, tuple[Folders, asyncio.Task[None]]] = {}
         self._tried_at: dict[str, float] = {}
+        self._left_at = float("-inf")
 
     @property
     def journals(self) -> Mapping[str, DirtyJournal]:
@@ -59,7 +60,8 @@ class Watcher:
                 except OSError as refused:
                     self._why_not_wholly = _words(refused)
                 while True:
-                    self._leave_what_has_changed()
+                    if time.monotonic() - self._left_at > LOOK_SECONDS / 2:  # who asks has this looked at, too
+                        self._leave_what_has_changed()
                     for watched in self._sets.values():
                         self._look(watched, group)
                     await asyncio.sleep(LOOK_SECONDS)
@@ -122,6 +124,7 @@ class Watcher:
 
     def _leave_what_has_changed(self) -> None:
         """Another folder, or another file system, where a set was: nothing that was seen before counts."""
+        self._left_at = time.monotonic()
         if self._wholly is not None:
             self._wholly.look()
         for watched in self._sets.values():

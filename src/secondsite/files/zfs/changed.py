@@ -26,6 +26,7 @@ from secondsite.files.zfs.look import Look
 from secondsite.files.zfs.model import Snapshot, Tree
 
 RECORD_BYTES = 312  # of one record of a send stream (dmu_replay_record_t, zfs_ioctl.h); a changed file has one at least
+FEW_SECONDS = 600.0  # between two counts of a copy that has not files enough for an alarm: more may have come since
 RESTS = 20  # times as long as a count took, nothing is counted
 FAILED_SECONDS = 60.0  # as if that long it had taken, where it failed
 EDGE_BYTES = 65536  # of each end of a file: what is encrypted differs there
@@ -53,7 +54,10 @@ def due(record: Record, *, uncounted: int, sure: bool, now: float, max_change: f
     """Pure: whether the files have to be counted. uncounted: bytes that came since. sure: nothing else came, of which
     a process that died could not tell."""
     most = allowed_changes(record.window, now, entries=record.entries or 1, max_change=max_change)
-    if most is None or 0 <= now - record.counted_at < RESTS * record.count_seconds:
+    rests = RESTS * record.count_seconds
+    if most is not None and record.entries is not None and record.entries <= most:
+        rests = max(rests, FEW_SECONDS)
+    if most is None or 0 <= now - record.counted_at < rests:
         return False
     return not sure or uncounted >= max(1, RECORD_BYTES * most)
 
@@ -82,7 +86,7 @@ class Counting:
         """Everything is here: why the copy must go no further before a person has looked; None where it may."""
         record, now = replace(self.record, reached=heads(target)), time.time()
         if not record.counted or self.max_change >= 1:
-            self.record = replace(record, counted=record.reached, uncounted=0)
+            self.record = replace(record, counted=record.reached, uncounted=0, entries=None)
             return None
         self.record = record
         if not due(record, uncounted=record.uncounted, sure=self._sure, now=now, max_change=self.max_change):
