@@ -71,9 +71,9 @@ def test_a_set_by_zfs_is_there_after_a_disaster_and_comes_home_with_what_was_los
     lab = media
     until_ready(lab, "oslo")
     until_copied(lab, "bergen")
-    assert "tank" not in lab.on("bergen", "cat /proc/mounts"), "a copy is not mounted"
+    assert f" {MEDIA} " not in lab.on("bergen", "cat /proc/mounts"), "a copy is not mounted"
     lab.lab("link", "cut", "oslo", "bergen")
-    lab.on("oslo", f"echo lost > {MEDIA}/only-here; sync")
+    lab.on("oslo", f"echo lost | dd of={MEDIA}/only-here conv=fsync status=none")
     lab.lab("power-off", "oslo")
     lab.lab("link", "heal", "oslo", "bergen")
     took = lab.json("bergen", f"{FAILOVER} {ACCEPT}")
@@ -83,6 +83,7 @@ def test_a_set_by_zfs_is_there_after_a_disaster_and_comes_home_with_what_was_los
 
     lab.lab("power-on", "oslo")
     lab.on("oslo", "until systemctl is-active --quiet secondsite-agent; do sleep 0.2; done", timeout=60)
+    assert lab.on("oslo", f"cat {MEDIA}/only-here") == "lost\n"
     document = operate(lab, "failback")
     assert document["outage_seconds"] < 10
     assert lab.on("oslo", f"cd {MEDIA}; cat later old/film; ls") == "later\ncontent\nlater\nold\n"

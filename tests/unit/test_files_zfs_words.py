@@ -103,3 +103,11 @@ def test_the_text_of_a_token_names_its_snapshot() -> None:
     said = "resume token contents:\nnvlist version: 0\n\tobject = 0x2\n\ttoguid = 0xff\n\ttoname = tank/up@s 1\n"
     assert (parse.token_guid(said), parse.token_name(said)) == (255, "tank/up@s 1")
     assert (parse.token_guid("cannot resume send"), parse.token_name("")) == (None, None)
+
+
+def test_a_view_of_the_disk_that_is_read_only_makes_no_dataset_read_only() -> None:
+    """The watcher's unit has one, and there every mounted dataset says so."""
+    told = "tank/up\ttype\tfilesystem\t-\ntank/up\treadonly\t{}\ttank/up\tguid\t5\t-\n"
+    for said, readonly in (("on\ttemporary\n", False), ("on\tlocal\n", True), ("off\tdefault\n", False)):
+        (dataset,) = parse.tree("tank/up", parse.table(told.replace("{}\t", said)), "gone").datasets
+        assert (dataset.readonly, dataset.guid) == (readonly, 5)

@@ -86,7 +86,7 @@ class Host:
         return Tree(root, tuple([await self._with_token(each) for each in found.datasets]))
 
     async def _get(self, roots: Iterable[str], wanted: Iterable[str], listed: Sequence[str]) -> Completed:
-        words = ("zfs", "get", "-Hpr", *listed, "-o", "name,property,value", ",".join(wanted), *roots)
+        words = ("zfs", "get", "-Hpr", *listed, "-o", "name,property,value,source", ",".join(wanted), *roots)
         return await self.run(*words, check=False)
 
     async def _with_token(self, dataset: Dataset) -> Dataset:

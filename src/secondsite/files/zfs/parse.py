@@ -18,12 +18,15 @@ _TOKEN_GUID = re.compile(r"^\s*toguid = (0x[0-9a-f]+|\d+)\s*$", re.MULTILINE)
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """`zfs get -Hp -o name,property,value`: by name, in the order in which they come."""
+    """`zfs get -Hp -o name,property,value,source`: by name, in the order in which they come. What is temporary is left
+    out: it tells how the dataset is mounted where the program runs, and in a unit whose view of the disk is read-only
+    each is (zfsprops(7), Temporary Mount Point Properties; systemd.exec(5), ProtectSystem)."""
     found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         name, _, rest = line.partition("\t")
-        key, tab, value = rest.partition("\t")
-        if tab:
+        key, tab, rest = rest.partition("\t")
+        value, _, source = rest.rpartition("\t")
+        if tab and source != "temporary":
             found.setdefault(name, {})[key] = value
     return found
 
