@@ -271,6 +271,20 @@ async def test_everything_gone_at_once_is_stopped_before_anything_is_deleted(vic
     assert (record.outcome, record.alarm, record.held_back, record.seq) == ("blocked", "deletions", 20, 0)
 
 
+async def test_a_batch_that_the_source_lets_end_half_way_counts_with_what_it_has_done(victim: Victim) -> None:
+    """Else it could rewrite file after file, and never come to the end of a batch that is counted."""
+    rewritten = [entry(path=f"file-{number}", content=b"encrypted") for number in range(5)]
+    large = entry(path="large", size=1 << 30, parts=None)  # to be fetched from a daemon that does not answer
+    gone = [entry(path=f"file-{number}", kind="gone") for number in (10, 11)]
+    for turn in range(2):
+        ended = await victim.follow(*rewritten, large, *gone, commit(8))
+        assert isinstance(ended, SecondsiteError) and ended.slug == "files-unreachable", ended
+        ((_, deleted, changed, _),) = records.load("uploads", victim.store).window
+        assert (deleted, changed) == (2, 5), f"turn {turn}: what was done before does not count again"
+        assert (victim.folder / "file-0").read_text() == "encrypted" and not (victim.folder / "file-10").exists()
+        (victim.store / "uploads.unfinished").unlink()  # as a pull does, which finds nothing to do
+
+
 async def test_the_last_that_a_set_has_goes_only_when_a_full_comparison_says_so(victim: Victim) -> None:
     batch = [entry(path=f"file-{number}", kind="gone") for number in range(20)]
     assert await victim.follow(*batch, commit(20), max_delete="100%") is End.COMPARE

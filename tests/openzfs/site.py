@@ -47,11 +47,11 @@ class Site:
         gone = "rm -rf /var/lib/site /srv/up /srv/up.* /srv/look /root/back"
         self.sh(f"zpool list -H tank >/dev/null 2>&1 && zpool destroy -f tank; {gone}; {made}")
 
-    def start(self) -> None:
-        """Run the program there."""
+    def start(self, view: str = "") -> None:
+        """Run the program there. view: a command of the guest that sees to where it runs."""
         self.stop()
         here, far = ADDRESSES[self.guest.name], ADDRESSES[other(self.guest.name)]
-        words = f"{PYTHON} {PROGRAM}/more/program.py {here} {far} {PATH} /var/lib/site/{self.user}"
+        words = f"{view} {PYTHON} {PROGRAM}/more/program.py {here} {far} {PATH} /var/lib/site/{self.user}"
         self.sh(f"install -d -o {self.user} /var/lib/site/{self.user}")
         self._program = subprocess.Popen(
             [*self.guest.ssh(user=self.user), *shlex.split(words)],

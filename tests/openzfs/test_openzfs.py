@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,17 @@ def test_a_tree_comes_whole_compressed_unmounted_read_only_and_with_each_snapsho
 def versions(site: Site, act: str, **arguments: object) -> dict[str, Any]:
     answer: dict[str, Any] = site.ask("versions", act=act, arguments=arguments)
     return answer
+
+
+def test_a_source_that_sees_the_disk_read_only_as_its_unit_does_is_the_original_all_the_same(
+    oslo: Site, bergen: Site
+) -> None:
+    plain(oslo, bergen)
+    view = f'#!/bin/sh\nmount -o remount,bind,ro {PATH} && exec "$@"\n'
+    oslo.sh(f"printf '%s' {shlex.quote(view)} >/root/view; chmod +x /root/view")
+    oslo.start("unshare --mount /root/view")
+    oslo.fill("a", 1)
+    assert bergen.pull()["complete"]
 
 
 def test_versions_are_listed_compared_and_brought_back_from_the_standby(oslo: Site, bergen: Site) -> None:

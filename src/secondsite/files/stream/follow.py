@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from secondsite.errors import FinalError, RetryableError
+from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
@@ -324,13 +324,12 @@ class _Following:
                     self._change(epoch=None, reason=EMPTIED)
                     return End.COMPARE
                 fresh, applying = held.begin(), Applying(weighing, may)
-                applied = await stoppable(applying.carry_out, stop.set)
-                got = await self._its.fetched(applied.fetch, held) if applied.fetch else Fetched({})
-                applied.amiss |= got.amiss
-                await stoppable(applying.finish, stop.set)
-                siblings = await stoppable(applying.siblings, stop.set)
-                if siblings:
-                    applied.amiss |= (await self._its.fetched(siblings, held)).amiss
+                try:
+                    got = await self._carry_out(applying, held, stop)
+                except (SecondsiteError, NoSpace, OSError):
+                    await self._count_half(Weighing(root, batch, self._its.excludes), cost)
+                    raise
+                applied = applying.applied
                 if fresh:
                     held.done()
         await sync_file_systems(Path(fileset.path), fileset.patterns)
@@ -343,6 +342,27 @@ class _Following:
             await self._acknowledge(told)
             self._hear(told, now)
         return end
+
+    async def _carry_out(self, applying: Applying, held: Held, stop: threading.Event) -> Fetched:
+        """What ``weighed`` allowed. Raises NoSpace, Taken, OSError, RetryableError."""
+        applied = await stoppable(applying.carry_out, stop.set)
+        got = await self._its.fetched(applied.fetch, held) if applied.fetch else Fetched({})
+        applied.amiss |= got.amiss
+        await stoppable(applying.finish, stop.set)
+        siblings = await stoppable(applying.siblings, stop.set)
+        if siblings:
+            applied.amiss |= (await self._its.fetched(siblings, held)).amiss
+        return got
+
+    async def _count_half(self, left: Weighing, cost: Cost) -> None:
+        """A batch that ended half-way counts with what it has done: a source may see to it that none ever ends."""
+        now = time.time()
+        still = await in_thread(left.cost)
+        gone = set(cost.gone) - set(still.gone)
+        deleted = sum(self._its.weighs(path, now) for path in gone)
+        window = records.load(self._name, self._store).window
+        rewritten = max(0, cost.rewritten - still.rewritten)
+        self._change(window=counted(window, now, deleted=deleted, rewritten=rewritten))
 
     def _unsure_inside(self, record: Record) -> bool:
         """Whether a file system inside the copy is not mounted, or another one than when all was compared."""
