@@ -109,4 +109,4 @@ def measure(both: Sites, rounds: int, scale: int) -> list[Metric]:
 
 
 if __name__ == "__main__":
-    run("files_zfs", measure, __doc__, rounds=3)
+    run("files_zfs", measure, __doc__, rounds=9)

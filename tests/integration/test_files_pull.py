@@ -229,6 +229,18 @@ async def test_what_came_within_the_hour_and_goes_again_stops_no_small_set(uploa
     assert (await uploads.pull()).reason == "2 of 5 files and folders are gone at the source; the deletion budget is 1"
 
 
+async def test_most_of_a_set_that_goes_at_once_stops_the_pull_although_it_came_a_moment_ago(uploads: Mirror) -> None:
+    fill(uploads.source, 4)
+    assert (await uploads.pull()).complete
+    for number in range(30):
+        (uploads.source / f"new-{number}").write_text("x")
+    assert (await uploads.pull()).complete
+    for number in range(30):
+        (uploads.source / f"new-{number}").unlink()
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 30)
+
+
 @pytest.mark.parametrize("rewritten", [4, 3])
 async def test_what_was_rewritten_within_the_hour_counts_when_it_goes(uploads: Mirror, rewritten: int) -> None:
     """Rewritten it is a new file to the disk, and what it held is as old as ever."""

@@ -376,6 +376,39 @@ async def test_deletions_beyond_the_budget_of_an_hour_wait_for_a_person_however_
         await ends.until_followed()
 
 
+async def test_most_of_a_set_that_goes_at_once_is_stopped_although_it_came_a_moment_ago(ends: Pair) -> None:
+    for number in range(10):
+        (ends.source / f"file-{number}").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        (ends.source / "new").mkdir()
+        for number in range(60):
+            (ends.source / "new" / f"file-{number}").write_text("x")
+        await ends.until_equal()
+        await asyncio.sleep(1)
+        shutil.rmtree(ends.source / "new")
+        await ends.until(lambda: ends.keeper.states()[0].status is FilesStatus.BLOCKED)
+        state, left = ends.keeper.states()[0], len(list(ends.target.rglob("*")))
+        assert left == 71 and state.held_back == 60, "rsync does not count the folder of what it keeps"
+        await engine.allow_deletions(ends.mirror.fileset, ends.mirror.store)
+        await ends.until_equal()
+        await ends.until_followed()
+
+
+async def test_a_folder_that_came_a_moment_ago_and_gets_another_name_is_no_deletion(ends: Pair) -> None:
+    (ends.source / "file").write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        (ends.source / "unpacked").mkdir()
+        for number in range(200):
+            (ends.source / "unpacked" / f"file-{number}").write_text("x")
+        await ends.until_equal()
+        (ends.source / "unpacked").rename(ends.source / "release")
+        await ends.until_equal()
+        await ends.until_followed()
+        assert ends.record.outcome == "complete" and not any(gone for _, gone, _, _ in ends.record.window)
+
+
 async def test_what_was_heard_last_outlives_a_boot_of_the_standby(ends: Pair) -> None:
     """Else a failover behind it could not say what the source had told before its end."""
     (ends.source / "file").write_text("x")

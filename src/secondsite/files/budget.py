@@ -2,7 +2,8 @@
 
 Slow deletions cost as much as quick ones, so both count over a sliding hour. Whoever encrypts files rewrites or renames
 many at once: ``alarm`` looks for that too. What came within the hour makes no budget larger: it may have come for that.
-Nor does it count when it goes; a pull looks for that only where it would stop (rsync/passing.py).
+Nor does it count when it goes, unless the set ``shrinks`` by it; a pull looks for that only where it would stop
+(rsync/passing.py).
 """
 
 from __future__ import annotations
@@ -111,6 +112,11 @@ def last_hour(window: Sequence[Minute], now: float, *, entries: int) -> Hour:
 def allowed_deletions(hour: Hour, max_delete: float) -> int:
     """How many of the entries that are here may be deleted at once, and within this hour."""
     return max(0, min(limit(hour.entries, max_delete), _most_deletions(hour, max_delete) - hour.deleted))
+
+
+def shrinks(before: int, after: int, max_delete: float) -> bool:
+    """Whether so much goes at once that it counts, whenever it came: the set gets smaller by more than its budget."""
+    return max_delete < 1 and before - after > max(limit(before, max_delete), LEAST_DELETIONS)
 
 
 def _most_deletions(hour: Hour, max_delete: float) -> int:

@@ -30,6 +30,7 @@ from secondsite.files.budget import (
     last_hour,
     many_changes,
     refusal,
+    shrinks,
 )
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.rsync import command, irregular, passing
@@ -203,7 +204,9 @@ class _Pull:
     async def _passing(self, found: Counted, hour: Hour) -> passing.Passing:
         """Of what is extra here, what came within the hour. Looked for only where it matters: it costs a listing."""
         since, target, patterns = self.record.guarded_at, Path(self.fileset.path), self.fileset.patterns
-        if since is None or found.source <= 1 or found.extra > passing.MOST:
+        before = self.record.entries or found.before
+        smaller = shrinks(before, found.source, self.fileset.max_delete)
+        if since is None or smaller or found.source <= 1 or found.extra > passing.MOST:
             return passing.Passing()
         left = self.deadline - time.monotonic()
         names = await passing.extra(self.source, target, patterns, seconds=left)

@@ -17,10 +17,11 @@ from secondsite.files.stream.here import Here
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a batch would do to what is here. gone: paths that would be removed. rewritten: files that are here and
-    would get another content. empties: nothing would be left."""
+    would get another content. created: what is new. empties: nothing would be left."""
 
     gone: tuple[bytes, ...] = ()
     rewritten: int = 0
+    created: int = 0
     empties: bool = False
 
 
@@ -38,12 +39,13 @@ class Weighing:
     def cost(self) -> Cost:
         """Looks only."""
         gone: dict[bytes, None] = {}
-        rewritten = 0
+        rewritten = created = 0
         with Here(self.root) as here:
             for path, old in self.doomed(here):
                 gone |= dict.fromkeys(self.below(path) if stat.S_ISDIR(old.st_mode) else (path,))
             for path, entry in self.there.items():
                 old_one = here.stat(path)
+                created += old_one is None
                 if old_one is not None and stat.S_ISREG(old_one.st_mode):
                     whole = entry.kind is Kind.FILE and old_one.st_size == entry.size
                     same = whole and old_one.st_mtime_ns == attributes_of(entry).mtime
@@ -52,7 +54,7 @@ class Weighing:
                 if entry.kind is Kind.LINK and old_one is not None and stat.S_ISLNK(old_one.st_mode):
                     rewritten += here.target(path) != entry.target  # where it leads to is what it holds
                 rewritten += sum(_replaced(here.stat(other), old_one) for other in entry.links if other != path)
-        return Cost(tuple(gone), rewritten, self._empties(gone))
+        return Cost(tuple(gone), rewritten, created, self._empties(gone))
 
     def entries(self) -> int:
         """Files and folders that are here now, root included: counted, where the record only keeps account."""
