@@ -85,7 +85,7 @@ class Record:
     guarded_at: float | None = None
 
 
-_SETTLED_SECONDS = 0.1  # a file that was written so lately may be replaced by one that looks the same (inode and time)
+_SETTLED_NS = 100_000_000  # a file that was written so lately may be replaced by one that looks the same (inode and time)
 _known: dict[str, tuple[tuple[int, int, int], Record]] = {}
 
 
@@ -102,7 +102,7 @@ def load(name: str, store: Path = STORE) -> Record:
     if known is not None and known[0] == seen:
         return known[1]
     record = _read(Path(place))
-    if time.time() - status.st_mtime > _SETTLED_SECONDS:
+    if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
         _known[place] = seen, record
     return record
 
