@@ -172,8 +172,8 @@ def alarm(
     changed, changes = all_deleted + all_rewritten, deleted + rewritten
     least = _most_changes(before, max_change)
     if changes and max_change < 1 and changed > least:
-        told = (
-            f"{changed} of {before} files and folders were rewritten, renamed or deleted at the source within an hour"
+        told = f"{changed} files and folders of {max(before, entries)} were rewritten, renamed or deleted at the source"
+        return Stopped(
+            Alarm.CHANGES, f"{told} within an hour, as whoever encrypts them does; allowed are {least}", changes
         )
-        return Stopped(Alarm.CHANGES, f"{told}, as whoever encrypts them does; allowed are {least}", changes)
     return None

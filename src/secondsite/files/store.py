@@ -85,7 +85,9 @@ class Record:
     guarded_at: float | None = None
 
 
-_SETTLED_NS = 100_000_000  # a file that was written so lately may be replaced by one that looks the same (inode and time)
+_SETTLED_NS = (
+    100_000_000  # a file that was written so lately may be replaced by one that looks the same (inode and time)
+)
 _known: dict[str, tuple[tuple[int, int, int], Record]] = {}
 
 
