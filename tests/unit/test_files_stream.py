@@ -34,6 +34,7 @@ from secondsite.files.stream.heard import Heard, reached
 from secondsite.files.stream.here import Here
 from secondsite.files.stream.pace import BUSY_LONGEST_SECONDS, BUSY_QUIET_SECONDS, LONGEST_SECONDS, QUIET_SECONDS, Pace
 from secondsite.files.stream.said import said
+from secondsite.files.stream.sizes import Sizes
 from secondsite.files.stream.tell import pieces
 from secondsite.spec import FileSet
 
@@ -194,6 +195,33 @@ def test_a_folder_that_took_the_place_of_such_a_file_is_walked() -> None:
     pace.is_file(tree, now=2.0, at=9.0)
     (again,) = pace.due(2.1, most=10)
     assert again.tree
+
+
+def test_a_set_that_gets_much_smaller_within_a_minute_falls_at_once_or_bit_by_bit() -> None:
+    assert Sizes().fall(0.0, 100, 79, 0.2) and not Sizes().fall(0.0, 100, 80, 0.2)
+    sizes, entries, steps = Sizes(), 100, 0
+    while not sizes.fall(steps * 2.0, entries, entries - 3, 0.2):
+        entries, steps = entries - 3, steps + 1
+    assert entries == 82
+    assert not sizes.fall(steps * 2.0, 82, 79, 0.2), "what was looked at once is looked at once"
+    slowly = Sizes()
+    assert not any(slowly.fall(number * 61.0, 100 - number, 99 - number, 0.2) for number in range(80))
+
+
+def test_a_size_that_does_not_last_is_none() -> None:
+    """Of a rename the new names come first, a batch or some before the old ones go."""
+    sizes = Sizes()
+    assert not sizes.fall(0.0, 200, 300, 0.2) and not sizes.fall(0.1, 300, 400, 0.2)
+    assert not sizes.fall(0.2, 400, 300, 0.2) and not sizes.fall(0.3, 300, 200, 0.2)
+    assert sizes.fall(1.0, 200, 150, 0.2)
+    assert not Sizes().fall(0.0, 12, 2, 0.2), "of a small set some may go"
+    assert not Sizes().fall(0.0, 12_000, 2, 1.0)
+
+
+def test_a_set_that_is_never_at_rest_falls_all_the_same() -> None:
+    sizes = Sizes()
+    assert not any(sizes.fall(number * 0.1, 1000 + number, 1001 + number, 0.2) for number in range(200))
+    assert sizes.fall(20.1, 1200, 700, 0.2)
 
 
 def test_a_pull_may_rewrite_what_the_hour_has_left() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
-from secondsite.files.budget import Stopped, alarm, counted, shrinks
+from secondsite.files.budget import Stopped, alarm, counted
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.inner import Inside, look
 from secondsite.files.rsync.fetch import Fetched, fetch
@@ -35,6 +35,7 @@ from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes
 from secondsite.files.stream.heard import Heard
 from secondsite.files.stream.said import hello, refusal, said
+from secondsite.files.stream.sizes import Sizes
 from secondsite.files.stream.thread import in_thread, stoppable
 from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.versions.keep import keep_versions
@@ -49,8 +50,6 @@ INSIDE_SECONDS = 1.0  # between two looks at what is mounted inside the copy, wh
 FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
 HOUR = 3600.0
 RATE_SECONDS = 10.0
-AT_ONCE_SECONDS = 60.0  # in which a set may not get much smaller, also where all that goes came a moment ago
-LASTS_SECONDS, BUSY_SECONDS = 0.5, 10.0  # a size that lasts; where none does, one is taken so often
 SHRINKS = "much of what came within the hour is gone again: it is compared in full"
 EMPTIED = "all that is here has gone at the source, or was renamed: it is compared in full"
 REMOUNTED = "what is mounted inside the copy has changed: it is compared in full"
@@ -87,8 +86,7 @@ class Follower:
         self.paced = Paced(self._limit)
         self._mounts: tuple[float | None, Inside] | None = None  # since which full comparison, what is mounted inside
         self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
-        self._sizes: deque[tuple[float, int]] = deque()  # moment, entries
-        self._weighed_at = float("-inf")
+        self.sizes = Sizes()
         self.busy = False  # a batch comes, or is applied, or rsync fetches for it
 
     async def mark(self) -> Mark:
@@ -179,21 +177,6 @@ class Follower:
 
     def _excluded(self, folder: bytes) -> bool:
         return self._excludes.excluded(folder, folder=True)
-
-    def shrinks(self, entries: int, cost: Cost, max_delete: float) -> bool:
-        """Whether the set gets much smaller by this batch and those of the last minute. entries: that are here now. A
-        size that does not last is that of a rename half-way: the new names may come before the old ones go."""
-        now, weighed_at = time.monotonic(), self._weighed_at
-        self._weighed_at = now
-        if now - weighed_at > LASTS_SECONDS or not self._sizes or now - self._sizes[-1][0] > BUSY_SECONDS:
-            self._sizes.append((now, entries))
-        while len(self._sizes) > 1 and now - self._sizes[0][0] > AT_ONCE_SECONDS:
-            self._sizes.popleft()
-        most = max(size for _, size in self._sizes)
-        smaller = shrinks(most, entries - len(cost.gone) + cost.created, max_delete)
-        if smaller:
-            self._sizes.clear()  # what the comparison lets pass is no reason for another one
-        return smaller
 
     def did(self, paths: int, size: int) -> None:
         """For the rates."""
@@ -340,8 +323,9 @@ class _Following:
                 if stopped is not None:
                     self._stop(stopped)
                     return End.STOPPED
-                smaller = self._its.shrinks(record.entries or 0, cost, fileset.max_delete)
-                if smaller and len(cost.gone) > deleted:
+                after = (record.entries or 0) - len(cost.gone) + cost.created
+                falls = self._its.sizes.fall(time.monotonic(), record.entries or 0, after, fileset.max_delete)
+                if falls and len(cost.gone) > deleted:
                     self._change(epoch=None, reason=SHRINKS)  # or it was renamed: a full comparison knows
                     return End.COMPARE
                 if cost.empties and deleted:  # or all that it holds was renamed: a full comparison knows
