@@ -22,7 +22,7 @@ import pytest
 from secondsite.cli.bootstrap.verify import originals
 from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
-from secondsite.files import bandwidth, converge, engine, parting, store
+from secondsite.files import bandwidth, budget, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync import command, irregular, passing
 from secondsite.files.rsync.pull import PullResult
@@ -360,6 +360,21 @@ async def test_folders_that_are_new_are_no_attack(uploads: Mirror) -> None:
     for number in range(1500):
         (uploads.source / f"folder-{number}").mkdir()
     assert (await uploads.pull()).complete
+
+
+async def test_a_file_that_is_rewritten_again_and_again_is_one_file(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log, or a small database: after so many pulls it would have stopped its set."""
+    monkeypatch.setattr(budget, "LEAST_CHANGES", 3)
+    fill(uploads.source, 2)
+    assert (await uploads.pull()).complete
+    for turn in range(6):
+        (uploads.source / "file-0").write_text(f"another {turn}")
+        (uploads.source / "file-1").write_text(f"another {turn}" if turn == 3 else "the same")
+        result = await uploads.pull()
+        assert result.complete, result.reason
+    assert sum(new for _, _, new, _ in store.load("uploads", uploads.store).window) == 2
 
 
 async def test_what_is_encrypted_from_pull_to_pull_adds_up_over_an_hour(uploads: Mirror) -> None:

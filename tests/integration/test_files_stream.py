@@ -23,7 +23,7 @@ import pytest
 
 from churn.changes import Churn
 from secondsite.events import ignore
-from secondsite.files import bandwidth, engine, keeper
+from secondsite.files import bandwidth, budget, engine, keeper
 from secondsite.files import store as records
 from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
@@ -407,6 +407,24 @@ async def test_a_folder_that_came_a_moment_ago_and_gets_another_name_is_no_delet
         await ends.until_equal()
         await ends.until_followed()
         assert ends.record.outcome == "complete" and not any(gone for _, gone, _, _ in ends.record.window)
+
+
+async def test_a_file_that_is_rewritten_again_and_again_is_one_file_and_a_touched_one_is_none(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "LEAST_CHANGES", 3)
+    for name in ("log", "touched"):
+        (ends.source / name).write_text("x")
+    async with ends.telling(), ends.keeping():
+        await ends.until_followed()
+        for turn in range(6):
+            (ends.source / "log").write_text(f"longer {turn}")
+            (ends.source / "touched").touch()
+            await ends.until_equal()
+        await ends.until(lambda: ends.record.outcome == "complete" and bool(ends.record.window))
+        await asyncio.sleep(0.2)
+        assert sum(new for _, _, new, _ in ends.record.window) == 1
+        assert ends.keeper.states()[0].kept == "stream"
 
 
 async def test_what_was_heard_last_outlives_a_boot_of_the_standby(ends: Pair) -> None:

@@ -27,7 +27,7 @@ def test_it_is_counted_where_the_bytes_could_be_of_as_many_files_as_are_allowed(
     assert not asked(size=RECORD_BYTES * MOST - 1)
     assert asked(size=RECORD_BYTES * MOST)
     small = Record(entries=20, counted=(("", 1),))
-    assert not asked(small, RECORD_BYTES * 999) and asked(small, RECORD_BYTES * 1_000)
+    assert not asked(small, RECORD_BYTES * 99) and asked(small, RECORD_BYTES * 100)
 
 
 def test_what_has_changed_within_the_hour_lowers_what_may_go_uncounted() -> None:
@@ -52,10 +52,10 @@ def test_it_rests_for_many_times_as_long_as_it_took_and_a_clock_that_was_set_bac
 
 
 def test_a_copy_without_files_enough_for_an_alarm_is_counted_now_and_then_and_not_each_round() -> None:
-    few = Record(entries=1_000, counted=(("", 1),), counted_at=NOW - FEW_SECONDS + 1, count_seconds=0.1)
+    few = Record(entries=100, counted=(("", 1),), counted_at=NOW - FEW_SECONDS + 1, count_seconds=0.1)
     assert not asked(few, 10**12)
     assert asked(replace(few, counted_at=NOW - FEW_SECONDS), 10**12)
-    assert asked(replace(few, entries=1_001), 10**12), "with so many it could be one"
+    assert asked(replace(few, entries=101), 10**12), "with so many it could be one"
     assert asked(replace(few, entries=None), 10**12), "nobody knows how many"
     assert asked(replace(few, window=((int(NOW // 60), 1, 0, 0),)), 10**12), "one of them has changed already"
 

@@ -52,7 +52,7 @@ def refusal(counted: Counted, *, most: int, lately: int = 0) -> str | None:
 
 
 WINDOW_MINUTES = 60
-LEAST_CHANGES = 1_000  # a release, or a small set that is rewritten as a whole, is no alarm
+LEAST_CHANGES = 100  # a small release, or a few files that are rewritten together, are no alarm
 LEAST_DELETIONS = 10  # of a small set a few may go one after the other, as they may from pull to pull
 
 

@@ -239,7 +239,7 @@ class FileSet(Section):
     max_change: Share = Field(
         "50%",
         validate_default=True,
-        description="stop when a larger share is rewritten, renamed or deleted within an hour, and over 1,000 files; "
+        description="stop when a larger share is rewritten, renamed or deleted within an hour, and over 100 files; "
         "100% never does",
     )
 

@@ -61,7 +61,7 @@ def pull(
         "--force",  # a folder that became a file at the source
         "--sparse",  # a disk here must not fill with zeros that take no room at the source
         f"--partial-dir={PARTIAL}",
-        "--out-format=%i",  # of each item what becomes of it, without its name: output.rewritten counts them
+        "--out-format=%i %n",  # of each item what becomes of it: output.rewritten
         "--debug=del2",  # a file that makes room for a folder is in no other word of it: output.replaced
         "--info=progress2,nonreg",  # what is skipped is looked for here: irregular.py
         "--outbuf=L",

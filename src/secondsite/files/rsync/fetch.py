@@ -45,7 +45,7 @@ async def fetch(
 
     def counts(lines: bytes) -> bool:
         nonlocal count
-        count += rewritten(lines)
+        count += len(rewritten(lines))
         return True
 
     source, target = command.url(address, port, fileset.name), Path(fileset.path)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from secondsite.errors import FinalError
 from secondsite.events import Emit, Note, Progress, ignore
-from secondsite.files import inner, parting
+from secondsite.files import inner, lately, parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Watched
 from secondsite.files.budget import (
@@ -33,6 +33,7 @@ from secondsite.files.budget import (
     shrinks,
 )
 from secondsite.files.durable import sync_file_systems
+from secondsite.files.lately import Lately
 from secondsite.files.rsync import command, irregular, passing
 from secondsite.files.rsync.output import (
     Code,
@@ -106,6 +107,10 @@ class _Pull:
     stale: dict[irregular.Name, int] = field(
         default_factory=dict
     )  # of these, what is one here: entries that go with each
+
+    @property
+    def lately(self) -> Lately:
+        return lately.of(self.fileset.name, self.store)
 
     @property
     def asides(self) -> list[Path]:
@@ -210,7 +215,10 @@ class _Pull:
             return passing.Passing()
         left = self.deadline - time.monotonic()
         names = await passing.extra(self.source, target, patterns, seconds=left)
-        rewritten = hour.rewritten + self.rewritten
+        now = time.time()
+        known = sum(self.lately.rewritten.has(path, now) for path in names)  # no others need to be taken for these
+        names = [path for path in names if not self.lately.rewritten.touched(path, now)]
+        rewritten = max(0, hour.rewritten + self.rewritten - known)
         return await in_thread(lambda: passing.among(target, names, patterns, since=since, rewritten=rewritten))
 
     async def _remove_stale(self) -> None:
@@ -276,7 +284,9 @@ class _Pull:
         """Counts files that are rewritten; no more than ``most`` are: one that encrypts them all costs so many."""
 
         def go_on(lines: bytes) -> bool:
-            self.rewritten += rewritten(lines) + replaced(lines)
+            names, now = list(map(irregular.unescaped, rewritten(lines))), time.time()
+            self.rewritten += len(self.lately.counting(names, now)) + replaced(lines)
+            self.lately.rewritten.add(names, now)
             self.skipped |= set(irregular.skipped(lines))
             if most is not None and self.rewritten > most:
                 self.alarm = Alarm.CHANGES
@@ -489,6 +499,8 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         return record
     word = record.alarm is not None or record.allow_deletions  # a person's covers what was in the window
     guarded_at = record.guarded_at if record.settled and not word else None
+    if guarded_at is None:
+        work.lately.clear()
     return replace(
         record,
         complete_at=result.started_at,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
+from secondsite.files import lately
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.budget import Stopped, alarm, counted
@@ -47,8 +48,6 @@ HEARD_SECONDS = 1.0  # how exactly that is counted
 BATCH_SECONDS = 600.0  # for all of one batch to arrive
 LOCK_SECONDS = 5.0
 INSIDE_SECONDS = 1.0  # between two looks at what is mounted inside the copy, where nothing comes
-FRESH_PATHS = 100_000  # remembered as new within the hour; of more, each counts when it goes
-HOUR = 3600.0
 RATE_SECONDS = 10.0
 SHRINKS = "much of what came within the hour is gone again: it is compared in full"
 EMPTIED = "all that is here has gone at the source, or was renamed: it is compared in full"
@@ -81,7 +80,7 @@ class Follower:
         """address, port: of the source's file daemon, for what is too large to travel in a batch."""
         self._fileset, self._address, self._port, self._call, self._store = fileset, address, port, call, store
         self._excludes = Excludes(fileset.patterns)
-        self._fresh: dict[bytes, float] = {}
+        self.lately = lately.of(fileset.name, store)
         self._limit = Watched(fileset, store)
         self.paced = Paced(self._limit)
         self._mounts: tuple[float | None, Inside] | None = None  # since which full comparison, what is mounted inside
@@ -151,17 +150,6 @@ class Follower:
                 await writer.wait_closed()
 
     # What is remembered from one connection to the next
-
-    def weighs(self, path: bytes, now: float) -> bool:
-        """Whether its deletion counts: what came within the hour does not."""
-        return now - self._fresh.get(path, -HOUR) >= HOUR
-
-    def came(self, paths: list[bytes], now: float) -> None:
-        """These were not here before."""
-        if len(self._fresh) + len(paths) > FRESH_PATHS:
-            self._fresh = {path: at for path, at in self._fresh.items() if now - at < HOUR}
-        for path in paths[: max(0, FRESH_PATHS - len(self._fresh))]:
-            self._fresh[path] = now
 
     def amiss_inside(self, record: Record) -> Inside | None:
         """What is mounted inside the copy, where one is missing or another one than when all was compared last; None
@@ -342,10 +330,12 @@ class _Following:
                     held.done()
         await sync_file_systems(Path(fileset.path), fileset.patterns)
         now = time.time()
-        self._its.came(applied.created, now)
+        self._its.lately.came.add(applied.created, now)
         self._its.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
         async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
-            end = self._note(told, applied, deleted, cost.rewritten + got.rewritten, now)
+            rewritten = len(self._its.lately.counting(cost.rewritten, now))
+            end = self._note(told, applied, deleted, rewritten + got.rewritten, now)
+            self._its.lately.rewritten.add(cost.rewritten, now)
         if end is None:
             await self._acknowledge(told)
             self._hear(told, now)
@@ -367,10 +357,12 @@ class _Following:
         now = time.time()
         still = await in_thread(left.cost)
         gone = set(cost.gone) - set(still.gone)
-        deleted = sum(self._its.weighs(path, now) for path in gone)
+        deleted = sum(not self._its.lately.came.has(path, now) for path in gone)
         window = records.load(self._name, self._store).window
-        rewritten = max(0, cost.rewritten - still.rewritten)
+        done = set(cost.rewritten) - set(still.rewritten)
+        rewritten = len(self._its.lately.counting(done, now))
         self._change(window=counted(window, now, deleted=deleted, rewritten=rewritten))
+        self._its.lately.rewritten.add(done, now)
 
     def _unsure_inside(self, record: Record) -> bool:
         """Whether a file system inside the copy is not mounted, or another one than when all was compared."""
@@ -400,13 +392,13 @@ class _Following:
     def _weighed(self, cost: Cost, record: Record) -> tuple[Stopped | None, int]:
         """Why a person has to look first, if so; and how many deletions count."""
         now, fileset = time.time(), self._its.fileset
-        deleted = sum(self._its.weighs(path, now) for path in cost.gone)
+        deleted = sum(not self._its.lately.came.has(path, now) for path in cost.gone)
         stopped = alarm(
             record.window,
             now,
             entries=record.entries or 0,
             deleted=deleted,
-            rewritten=cost.rewritten,
+            rewritten=len(self._its.lately.counting(cost.rewritten, now)),
             max_delete=fileset.max_delete,
             max_change=fileset.max_change,
         )

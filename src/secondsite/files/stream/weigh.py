@@ -20,7 +20,7 @@ class Cost:
     would get another content. created: what is new. empties: nothing would be left."""
 
     gone: tuple[bytes, ...] = ()
-    rewritten: int = 0
+    rewritten: tuple[bytes, ...] = ()
     created: int = 0
     empties: bool = False
 
@@ -39,7 +39,7 @@ class Weighing:
     def cost(self) -> Cost:
         """Looks only."""
         gone: dict[bytes, None] = {}
-        rewritten = created = 0
+        rewritten, created = dict[bytes, None](), 0
         with Here(self.root) as here:
             for path, old in self.doomed(here):
                 gone |= dict.fromkeys(self.below(path) if stat.S_ISDIR(old.st_mode) else (path,))
@@ -47,14 +47,19 @@ class Weighing:
                 old_one = here.stat(path)
                 created += old_one is None
                 if old_one is not None and stat.S_ISREG(old_one.st_mode):
-                    whole = entry.kind is Kind.FILE and old_one.st_size == entry.size
-                    same = whole and old_one.st_mtime_ns == attributes_of(entry).mtime
-                    # Who encrypts files may give them their times back.
-                    rewritten += not same or not (entry.fetched or here.holds(path, entry))
-                if entry.kind is Kind.LINK and old_one is not None and stat.S_ISLNK(old_one.st_mode):
-                    rewritten += here.target(path) != entry.target  # where it leads to is what it holds
-                rewritten += sum(_replaced(here.stat(other), old_one) for other in entry.links if other != path)
-        return Cost(tuple(gone), rewritten, created, self._empties(gone))
+                    same = entry.kind is Kind.FILE and old_one.st_size == entry.size
+                    if same and entry.fetched:
+                        same = old_one.st_mtime_ns == attributes_of(entry).mtime
+                    elif same:  # who encrypts files may give them their times back; who touches them rewrites nothing
+                        same = here.holds(path, entry)
+                    if not same:
+                        rewritten[path] = None
+                linked = entry.kind is Kind.LINK and old_one is not None and stat.S_ISLNK(old_one.st_mode)
+                if linked and here.target(path) != entry.target:  # where it leads to is what it holds
+                    rewritten[path] = None
+                others = (other for other in entry.links if other != path and _replaced(here.stat(other), old_one))
+                rewritten |= dict.fromkeys(others)
+        return Cost(tuple(gone), tuple(rewritten), created, self._empties(gone))
 
     def entries(self) -> int:
         """Files and folders that are here now, root included: counted, where the record only keeps account."""
