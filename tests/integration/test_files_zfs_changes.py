@@ -127,6 +127,14 @@ async def test_slow_encryption_is_noticed_within_the_hour(sites: Pair) -> None:
     assert stopped.blocked and "40 of 60" in str(stopped.reason)
 
 
+async def test_a_file_that_is_rewritten_again_and_again_is_one_file(sites: Pair) -> None:
+    for turn in range(3):
+        for number in range(15):
+            file(sites, number).write_text(f"another content {turn}")
+        assert (await sites.round()).complete, "more than 30 were an alarm"
+    assert sum(new for _, _, new, _ in sites.bergen.record.window) == 15
+
+
 async def test_a_round_of_few_bytes_counts_nothing_and_many_of_them_are_counted_together(
     sites: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

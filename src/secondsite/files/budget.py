@@ -172,7 +172,7 @@ def alarm(
     changed, changes = all_deleted + all_rewritten, deleted + rewritten
     least = _most_changes(before, max_change)
     if changes and max_change < 1 and changed > least:
-        told = f"{changed} files and folders of {max(before, entries)} were rewritten, renamed or deleted at the source"
+        told = f"{changed} of {max(before, entries)} files and folders were rewritten, renamed or deleted at the source"
         return Stopped(
             Alarm.CHANGES, f"{told} within an hour, as whoever encrypts them does; allowed are {least}", changes
         )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from secondsite.errors import SecondsiteError
 from secondsite.files.budget import Stopped, alarm, allowed_changes, counted
+from secondsite.files.lately import MOST_PATHS, Lately
 from secondsite.files.store import Heads, Record
 from secondsite.files.zfs import look
 from secondsite.files.zfs.host import Host
@@ -35,13 +36,14 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """before, after: files in either snapshot. rewritten: files of both, with another content now. gone: removed,
-    or renamed."""
+    """before, after: files in either snapshot. rewritten: files of both, with another content now; paths: of these, as
+    many as can be remembered. gone: removed, or renamed."""
 
     before: int
     after: int
     rewritten: int
     gone: int
+    paths: tuple[bytes, ...] = ()
 
 
 def heads(tree: Tree | None) -> Heads:
@@ -72,6 +74,7 @@ class Counting:
     max_change: float
     record: Record
     problem: str | None = None
+    lately: Lately = field(default_factory=Lately)
     _sure: bool = field(default=False)
 
     def begin(self, target: Tree | None) -> None:
@@ -100,12 +103,14 @@ class Counting:
             self.problem = failed.message if isinstance(failed, SecondsiteError) else str(failed)
             self.record = replace(record, counted_at=now, count_seconds=FAILED_SECONDS)
             return None
+        rewritten = found.rewritten - len(found.paths) + len(self.lately.counting(found.paths, now))
+        self.lately.rewritten.add(found.paths, now)
         stopped = alarm(
             record.window,
             now,
             entries=found.before,
             deleted=found.gone,
-            rewritten=found.rewritten,
+            rewritten=rewritten,
             max_delete=1.0,  # nothing is lost by a deletion: the snapshots have it
             max_change=self.max_change,
         )
@@ -114,7 +119,7 @@ class Counting:
         self.record = replace(
             record,
             counted=record.counted if stopped is not None else record.reached,
-            window=counted(record.window, now, deleted=found.gone, rewritten=found.rewritten),
+            window=counted(record.window, now, deleted=found.gone, rewritten=rewritten),
         )
         return stopped
 
@@ -164,13 +169,13 @@ async def count(host: Host, store: Path, target: Tree, since: Mapping[str, Snaps
 
 
 def compared(old: Path, new: Path, stop: threading.Event, since: int) -> Changes:
-    """By path, so that nothing is remembered of a file. since: when the snapshot was made (unix seconds, the source's
+    """By path, so that little is remembered of a file. since: when the snapshot was made (unix seconds, the source's
     clock, as the times of its files). Raises OSError."""
 
     def unreadable(failed: OSError) -> None:
         raise failed  # else what is in that folder would count as gone
 
-    before, after, both, rewritten = _files(old, stop), 0, 0, 0
+    before, after, both, rewritten, paths = _files(old, stop), 0, 0, 0, list[bytes]()
     for folder, _, names, handle in os.fwalk(new, onerror=unreadable, follow_symlinks=False):
         beneath = os.path.relpath(folder, new)
         try:
@@ -188,11 +193,14 @@ def compared(old: Path, new: Path, stop: threading.Event, since: int) -> Changes
                 then = _stat(name, was) if was is not None else None
                 if then is not None and was is not None:
                     both += 1
-                    rewritten += _rewritten(name, was, then, handle, now, since)
+                    if _rewritten(name, was, then, handle, now, since):
+                        rewritten += 1
+                        if rewritten <= MOST_PATHS:
+                            paths.append(os.fsencode(os.path.join(beneath, name)))  # noqa: PTH118  (bytes)
         finally:
             if was is not None:
                 os.close(was)
-    return Changes(before, after, rewritten, max(0, before - both))
+    return Changes(before, after, rewritten, max(0, before - both), tuple(paths))
 
 
 def _files(folder: Path, stop: threading.Event) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.events import Emit, Note, ignore
-from secondsite.files import parting
+from secondsite.files import lately, parting
 from secondsite.files import store as records
 from secondsite.files.bandwidth import limit_of
 from secondsite.files.observe import state_of
@@ -73,6 +73,7 @@ class Zfs:
             started, clock = time.time(), time.monotonic()
             if record.alarm is not None and record.allow_deletions:  # what has come is agreed to, whatever it changes
                 record = replace(record, alarm=None, allow_deletions=False, window=(), counted=())
+                lately.of(name, self.store).clear()
             work = await self._round(record, self._at(source), deadline, emit, held)
             if record.alarm is not None:
                 complete, blocked, reason = False, True, record.reason
@@ -137,7 +138,13 @@ class Zfs:
             agreed=record.allow_deletions or not record.settled,
             rules=rules(self.fileset),
             bandwidth=limit_of(self.fileset, self.store).bytes_per_second,
-            counting=Counting(self.host, self.store, self.fileset.max_change, begun),
+            counting=Counting(
+                self.host,
+                self.store,
+                self.fileset.max_change,
+                begun,
+                lately=lately.of(self.fileset.name, self.store),
+            ),
             going=lambda dataset, since: lost.remember(self.fileset.name, dataset, since, self.store),
         )
 
