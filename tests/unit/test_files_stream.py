@@ -202,20 +202,27 @@ def test_a_set_that_gets_much_smaller_within_a_minute_falls_at_once_or_bit_by_bi
     sizes, entries, steps = Sizes(), 100, 0
     while not sizes.fall(steps * 2.0, entries, entries - 3, 0.2):
         entries, steps = entries - 3, steps + 1
+        sizes.rest(steps * 2.0 - 1.0, entries)
     assert entries == 82
     assert not sizes.fall(steps * 2.0, 82, 79, 0.2), "what was looked at once is looked at once"
     slowly = Sizes()
-    assert not any(slowly.fall(number * 61.0, 100 - number, 99 - number, 0.2) for number in range(80))
-
-
-def test_a_size_that_does_not_last_is_none() -> None:
-    """Of a rename the new names come first, a batch or some before the old ones go."""
-    sizes = Sizes()
-    assert not sizes.fall(0.0, 200, 300, 0.2) and not sizes.fall(0.1, 300, 400, 0.2)
-    assert not sizes.fall(0.2, 400, 300, 0.2) and not sizes.fall(0.3, 300, 200, 0.2)
-    assert sizes.fall(1.0, 200, 150, 0.2)
+    for number in range(80):
+        assert not slowly.fall(number * 61.0, 100 - number, 99 - number, 0.2)
+        slowly.rest(number * 61.0 + 1.0, 99 - number)
     assert not Sizes().fall(0.0, 12, 2, 0.2), "of a small set some may go"
     assert not Sizes().fall(0.0, 12_000, 2, 1.0)
+
+
+def test_a_size_that_is_half_of_a_rename_is_none() -> None:
+    """However long it takes: the source says that more waits."""
+    sizes = Sizes()
+    sizes.rest(0.0, 200)
+    assert not sizes.fall(1.0, 200, 300, 0.2) and not sizes.fall(4.0, 300, 400, 0.2)
+    assert not sizes.fall(8.0, 400, 300, 0.2) and not sizes.fall(9.0, 300, 200, 0.2)
+    sizes.rest(10.0, 200)
+    assert not sizes.fall(10.0, 200, 400, 0.2)
+    sizes.rest(11.0, 400)
+    assert sizes.fall(12.0, 400, 300, 0.2), "these were there, and are gone"
 
 
 def test_a_set_that_is_never_at_rest_falls_all_the_same() -> None:

@@ -462,6 +462,8 @@ class _Following:
     async def _idle(self, told: Mapping[str, Any]) -> None:
         """Nothing is on its way. A number that grew without a batch belonged to what is no part of the set."""
         now = time.time()
+        if told["pending"] == 0:
+            self._its.sizes.rest(time.monotonic(), records.load(self._name, self._store).entries or 0)
         if abs(now - self._heard_at) < 0.2:
             return
         if told["seq"] > self._seq:
