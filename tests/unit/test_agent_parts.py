@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import cast
 import pytest
 
 from secondsite.agent import guardword, memory
+from secondsite.agent.api import JSONResponse
 from secondsite.agent.board import Board
 from secondsite.agent.converge import unit_text
 from secondsite.agent.duties import Duty, Troubles, keep
@@ -266,3 +268,8 @@ async def test_each_second_a_site_forgets_what_belonged_to_its_other_role(tmp_pa
     await watch.second()
     assert board.healthy is None
     samples.close()
+
+
+def test_a_name_that_is_no_text_comes_through_the_agents_answers() -> None:
+    name = os.fsdecode(b"by\xffte")
+    assert json.loads(bytes(JSONResponse({"sample": [name]}).body))["sample"] == [name]

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse as _JSONResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,13 @@ FOR_PEER = ("switchover", "preview-switchover", "verify")  # a primary may ask i
 MAX_REQUEST = 1024 * 1024
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 Handover = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
+class JSONResponse(_JSONResponse):
+    """In plain ASCII: a file's name may be no UTF-8, and comes back as the same bytes."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Knowledge(Protocol):

@@ -163,11 +163,13 @@ def alarm(
     all_deleted, all_rewritten, before = hour.deleted + deleted, hour.rewritten + rewritten, hour.before
     at_once = limit(hour.entries, max_delete)
     if max_delete < 1 and deleted > at_once:
-        gone_now = f"{deleted} of {hour.entries} files and folders were deleted at the source at once"
+        gone_now = f"{deleted} of {max(hour.entries, entries)} files and folders were deleted at the source at once"
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {at_once}", deleted)
     most = _most_deletions(hour, max_delete)
     if max_delete < 1 and deleted and all_deleted > most:
-        gone_now = f"{all_deleted} of {before} files and folders were deleted at the source within an hour"
+        gone_now = (
+            f"{all_deleted} of {max(before, entries)} files and folders were deleted at the source within an hour"
+        )
         return Stopped(Alarm.DELETIONS, f"{gone_now}; the deletion budget is {most}", deleted)
     changed, changes = all_deleted + all_rewritten, deleted + rewritten
     least = _most_changes(before, max_change)

@@ -14,7 +14,7 @@ from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit, Progress
 from secondsite.files.choice import current
-from secondsite.files.engine import Rsync, compare_soon, last_complete
+from secondsite.files.engine import Engine, Rsync, compare_soon, last_complete
 from secondsite.files.rsync.irregular import unescaped
 from secondsite.files.rsync.verify import Verification, verify
 from secondsite.files.store import STORE
@@ -78,14 +78,25 @@ class Comparison:
     emit: Emit
     suspects: tuple[str, ...] = ()
 
+    @property
+    def _source(self) -> str:
+        return str(self.spec.tunnel_address(self.spec.peer_of(self.site)))
+
+    @property
+    def _engine(self) -> Engine:
+        return current(self.spec, self.fileset, self._source, store=self.store)
+
+    @property
+    def by_snapshots(self) -> bool:
+        """Whether ZFS answers for the content: no file of the copy is looked at."""
+        return not isinstance(self._engine, Rsync)
+
     async def compared(self, drawn: Mapping[str, Fact]) -> Verification:
         """By rsync: of all files what size, time and attributes tell, and of those that are drawn the content. Portion
         by portion, so that it can say how far it is and read no faster than the set's ``bandwidth``."""
-        fileset, spec = self.fileset, self.spec
-        source, port = str(spec.tunnel_address(spec.peer_of(self.site))), spec.tunnel.files_port
-        engine = current(spec, fileset, source, store=self.store)
-        if not isinstance(engine, Rsync):
-            return await engine.verify(source, port, timeout=COMPARE_SECONDS)
+        fileset, source, port = self.fileset, self._source, self.spec.tunnel.files_port
+        if self.by_snapshots:
+            return await self._engine.verify(source, port, timeout=COMPARE_SECONDS)
         whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False, named=NAMED)
         found, seconds, read = dict.fromkeys(whole.sample), whole.seconds, 0
         total, began = sum(int(fact[0]) for fact in drawn.values()), time.monotonic()
@@ -166,9 +177,16 @@ async def _set(one: Comparison) -> Check:
     paths = None if one.sample is None else list(drawn)
     first = await one.compared(drawn)
     links, filled = await one.structure(drawn)
-    told = {"read": first.files if paths is None else len(paths)}
+    told = {"read": 0 if one.by_snapshots else first.files if paths is None else len(paths)}
     if not first.differing and not first.folders and not links and not filled:
-        return Check(name, "files", site, Outcome.EQUAL, _equal(first, paths), evidence=_told(first) | told)
+        return Check(
+            name,
+            "files",
+            site,
+            Outcome.EQUAL,
+            _equal(first, paths, snapshots=one.by_snapshots),
+            evidence=_told(first) | told,
+        )
     before = {path: _stat(fileset, path) for path in (*first.sample, *first.folders)}
     await compare_soon(fileset, one.store)
     if not await _pulled(fileset, one.store):
@@ -184,7 +202,10 @@ async def _set(one: Comparison) -> Check:
     return timed(found, first, second, before, after)
 
 
-def _equal(found: Verification, paths: Sequence[str] | None) -> str:
+def _equal(found: Verification, paths: Sequence[str] | None, *, snapshots: bool) -> str:
+    if snapshots:
+        datasets = "1 dataset has" if found.files == 1 else f"{found.files} datasets have"
+        return f"{datasets} the snapshot of the source, unchanged since, and the pool knows of no damage"
     if paths is None:
         return f"{found.files} files have the same content and attributes"
     return f"{found.files} files have the same size, time and attributes; of {len(paths)} the content was read"

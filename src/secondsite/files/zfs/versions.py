@@ -152,7 +152,7 @@ class Snapshots:
         )
 
     def _sizes(self) -> Mapping[str, int]:
-        words = ("zfs", "get", "-Hpr", "-o", "name,property,value", "referenced", self._dataset)
+        words = ("zfs", "get", "-Hpr", "-o", "name,property,value,source", "referenced", self._dataset)
         rows = parse.table(asyncio.run(self._host.run(*words)).stdout)
         return {name: size for name, row in rows.items() if (size := parse.number(row.get("referenced"))) is not None}
 
