@@ -241,6 +241,17 @@ async def test_most_of_a_set_that_goes_at_once_stops_the_pull_although_it_came_a
     assert (result.blocked, result.deleted, result.held_back) == (True, 0, 30)
 
 
+async def test_where_nothing_may_be_deleted_what_came_a_moment_ago_stays_too(uploads: Mirror) -> None:
+    uploads.fileset = uploads.fileset.model_copy(update={"max_delete": 0.0})
+    fill(uploads.source, 4)
+    assert (await uploads.pull()).complete
+    (uploads.source / "new").write_text("x")
+    assert (await uploads.pull()).complete
+    (uploads.source / "new").rename(uploads.source / "another")
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 1)
+
+
 @pytest.mark.parametrize("rewritten", [4, 3])
 async def test_what_was_rewritten_within_the_hour_counts_when_it_goes(uploads: Mirror, rewritten: int) -> None:
     """Rewritten it is a new file to the disk, and what it held is as old as ever."""

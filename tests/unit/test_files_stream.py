@@ -211,6 +211,7 @@ def test_a_set_that_gets_much_smaller_within_a_minute_falls_at_once_or_bit_by_bi
         slowly.rest(number * 61.0 + 1.0, 99 - number)
     assert not Sizes().fall(0.0, 12, 2, 0.2), "of a small set some may go"
     assert not Sizes().fall(0.0, 12_000, 2, 1.0)
+    assert Sizes().fall(0.0, 12, 11, 0.0), "nothing may go"
 
 
 def test_a_size_that_is_half_of_a_rename_is_none() -> None:

@@ -116,7 +116,7 @@ def allowed_deletions(hour: Hour, max_delete: float) -> int:
 
 def shrinks(before: int, after: int, max_delete: float) -> bool:
     """Whether so much goes at once that it counts, whenever it came: the set gets smaller by more than its budget."""
-    return max_delete < 1 and before - after > max(limit(before, max_delete), LEAST_DELETIONS)
+    return max_delete < 1 and before - after > max(limit(before, max_delete), LEAST_DELETIONS if max_delete > 0 else 0)
 
 
 def _most_deletions(hour: Hour, max_delete: float) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondsite.files.budget import WINDOW_MINUTES
+from secondsite.files.lately import SECONDS
 from secondsite.files.rsync import command
 from secondsite.files.rsync.irregular import Name, of_set, unescaped
 from secondsite.files.rsync.output import Code
@@ -27,7 +27,6 @@ from secondsite.files.stream.beneath import GONE, Root, available, split, valid
 from secondsite.files.stream.exclude import understood
 
 MOST = 10_000  # of more, all count: nobody makes so many under another name
-_SECONDS = (WINDOW_MINUTES - 2) * 60.0  # what was rewritten is forgotten by the minute, and not before this
 _DELETED = re.compile(rb"^\*deleting   (.*?)/?\r?$", re.MULTILINE)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _EMPTY_PATH, _BTIME, _BTIME_AT = 0x1000, 0x800, 80  # AT_EMPTY_PATH; STATX_BTIME; of stx_btime (linux/stat.h)
@@ -65,7 +64,7 @@ def among(target: Path, names: Iterable[Name], patterns: Sequence[str], *, since
                     continue
                 raise
             # The source can have rsync print a name of its choice, and what the set leaves out is not ours to remove.
-            if at is not None and max(since, now - _SECONDS) < at <= now and not excludes.excluded(path, folder=folder):
+            if at is not None and max(since, now - SECONDS) < at <= now and not excludes.excluded(path, folder=folder):
                 came.add(path)
     return Passing(frozenset(came), min(len(came), rewritten))
 

@@ -211,7 +211,7 @@ class _Pull:
         since, target, patterns = self.record.guarded_at, Path(self.fileset.path), self.fileset.patterns
         before = self.record.entries or found.before
         smaller = shrinks(before, found.source, self.fileset.max_delete)
-        if since is None or smaller or found.source <= 1 or found.extra > passing.MOST:
+        if since is None or smaller or self.fileset.max_delete <= 0 or found.source <= 1 or found.extra > passing.MOST:
             return passing.Passing()
         left = self.deadline - time.monotonic()
         names = await passing.extra(self.source, target, patterns, seconds=left)

@@ -118,7 +118,10 @@ class Follower:
             finally:
                 self.busy = False
                 if following.heard:
-                    hearsay.keep(self._fileset.name, self._store)
+                    with contextlib.suppress(
+                        OSError
+                    ):  # until a boot it is known all the same, and why this ends counts
+                        hearsay.keep(self._fileset.name, self._store)
 
     @contextlib.asynccontextmanager
     async def _connected(self, epoch: str | None, seq: int) -> Any:

@@ -196,7 +196,7 @@ def compared(old: Path, new: Path, stop: threading.Event, since: int) -> Changes
                     if _rewritten(name, was, then, handle, now, since):
                         rewritten += 1
                         if rewritten <= MOST_PATHS:
-                            paths.append(os.fsencode(os.path.join(beneath, name)))  # noqa: PTH118  (bytes)
+                            paths.append(os.fsencode(os.path.join(beneath, name)))  # noqa: PTH118
         finally:
             if was is not None:
                 os.close(was)
