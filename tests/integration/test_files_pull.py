@@ -131,6 +131,7 @@ async def test_deletions_beyond_the_budget_stop_before_anything_is_deleted(uploa
     assert (result.complete, result.blocked, result.deleted) == (False, True, 0)
     assert "10 of 21" in str(result.reason)
     assert uploads.tree(uploads.target) == before
+    assert engine.last_complete(uploads.fileset, uploads.store) == result.started_at, "all that exists is here"
     assert await engine.allow_deletions(uploads.fileset, uploads.store) == 10
     assert (await uploads.pull()).deleted == 10
     assert not store.load("uploads", uploads.store).allow_deletions
@@ -148,6 +149,7 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     (uploads.source / "file-10").unlink()
     result = await uploads.pull()
     assert (result.blocked, result.deleted, result.held_back) == (True, 0, 11)
+    assert "10 were allowed to go, and since then more have gone" in str(result.reason)
     assert not store.load("uploads", uploads.store).allow_deletions
 
 
@@ -168,7 +170,14 @@ async def test_deletions_from_pull_to_pull_add_up_over_an_hour(uploads: Mirror) 
     store.save(
         "uploads", replace(record, window=tuple((one[0] - 60, *one[1:]) for one in record.window)), uploads.store
     )
-    assert (await uploads.pull()).deleted == 2, "an hour later"
+    later = await uploads.pull()
+    assert (later.blocked, later.held_back) == (True, 2), "nobody has looked within this hour either"
+    (uploads.source / "file-20").write_text("20")
+    (uploads.source / "file-21").write_text("21")
+    assert (await uploads.pull()).complete, "what was gone is there again"
+    (uploads.source / "file-20").unlink()
+    (uploads.source / "file-21").unlink()
+    assert (await uploads.pull()).deleted == 2
     for number in range(22, 42):
         (uploads.source / f"file-{number}").unlink()
     assert (await uploads.pull()).blocked

@@ -23,7 +23,7 @@ import pytest
 
 from churn.changes import Churn
 from secondsite.events import ignore
-from secondsite.files import bandwidth, budget, engine, keeper
+from secondsite.files import bandwidth, budget, engine, keeper, lately
 from secondsite.files import store as records
 from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
@@ -407,6 +407,26 @@ async def test_a_folder_that_came_a_moment_ago_and_gets_another_name_is_no_delet
         await ends.until_equal()
         await ends.until_followed()
         assert ends.record.outcome == "complete" and not any(gone for _, gone, _, _ in ends.record.window)
+
+
+async def test_a_folder_that_gets_another_name_behind_a_start_of_the_agent_is_no_deletion(ends: Pair) -> None:
+    """The process that saw it come is gone; the copy itself knows when it was made."""
+    (ends.source / "file").write_text("x")
+    store = ends.mirror.store
+    async with ends.telling():
+        async with ends.keeping():
+            await ends.until_followed()
+            (ends.source / "unpacked").mkdir()
+            for number in range(200):
+                (ends.source / "unpacked" / f"file-{number}").write_text("x")
+            await ends.until_equal()
+        lately.of("uploads", store).clear()  # what a process remembers
+        async with ends.keeping():
+            await ends.until_followed()
+            (ends.source / "unpacked").rename(ends.source / "release")
+            await ends.until_equal()
+            await ends.until_followed()
+            assert ends.record.outcome == "complete" and not any(gone for _, gone, _, _ in ends.record.window)
 
 
 async def test_a_file_that_is_rewritten_again_and_again_is_one_file_and_a_touched_one_is_none(

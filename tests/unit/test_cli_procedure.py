@@ -155,6 +155,11 @@ def test_what_the_old_primary_had_told_and_nobody_fetched_is_counted_and_named()
     )
     assert unfetched(waiting(0)) == "uploads: oslo does not answer; by its last word nothing was waiting there"
     assert unfetched(waiting(None)) == "uploads: oslo does not answer"
+    blocked = waiting(0)
+    blocked["details"]["sets"]["uploads"]["held_back"] = 40
+    assert str(unfetched(blocked)).endswith(
+        "nothing was waiting there; 40 deletions or changes waited for a person: what was before them is here again"
+    )
     procedure = {"steps": [{"name": "fence", "details": {}}, told, waiting(None)]}
     count, names = told_not_here(procedure)
     assert count == 9 and names[:3] == ["uploads: a", "uploads: b\\n\\x1b[2J", "uploads: c\\xff"]

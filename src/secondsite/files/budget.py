@@ -37,18 +37,24 @@ def limit(before: int, share: float) -> int:
     return max(1, math.ceil(before * share)) if share > 0 else 0
 
 
-def refusal(counted: Counted, *, most: int, lately: int = 0) -> str | None:
+def refusal(
+    counted: Counted, *, most: int, lately: int = 0, waits: bool = False, agreed: int | None = None
+) -> str | None:
     """Why the extra entries must not be deleted when ``most`` may be; None where they may be. lately: how many went
-    within the hour."""
+    within the hour. waits: there were too many once, and nobody has agreed since. agreed: to so many somebody has."""
     if counted.extra == 0:
         return None
     if counted.source <= 1:
         return f"the source is empty, and the copy holds {counted.extra} files and folders"
-    if counted.extra > most:
-        gone = f"{counted.extra} of {counted.before} files and folders are gone at the source"
-        left = f", after {lately} that went within an hour" if lately else ""
-        return f"{gone}; the deletion budget is {most}{left}"
-    return None
+    gone = f"{counted.extra} of {counted.before} files and folders are gone at the source"
+    if counted.extra <= most and not waits:
+        return None
+    if agreed is not None and counted.extra > agreed:
+        return f"{gone}; {agreed} were allowed to go, and since then more have gone"
+    if counted.extra <= most:
+        return f"{gone}; there were more than the deletion budget, and nobody has said that they may go"
+    left = f", after {lately} that went within an hour" if lately else ""
+    return f"{gone}; the deletion budget is {most}{left}"
 
 
 WINDOW_MINUTES = 60
@@ -137,8 +143,13 @@ def many_changes(entries: int, max_change: float) -> str:
     most = _most_changes(entries, max_change)
     return (
         f"more than {most} of {entries} files and folders were rewritten or renamed at the source within an hour, as "
-        f"whoever encrypts them does; allowed are {most}"
+        f"whoever encrypts them does; allowed are {most}; so many, and a few that were "
+        f"on their way, have been made here, too"
     )
+
+
+def _here_too(changes: int) -> str:
+    return f"; {changes} of these changes have been made here, too" if changes else ""
 
 
 def _most_changes(entries: int, max_change: float) -> int:
@@ -175,7 +186,6 @@ def alarm(
     least = _most_changes(before, max_change)
     if changes and max_change < 1 and changed > least:
         told = f"{changed} of {max(before, entries)} files and folders were rewritten, renamed or deleted at the source"
-        return Stopped(
-            Alarm.CHANGES, f"{told} within an hour, as whoever encrypts them does; allowed are {least}", changes
-        )
+        why = f"{told} within an hour, as whoever encrypts them does; allowed are {least}{_here_too(changed - changes)}"
+        return Stopped(Alarm.CHANGES, why, changes)
     return None

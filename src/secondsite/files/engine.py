@@ -120,6 +120,12 @@ def not_here(fileset: FileSet, store: Path = STORE) -> dict[str, object]:
     return {"count": told.pending, "names": list(told.waiting), "told_at": told.at}
 
 
+def held_back(fileset: FileSet, store: Path = STORE) -> int | None:
+    """How many deletions and changes of the source a safety rule has kept from the copy; None where it has none."""
+    record = records.load(fileset.name, store)
+    return record.held_back if record.outcome == "blocked" else None
+
+
 async def promote(fileset: FileSet, store: Path = STORE) -> None:
     """This site's copy is the original from now on. Raises RetryableError (``files-busy``)."""
     await engine_for(fileset, store).promote()

@@ -43,7 +43,13 @@ def printable(name: str) -> str:
 
 def _named(one: Mapping[str, Any]) -> str:
     """What the source's last word says of it."""
-    told = one.get("told_not_here") or {}
+    held, told = one.get("held_back"), one.get("told_not_here") or {}
+    if not held:
+        return _waiting(told)
+    return f"{_waiting(told)}; {held} deletions or changes waited for a person: what was before them is here again"
+
+
+def _waiting(told: Mapping[str, Any]) -> str:
     count, names = told.get("count"), [printable(each) for each in told.get("names", ())]
     if count is None:
         return ""

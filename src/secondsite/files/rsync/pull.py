@@ -101,6 +101,7 @@ class _Pull:
     blocked: bool = False
     unmounted: bool = False  # a file system inside the copy is not there
     held_back: int | None = None
+    whole: bool = False  # what exists at the source is here, whatever is here beside it
     rewritten: int = 0
     alarm: Alarm | None = None
     skipped: set[irregular.Name] = field(default_factory=set)  # what is no file, link or folder at the source
@@ -140,6 +141,7 @@ class _Pull:
                 return None
             in_the_way = ended.code == Code.PARTIAL and seen.skipped > 0  # a folder became a file: deleting decides
             if ended.code in (Code.OK, Code.DELETE_LIMIT) or in_the_way:
+                self.whole = not in_the_way
                 return seen
             moved = _moved(ended)
             if ended.code != Code.VANISHED and not moved:
@@ -148,13 +150,14 @@ class _Pull:
         if moved:  # then nobody knows what is extra here
             self.reason = f"the source changes faster than it can be compared: {why(ended.text)}"
             return None
+        self.whole = True
         return seen  # short-lived files come and go: whatever was there before the first pass has been copied
 
     def _alarmed(self) -> bool:
         """Whether it was stopped because too much is rewritten; then the reason says so."""
         if self.alarm is not None:
             self.reason = many_changes(self.record.entries or 1, self.fileset.max_change)
-            self.blocked, self.held_back = True, self.rewritten
+            self.blocked, self.held_back, self.whole = True, self.rewritten, False
         return self.alarm is not None
 
     async def delete(self, seen: Stats) -> bool:
@@ -166,21 +169,21 @@ class _Pull:
             files = files if here is None else max(0, min(files, here - extra))  # it may list what never comes
         found = Counted(files, seen.created, extra)
         # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
-        agreed = self.record.allow_deletions and found.extra <= (self.record.held_back or found.extra)
-        if self.record.alarm == Alarm.DELETIONS and found.extra and not agreed:
-            self.reason, self.blocked, self.held_back = self.record.reason, True, found.extra
-            return False
+        shown = self.record.held_back if self.record.allow_deletions else None
+        agreed = self.record.allow_deletions and found.extra <= (shown or found.extra)
         free = agreed or not self.record.settled  # unsettled: what is extra goes aside
         free = free or self.fileset.max_delete >= 1
         here_before = found.before if not self.record.entries else min(found.before, self.record.entries)
         hour = last_hour(self.record.window, time.time(), entries=here_before)
         most = WITHOUT_LIMIT if free else allowed_deletions(hour, self.fileset.max_delete)
-        no = refusal(found, most=most, lately=hour.deleted)
+        waits = self.record.alarm == Alarm.DELETIONS  # it was too many once: fewer of them wait for a person as well
+        no = refusal(found, most=most, lately=hour.deleted, waits=waits, agreed=shown)
         if no is not None and not agreed:
-            came = await self._passing(found, hour)
+            came = passing.Passing() if waits else await self._passing(found, hour)
             counting = replace(found, extra=found.extra - came.free)
             if not came.free or refusal(counting, most=most, lately=hour.deleted) is not None:
                 self.reason, self.blocked, self.held_back = no, True, found.extra
+                self.alarm = Alarm.DELETIONS if found.source > 1 else None  # an empty source may be back at any moment
                 return False
             gone = await in_thread(lambda: passing.remove(Path(self.fileset.path), came.names, self.may))
             self.deleted += gone
@@ -203,7 +206,7 @@ class _Pull:
         self._fail(ended)
         if ended.code == Code.DELETE_LIMIT:  # it counts the folders of a tree only when it deletes them
             self.reason = f"more than {most} files and folders are gone at the source; the deletion budget is {most}"
-            self.blocked, self.held_back = True, max(found.extra, most + 1)
+            self.blocked, self.held_back, self.alarm = True, max(found.extra, most + 1), Alarm.DELETIONS
         return False
 
     async def _passing(self, found: Counted, hour: Hour) -> passing.Passing:
@@ -413,12 +416,15 @@ async def _carry_out(work: _Pull) -> tuple[bool, int | None]:
             _unmade(aside)
     if seen is None and made:
         _unmade(target)
-    if seen is None or not done:
+    work.whole = done or (seen is not None and work.whole)
+    if seen is None or not work.whole:
         return False, None
     try:  # always: what changes of a mode or of a link is in none of rsync's numbers
         await sync_file_systems(target, work.fileset.patterns)
     except OSError as failing:
-        work.reason = f"the disk did not take what was pulled: {failing}"
+        work.reason, work.whole = f"the disk did not take what was pulled: {failing}", False
+        return False, None
+    if not done:
         return False, None
     kept = [str(aside) for aside in work.asides if aside.exists()]
     if kept:
@@ -493,18 +499,17 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
     record = replace(record, pulls=record.pulls + 1)
     if work.unmounted:  # nobody knows what it holds when it is back
         record = replace(record, epoch=None)
+    if work.whole:  # also where deletions wait for a person: nothing would be lost by them
+        record = replace(record, complete_at=result.started_at, confirmed_at=result.started_at)
     if result.blocked:
         return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:
         return record
-    word = record.alarm is not None or record.allow_deletions  # a person's covers what was in the window
-    guarded_at = record.guarded_at if record.settled and not word else None
+    guarded_at = record.guarded_at if record.settled and not record.allow_deletions else None
     if guarded_at is None:
         work.lately.clear()
     return replace(
         record,
-        complete_at=result.started_at,
-        confirmed_at=result.started_at,
         entries=entries,
         seconds=result.seconds,
         settled=True,
@@ -512,7 +517,7 @@ def _after(record: Record, result: PullResult, entries: int | None, work: _Pull)
         held_back=None,
         last_reconcile_at=time.time(),
         patterns=work.fileset.patterns,
-        window=() if word else record.window,
+        window=() if record.allow_deletions else record.window,  # a person's word covers what was in it
         guarded_at=guarded_at or time.time(),
         alarm=None,
     )

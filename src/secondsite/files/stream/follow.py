@@ -23,7 +23,7 @@ from secondsite.errors import FinalError, RetryableError, SecondsiteError
 from secondsite.files import lately
 from secondsite.files import store as records
 from secondsite.files.bandwidth import Paced, Watched
-from secondsite.files.budget import Stopped, alarm, counted
+from secondsite.files.budget import Alarm, Stopped, alarm, counted
 from secondsite.files.durable import sync_file_systems
 from secondsite.files.inner import Inside, look
 from secondsite.files.rsync.fetch import Fetched, fetch
@@ -311,6 +311,9 @@ class _Following:
                     record = replace(record, entries=await in_thread(weighing.entries))
                     stopped, deleted = self._weighed(cost, record)
                     self._change(entries=record.entries)
+                if stopped is not None and stopped.alarm is Alarm.DELETIONS:
+                    self._change(epoch=None, reason=stopped.reason)  # or renamed, or made a moment ago: a pull knows
+                    return End.COMPARE
                 if stopped is not None:
                     self._stop(stopped)
                     return End.STOPPED

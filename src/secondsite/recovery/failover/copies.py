@@ -8,7 +8,7 @@ from dataclasses import asdict
 from secondsite.errors import SecondsiteError
 from secondsite.events import Emit
 from secondsite.files.choice import pull
-from secondsite.files.engine import last_complete, not_here
+from secondsite.files.engine import held_back, last_complete, not_here
 from secondsite.recovery.failover.context import FailoverAct, FailoverContext
 from secondsite.recovery.failover.isolate import LONG_SECONDS
 from secondsite.recovery.step import Details
@@ -45,7 +45,12 @@ class LastPull(FailoverAct):
                 except SecondsiteError as failure:
                     fetched = failure.message
             told = not_here(fileset) if not complete else None
-            sets[fileset.name] = {"last_complete_at": complete_at, "final_pull": fetched, "told_not_here": told}
+            sets[fileset.name] = {
+                "last_complete_at": complete_at,
+                "final_pull": fetched,
+                "told_not_here": told,
+                "held_back": held_back(fileset),
+            }
         return {"sets": sets}
 
     async def _reachable(self) -> bool:
