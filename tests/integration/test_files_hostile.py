@@ -26,7 +26,8 @@ from secondsite.files.stream.apply import Applying
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import Attributes, Entry, Kind
 from secondsite.files.stream.exclude import Excludes
-from secondsite.files.stream.follow import End, Follower
+from secondsite.files.stream.follow import Follower
+from secondsite.files.stream.take import End
 from secondsite.files.stream.weigh import Weighing
 from secondsite.spec import FileSet
 

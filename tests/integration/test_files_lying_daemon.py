@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from secondsite.files.rsync import pull as pulling
-from secondsite.files.rsync import runner
+from secondsite.files.rsync import passes, runner
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
 
 Lie = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -247,7 +246,7 @@ async def test_talk_without_an_end_is_neither_kept_nor_listened_to_for_ever(
     uploads: Mirror, monkeypatch: pytest.MonkeyPatch, text: bytes
 ) -> None:
     await settled(uploads)
-    monkeypatch.setattr(pulling, "MOST_SKIPPED", 5000)
+    monkeypatch.setattr(passes, "MOST_SKIPPED", 5000)
     said = 0
 
     async def lie(writer: asyncio.StreamWriter) -> None:

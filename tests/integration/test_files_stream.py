@@ -32,8 +32,8 @@ from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
 from secondsite.files.stream import collect, heard, said, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
-from secondsite.files.stream.follow import End
 from secondsite.files.stream.look import look as read
+from secondsite.files.stream.take import End
 from secondsite.files.stream.thread import stoppable
 from secondsite.files.stream.weigh import Cost, Weighing
 from secondsite.files.watch import watcher, wholly

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from secondsite.events import Event, Progress
-from secondsite.files.rsync import pull as pulling
 from secondsite.files.rsync.command import PARTIAL
+from secondsite.files.rsync.passes import PASSES
 from secondsite.files.rsync.runner import Ended
 from secondsite.files.state import SOURCE_UNREADABLE
 from tests.integration.file_daemon import Mirror, mirror
@@ -142,9 +142,9 @@ async def test_a_source_that_never_stands_still_is_no_copy_that_is_complete(
             (uploads.source / f"file-{number}").write_text("x")
         assert (await uploads.pull()).complete
         (uploads.source / "file-0").unlink()
-        monkeypatch.setattr(pulling, "run", moving)
+        monkeypatch.setattr("secondsite.files.rsync.passes.run", moving)
         result = await uploads.pull()
-        assert (result.complete, result.deleted, passes) == (False, 0, pulling.PASSES)
+        assert (result.complete, result.deleted, passes) == (False, 0, PASSES)
         assert "the source changes faster than it can be compared" in (result.reason or "")
         monkeypatch.undo()
         assert (await uploads.pull()).complete

@@ -27,7 +27,8 @@ from secondsite.files.offer.seal import TokenFile
 from secondsite.files.state import FileSetState
 from secondsite.files.store import SOURCE, STORE, Record, locked
 from secondsite.files.stream import beneath, exclude, heard
-from secondsite.files.stream.follow import End, Follower, Mark
+from secondsite.files.stream.follow import Follower, Mark
+from secondsite.files.stream.take import End
 from secondsite.files.versions.keep import keep_versions
 from secondsite.files.versions.state import versions_of
 from secondsite.spec import FileSet, Spec, paths
