@@ -14,15 +14,18 @@ import pytest
 
 from secondsite.cli.main import main
 from secondsite.cli.schemas import conforms
-from secondsite.clock import SystemClock
+from secondsite.cli.views.status import shown
+from secondsite.clock import SystemClock, to_text
 from secondsite.errors import FinalError
 from secondsite.events import Result, ignore
 from secondsite.files import bandwidth
+from secondsite.files.budget import Rule
 from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.document import document
 from secondsite.objectives.status import assess
 from secondsite.wiring import Procedures
 from tests.unit.objectives_worlds import NOW, SPEC, site, standby, well
+from tests.unit.test_status_views import lines
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
 WAITS = FileSetState(
@@ -159,3 +162,17 @@ def test_status_tells_the_limit_and_who_has_set_it() -> None:
     assert status(copy)["replicas"][1]["bandwidth"] == {"bytes_per_second": 2_000_000, "set_by": "command"}
     assert status(WAITS)["replicas"][1]["bandwidth"] is None
     conforms("status", status(copy))
+
+
+def test_status_tells_what_a_copy_says_of_itself() -> None:
+    told = replace(
+        WAITS, entries=50, queue=3, files_per_second=2.5, bytes_per_second=100.0, last_reconcile_at=NOW - 5,
+        deletions=Rule(4, 10), unstreamed="oslo does not tell",
+    )  # fmt: skip
+    files = status(told)["replicas"][1]["files"]
+    assert (files["entries"], files["queue"], files["files_per_second"], files["bytes_per_second"]) == (50, 3, 2.5, 100)
+    assert files["compared_at"] == to_text(datetime.fromtimestamp(NOW - 5, UTC)) and files["changes"] is None
+    assert files["deletions"] == {"within_hour": 4, "allowed": 10} and files["unstreamed"] == "oslo does not tell"
+    conforms("status", status(told))
+    pulled = lines(shown(status(replace(told, status=FilesStatus.CURRENT, reason=None)), 80), 80)
+    assert any("uploads" in line and "current, pulled" in line for line in pulled)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from secondsite.errors import FinalError, RetryableError
 from secondsite.files import engine, keeper, store, takeover
-from secondsite.files.budget import Counted, limit, refusal
+from secondsite.files.budget import Counted, Rule, limit, refusal
 from secondsite.files.keeper import pause
 from secondsite.files.observe import state_of
 from secondsite.files.rsync import command, daemon, output
@@ -349,3 +349,14 @@ async def test_a_word_does_not_outlive_a_change_of_roles(tmp_path: Path) -> None
     store.save("uploads", Record(role="source", outcome="blocked", held_back=40, allow_deletions=True), tmp_path)
     await engine.demote(UPLOADS, tmp_path)
     assert store.load("uploads", tmp_path) == Record(role="pulled")
+
+
+def test_a_state_says_how_much_of_the_rules_is_used_up() -> None:
+    record = Record(role="pulled", settled=True, entries=1000, window=((1, 30, 7, 1030),), complete_at=97.0)
+    state = state_of(UPLOADS, record, now=100.0, standby=True)
+    assert (state.entries, state.deletions, state.changes) == (1000, Rule(30, 206), Rule(37, 515))
+    by_zfs = state_of(UPLOADS, replace(record, engine="zfs"), now=100.0, standby=True)
+    assert by_zfs.deletions is None and by_zfs.changes == Rule(37, 515), "what is deleted is in the snapshots"
+    anything = UPLOADS.model_copy(update={"max_delete": 1.0, "max_change": 1.0})
+    assert state_of(anything, record, now=100.0, standby=True).deletions is None
+    assert state_of(UPLOADS, record, now=100.0, standby=False).entries is None, "a source is no copy"

@@ -120,6 +120,25 @@ def allowed_deletions(hour: Hour, max_delete: float) -> int:
     return max(0, min(limit(hour.entries, max_delete), _most_deletions(hour, max_delete) - hour.deleted))
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How much of a safety rule is used up: files and folders within the last hour, and as many as there may be."""
+
+    within_hour: int
+    allowed: int
+
+
+def used(
+    window: Sequence[Minute], now: float, *, entries: int, max_delete: float, max_change: float
+) -> tuple[Rule | None, Rule | None]:
+    """Of deletions, and of changes of any kind; None where the file sets no such rule."""
+    hour = last_hour(window, now, entries=entries)
+    return (
+        None if max_delete >= 1 else Rule(hour.deleted, _most_deletions(hour, max_delete)),
+        None if max_change >= 1 else Rule(hour.deleted + hour.rewritten, _most_changes(hour.before, max_change)),
+    )
+
+
 def shrinks(before: int, after: int, max_delete: float) -> bool:
     """Whether so much goes at once that it counts, whenever it came: the set gets smaller by more than its budget."""
     return max_delete < 1 and before - after > max(limit(before, max_delete), LEAST_DELETIONS if max_delete > 0 else 0)

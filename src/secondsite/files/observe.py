@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secondsite.files.bandwidth import Limit
+from secondsite.files.budget import used
 from secondsite.files.state import SOURCE_UNREADABLE, FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard, reached
@@ -53,16 +54,28 @@ def state_of(
         versions=None if status is FilesStatus.SOURCE else versions,
         bandwidth=pulls.bytes_per_second if pulls else None,
         bandwidth_by=pulls.by if pulls else None,
-        **_following(record, heard, fresh, unstreamed, standby=standby and not original),
+        **_following(fileset, record, heard, fresh, unstreamed, now=now, standby=standby and not original),
     )
 
 
 def _following(
-    record: Record, heard: Heard | None, fresh: Heard | None, unstreamed: str | None, *, standby: bool
+    fileset: FileSet,
+    record: Record,
+    heard: Heard | None,
+    fresh: Heard | None,
+    unstreamed: str | None,
+    *,
+    now: float,
+    standby: bool,
 ) -> dict[str, Any]:
     """What only a standby knows. What was told last stays known to be missing; that nothing was missing does not."""
     if not standby:
         return {}
+    deletions, changes = None, None
+    if record.entries is not None and record.settled:
+        deletions, changes = used(
+            record.window, now, entries=record.entries, max_delete=fileset.max_delete, max_change=fileset.max_change
+        )
     pending = heard.pending if heard is not None and (fresh or heard.pending) else None
     return {
         "kept": "stream" if fresh else "pull",
@@ -73,6 +86,9 @@ def _following(
         "last_reconcile_at": record.last_reconcile_at,
         "files_per_second": fresh.files if fresh else None,
         "bytes_per_second": fresh.bytes if fresh else None,
+        "entries": record.entries,
+        "deletions": deletions if record.engine != "zfs" else None,  # what is deleted is in the snapshots
+        "changes": changes,
     }
 
 

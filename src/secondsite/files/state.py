@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from secondsite.files.budget import Rule
+
 # How the reason begins where the copy lacks only what its source cannot give.
 SOURCE_UNREADABLE = "the source cannot read all it has; what it cannot read stays here as it was"
 
@@ -44,7 +46,8 @@ class FileSetState:
     is not the stream. queue: changed paths that wait at the source, where it tells them. last_reconcile_at: end of the
     last full comparison. files_per_second, bytes_per_second: brought by the stream, lately. versions: None where
     none are to be kept, or at the source. bandwidth: bytes a second that may come, None without a limit. bandwidth_by:
-    ``file`` or ``command``, who says so; None at the source.
+    ``file`` or ``command``, who says so; None at the source. entries: files and folders that the copy has, as far as
+    known. deletions, changes: the rules ``max_delete`` and ``max_change``; None where there is none.
     """
 
     name: str
@@ -64,3 +67,6 @@ class FileSetState:
     versions: VersionsState | None = None
     bandwidth: int | None = None
     bandwidth_by: str | None = None
+    entries: int | None = None
+    deletions: Rule | None = None
+    changes: Rule | None = None

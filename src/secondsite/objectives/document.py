@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from secondsite.clock import to_text
 from secondsite.database.delayed.observe import DelayedState
 from secondsite.database.state import DatabaseState, Role
-from secondsite.files.state import VersionsState
+from secondsite.files.state import FileSetState, VersionsState
 from secondsite.objectives.checks.procedures import newest
 from secondsite.objectives.finding import Finding
 from secondsite.objectives.lag import Lag, database_state
@@ -176,11 +177,27 @@ def _replica(situation: Situation, lag: Lag) -> dict[str, Any]:
         "newest_at": _moment(lag.newest_at),
         "reason": lag.reason,
         "held_back": lag.held_back,
-        "kept": lag.kept,
-        "versions": _versions(lag.versions),
-        "bandwidth": lag.bandwidth_by and {"bytes_per_second": lag.bandwidth, "set_by": lag.bandwidth_by},
+        **_copy(lag.copy),
         "history": {"step_seconds": BUCKET_SECONDS, "lag_seconds": _history(situation, lag.replica)},
     }
+
+
+def _copy(copy: FileSetState | None) -> dict[str, Any]:
+    """What only a file set has."""
+    if copy is None:
+        return dict.fromkeys(("kept", "versions", "bandwidth", "files"))
+    limit = copy.bandwidth_by and {"bytes_per_second": copy.bandwidth, "set_by": copy.bandwidth_by}
+    files = {
+        "entries": copy.entries,
+        "queue": copy.queue,
+        "files_per_second": copy.files_per_second,
+        "bytes_per_second": copy.bytes_per_second,
+        "compared_at": _moment(copy.last_reconcile_at),
+        "unstreamed": copy.unstreamed,
+        "deletions": copy.deletions and asdict(copy.deletions),
+        "changes": copy.changes and asdict(copy.changes),
+    }
+    return {"kept": copy.kept, "versions": _versions(copy.versions), "bandwidth": limit, "files": files}
 
 
 def _versions(kept: VersionsState | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secondsite.database.state import DatabaseState, Role, Streaming
-from secondsite.files.state import FileSetState, FilesStatus, VersionsState
+from secondsite.files.state import FileSetState, FilesStatus
 from secondsite.objectives.silence import CLOCK_ERROR, heard_at
 from secondsite.objectives.situation import Situation
 from secondsite.objectives.snapshot import SiteState
@@ -30,8 +30,8 @@ class Lag:
     unseen_seconds: the part of ``seconds`` that passed since the primary was last heard; 0 while it answers.
     synchronous: whatever the primary has acknowledged is at the standby, however old the last heartbeat here is;
     was_synchronous: it was so when the primary was last heard.
-    held_back: deletions in a file set that wait for a person. kept: how a file set is kept: by stream or by pull.
-    versions: what is kept of it beside the newest state. bandwidth, bandwidth_by: as in FileSetState.
+    held_back: deletions in a file set that wait for a person.
+    copy: what its site says of the copy of a file set; None of anything else, and where it does not answer.
     """
 
     replica: str
@@ -47,10 +47,7 @@ class Lag:
     was_synchronous: bool = False
     reason: str | None = None
     held_back: int | None = None
-    kept: str | None = None
-    versions: VersionsState | None = None
-    bandwidth: int | None = None
-    bandwidth_by: str | None = None
+    copy: FileSetState | None = None
 
 
 def lags(situation: Situation) -> tuple[Lag, ...]:
@@ -162,10 +159,7 @@ def _files(situation: Situation, name: str) -> Lag:
         unseen_seconds=unseen(situation),
         reason=copy.reason if present else _why_unknown(situation, site),
         held_back=copy.held_back,
-        kept=copy.kept if present else None,
-        versions=copy.versions if present else None,
-        bandwidth=copy.bandwidth if present else None,
-        bandwidth_by=copy.bandwidth_by if present else None,
+        copy=copy if present else None,
     )
 
 

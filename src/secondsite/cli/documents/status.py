@@ -75,6 +75,26 @@ class BandwidthDocument(TypedDict):
     set_by: Annotated[str, Field(description="file, or command: secondsite files bandwidth")]
 
 
+class RuleDocument(TypedDict):
+    """How much of a safety rule is used up."""
+
+    within_hour: Annotated[int, Field(description="files and folders, within the last hour")]
+    allowed: Annotated[int, Field(description="beyond so many the set is blocked")]
+
+
+class FilesDocument(TypedDict):
+    """What a copy of files says of itself; null means unknown, never zero."""
+
+    entries: Annotated[int | None, Field(description="files and folders that the copy has")]
+    queue: Annotated[int | None, Field(description="changed paths that wait at the source, where it tells them")]
+    files_per_second: Annotated[float | None, Field(description="brought by the stream in the last ten seconds")]
+    bytes_per_second: float | None
+    compared_at: Annotated[str | None, Field(description="end of the last comparison in full")]
+    unstreamed: Annotated[str | None, Field(description="why the source's changes are not followed")]
+    deletions: Annotated[RuleDocument | None, Field(description="max_delete; null where there is no such rule")]
+    changes: Annotated[RuleDocument | None, Field(description="max_change; null where there is no such rule")]
+
+
 class ReplicaDocument(TypedDict):
     """How far one replica is behind; null means unknown, never zero."""
 
@@ -89,6 +109,7 @@ class ReplicaDocument(TypedDict):
     synchronous: NotRequired[Annotated[bool, Field(description="all that was acknowledged is at the standby")]]
     versions: NotRequired[Annotated[VersionsDocument | None, Field(description="null where none are to be kept")]]
     bandwidth: NotRequired[Annotated[BandwidthDocument | None, Field(description="null where no site pulls it")]]
+    files: NotRequired[Annotated[FilesDocument | None, Field(description="null where the standby does not tell")]]
 
 
 class RpoDocument(TypedDict):

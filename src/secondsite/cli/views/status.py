@@ -142,7 +142,9 @@ def _state(status: Document, replica: Document) -> Text:
     held = status["sites"].get(replica.get("site")) or {}
     if held.get("former_primary") and held["reachable"]:
         return Text("not replicated", "bold red")
-    return Text(replica["state"] + (", sync" if replica.get("synchronous") else ""), _colour(replica["state"]))
+    pulled = replica["state"] == "current" and (replica.get("files") or {}).get("unstreamed")
+    more = ", sync" if replica.get("synchronous") else ", pulled" if pulled else ""
+    return Text(replica["state"] + more, _colour(replica["state"]))
 
 
 def _behind(seconds: float | None, agreed: float) -> Text:

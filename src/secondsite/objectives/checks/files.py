@@ -55,7 +55,7 @@ def versions(judged: Judged) -> Iterator[Problem]:
     A set whose copy stands still has another finding, and no new version to be made.
     """
     for lag in judged.lags:
-        kept = lag.versions
+        kept = lag.copy.versions if lag.copy else None
         if lag.kind is not Kind.FILES or kept is None or lag.state not in (FilesStatus.CURRENT, FilesStatus.PULLING):
             continue
         if kept.problem is not None:
