@@ -28,7 +28,7 @@ from secondsite.files import store as records
 from secondsite.files.converge import Place
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync.verify import verify
-from secondsite.files.state import SOURCE_UNREADABLE, FilesStatus
+from secondsite.files.state import SOURCE_UNREADABLE, Coming, FilesStatus
 from secondsite.files.stream import collect, heard, said, tell
 from secondsite.files.stream.beneath import Root
 from secondsite.files.stream.entry import INLINE_BYTES, Entry
@@ -407,6 +407,27 @@ async def test_a_folder_that_came_a_moment_ago_and_gets_another_name_is_no_delet
         await ends.until_equal()
         await ends.until_followed()
         assert ends.record.outcome == "complete" and not any(gone for _, gone, _, _ in ends.record.window)
+
+
+async def test_how_far_a_pull_has_come_is_told_while_it_runs(ends: Pair) -> None:
+    (ends.source / "large").write_bytes(os.urandom(6_000_000))
+    bandwidth.change(ends.mirror.fileset, "2MB/s", ends.mirror.store)
+    seen = list[Coming]()
+
+    def told() -> bool:
+        coming = ends.keeper.states()[0].coming
+        seen.extend([coming] if coming is not None else [])
+        return coming is not None and 0 < coming.done_bytes < 6_000_000
+
+    async with ends.telling(), ends.keeping():
+        await ends.until(told)
+        assert seen[-1].total_bytes is not None and 5_000_000 < seen[-1].total_bytes < 7_000_000
+        await ends.until_followed()
+        assert ends.keeper.states()[0].coming is None
+        (ends.source / "larger").write_bytes(os.urandom(6_000_000))
+        await ends.until(told)
+        assert ends.keeper.states()[0].kept == "stream"
+        await ends.until_equal()
 
 
 async def test_a_folder_that_gets_another_name_behind_a_start_of_the_agent_is_no_deletion(ends: Pair) -> None:

@@ -20,7 +20,7 @@ from secondsite.errors import FinalError
 from secondsite.events import Result, ignore
 from secondsite.files import bandwidth
 from secondsite.files.budget import Rule
-from secondsite.files.state import FileSetState, FilesStatus
+from secondsite.files.state import Coming, FileSetState, FilesStatus
 from secondsite.objectives.document import document
 from secondsite.objectives.status import assess
 from secondsite.wiring import Procedures
@@ -174,5 +174,8 @@ def test_status_tells_what_a_copy_says_of_itself() -> None:
     assert files["compared_at"] == to_text(datetime.fromtimestamp(NOW - 5, UTC)) and files["changes"] is None
     assert files["deletions"] == {"within_hour": 4, "allowed": 10} and files["unstreamed"] == "oslo does not tell"
     conforms("status", status(told))
+    comes = replace(told, status=FilesStatus.PULLING, coming=Coming(750, 1000, 10.0, 25.0))
+    conforms("status", status(comes))
+    assert any("uploads" in line and "pulling 75%" in line for line in lines(shown(status(comes), 80), 80))
     pulled = lines(shown(status(replace(told, status=FilesStatus.CURRENT, reason=None)), 80), 80)
     assert any("uploads" in line and "current, pulled" in line for line in pulled)

@@ -16,7 +16,7 @@ from typing import Any
 
 from secondsite.clock import Clock, SystemClock
 from secondsite.errors import SecondsiteError
-from secondsite.events import ignore
+from secondsite.events import Event, Progress
 from secondsite.files import store as records
 from secondsite.files.bandwidth import limit_of
 from secondsite.files.choice import pull
@@ -24,7 +24,7 @@ from secondsite.files.engine import written_into
 from secondsite.files.observe import state_of
 from secondsite.files.offer.call import call
 from secondsite.files.offer.seal import TokenFile
-from secondsite.files.state import FileSetState
+from secondsite.files.state import Coming, FileSetState
 from secondsite.files.store import SOURCE, STORE, Record, locked
 from secondsite.files.stream import beneath, exclude, heard
 from secondsite.files.stream.follow import Follower, Mark
@@ -69,6 +69,7 @@ class Keeper:
         self._problems: dict[str, str] = {}  # what kept a pull from leaving a record, by set
         self._unstreamed: dict[str, str] = {}  # why a set's changes are not followed
         self._followers: dict[str, Follower] = {}
+        self._coming: dict[str, Coming] = {}  # of the pulls that run
         self._standby = False
         known = TokenFile(token)
 
@@ -102,6 +103,7 @@ class Keeper:
             unstreamed=self._unstreamed.get(name),
             versions=versions_of(fileset, self._store, now),
             limit=limit_of(fileset, self._store),
+            coming=self._coming.get(name) or (follower.coming if follower is not None else None),
         )
 
     async def keep(self, is_standby: Callable[[], bool], is_primary: Callable[[], bool]) -> None:
@@ -210,8 +212,14 @@ class Keeper:
         kept here, because status must say it; the set is tried again."""
         name = fileset.name
         self._pulling.add(name)
+
+        def seen(event: Event) -> None:
+            if isinstance(event, Progress) and event.unit == "bytes":
+                total = None if event.total is None else int(event.total)
+                self._coming[name] = Coming(int(event.done), total, event.rate_per_second, event.seconds_left)
+
         try:
-            result = await pull(self._spec, fileset, self._source, emit=ignore, store=self._store)
+            result = await pull(self._spec, fileset, self._source, emit=seen, store=self._store)
             if result.complete and mark is not None:
                 await self._marked(name, mark)
         except (SecondsiteError, OSError) as problem:
@@ -219,6 +227,7 @@ class Keeper:
             return False
         finally:
             self._pulling.discard(name)
+            self._coming.pop(name, None)
         self._problems.pop(name, None)
         if result.complete and records.load(name, self._store).engine != "zfs":  # it keeps its own snapshots
             await keep_versions(fileset, self._store, self._clock.now().timestamp())

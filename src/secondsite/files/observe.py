@@ -6,7 +6,7 @@ from typing import Any
 
 from secondsite.files.bandwidth import Limit
 from secondsite.files.budget import used
-from secondsite.files.state import SOURCE_UNREADABLE, FileSetState, FilesStatus, VersionsState
+from secondsite.files.state import SOURCE_UNREADABLE, Coming, FileSetState, FilesStatus, VersionsState
 from secondsite.files.store import SOURCE, Record
 from secondsite.files.stream.heard import FRESH_SECONDS, Heard, reached
 from secondsite.spec import FileSet
@@ -24,12 +24,13 @@ def state_of(
     unstreamed: str | None = None,
     versions: VersionsState | None = None,
     limit: Limit | None = None,
+    coming: Coming | None = None,
 ) -> FileSetState:
     """The set at ``now`` (unix seconds). A record that says nothing is unknown, never current.
 
     problem: what ended the last pull before the record could tell. heard: the source's last word of its changes.
     unstreamed: why they are not followed. versions: as ``versions.state`` shows them.
-    limit: of what comes.
+    limit: of what comes. coming: how far a pull is that runs.
     """
     fresh = heard if heard is not None and abs(now - heard.at) <= FRESH_SECONDS else None
     status, reason = _status(fileset, record, now=now, standby=standby, pulling=pulling, heard=fresh)
@@ -54,6 +55,7 @@ def state_of(
         versions=None if status is FilesStatus.SOURCE else versions,
         bandwidth=pulls.bytes_per_second if pulls else None,
         bandwidth_by=pulls.by if pulls else None,
+        coming=coming,
         **_following(fileset, record, heard, fresh, unstreamed, now=now, standby=standby and not original),
     )
 

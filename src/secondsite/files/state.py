@@ -35,6 +35,16 @@ class VersionsState:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """How far a pull, or the fetching of large files, has come; None while that is unknown."""
+
+    done_bytes: int
+    total_bytes: int | None = None
+    bytes_per_second: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileSetState:
     """A file set here. Times are unix seconds.
 
@@ -47,7 +57,8 @@ class FileSetState:
     last full comparison. files_per_second, bytes_per_second: brought by the stream, lately. versions: None where
     none are to be kept, or at the source. bandwidth: bytes a second that may come, None without a limit. bandwidth_by:
     ``file`` or ``command``, who says so; None at the source. entries: files and folders that the copy has, as far as
-    known. deletions, changes: the rules ``max_delete`` and ``max_change``; None where there is none.
+    known. deletions, changes: the rules ``max_delete`` and ``max_change``; None where there is none. coming: None
+    where nothing large comes.
     """
 
     name: str
@@ -70,3 +81,4 @@ class FileSetState:
     entries: int | None = None
     deletions: Rule | None = None
     changes: Rule | None = None
+    coming: Coming | None = None

@@ -196,6 +196,7 @@ def _copy(copy: FileSetState | None) -> dict[str, Any]:
         "unstreamed": copy.unstreamed,
         "deletions": copy.deletions and asdict(copy.deletions),
         "changes": copy.changes and asdict(copy.changes),
+        "coming": copy.coming and asdict(copy.coming),
     }
     return {"kept": copy.kept, "versions": _versions(copy.versions), "bandwidth": limit, "files": files}
 

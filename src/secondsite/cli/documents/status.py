@@ -82,6 +82,15 @@ class RuleDocument(TypedDict):
     allowed: Annotated[int, Field(description="beyond so many the set is blocked")]
 
 
+class ComingDocument(TypedDict):
+    """How far a pull, or the fetching of large files, has come."""
+
+    done_bytes: int
+    total_bytes: int | None
+    bytes_per_second: float | None
+    seconds_left: float | None
+
+
 class FilesDocument(TypedDict):
     """What a copy of files says of itself; null means unknown, never zero."""
 
@@ -93,6 +102,7 @@ class FilesDocument(TypedDict):
     unstreamed: Annotated[str | None, Field(description="why the source's changes are not followed")]
     deletions: Annotated[RuleDocument | None, Field(description="max_delete; null where there is no such rule")]
     changes: Annotated[RuleDocument | None, Field(description="max_change; null where there is no such rule")]
+    coming: Annotated[ComingDocument | None, Field(description="null where nothing large comes")]
 
 
 class ReplicaDocument(TypedDict):

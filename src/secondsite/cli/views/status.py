@@ -142,8 +142,11 @@ def _state(status: Document, replica: Document) -> Text:
     held = status["sites"].get(replica.get("site")) or {}
     if held.get("former_primary") and held["reachable"]:
         return Text("not replicated", "bold red")
-    pulled = replica["state"] == "current" and (replica.get("files") or {}).get("unstreamed")
+    files = replica.get("files") or {}
+    pulled, coming = replica["state"] == "current" and files.get("unstreamed"), files.get("coming") or {}
     more = ", sync" if replica.get("synchronous") else ", pulled" if pulled else ""
+    if replica["state"] == "pulling" and coming.get("total_bytes"):
+        more = f" {coming['done_bytes'] / coming['total_bytes']:.0%}"
     return Text(replica["state"] + more, _colour(replica["state"]))
 
 

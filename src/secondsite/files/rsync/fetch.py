@@ -13,7 +13,7 @@ from secondsite.errors import RetryableError
 from secondsite.files.bandwidth import Watched
 from secondsite.files.rsync import command
 from secondsite.files.rsync.output import Code, only_moved, rewritten, why
-from secondsite.files.rsync.runner import Ended, run
+from secondsite.files.rsync.runner import Ended, Watch, run
 from secondsite.files.store import Held
 from secondsite.files.stream.apply import NoSpace
 from secondsite.files.stream.entry import Entry
@@ -34,9 +34,15 @@ class Fetched:
 
 
 async def fetch(
-    fileset: FileSet, address: str, port: int, entries: Sequence[Entry], held: Held, limit: Watched
+    fileset: FileSet,
+    address: str,
+    port: int,
+    entries: Sequence[Entry],
+    held: Held,
+    limit: Watched,
+    watch: Watch | None = None,
 ) -> Fetched:
-    """A file that is gone meanwhile is told as gone by the next batch.
+    """watch: hears how far it has come. A file that is gone meanwhile is told as gone by the next batch.
 
     Raises RetryableError (``files-unreachable``) where the daemon does not answer to its end, NoSpace.
     """
@@ -61,6 +67,7 @@ async def fetch(
                 argv,
                 seconds=FETCH_SECONDS,
                 held=held,
+                watch=watch,
                 writable=writable,
                 given=given,
                 until=another,

@@ -12,6 +12,7 @@ from secondsite.files import lately
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.inner import Inside, look
 from secondsite.files.rsync.fetch import Fetched, fetch
+from secondsite.files.state import Coming
 from secondsite.files.store import STORE, Held, Record
 from secondsite.files.stream.entry import Entry
 from secondsite.files.stream.exclude import Excludes
@@ -34,6 +35,7 @@ class Copy:
         self.paced = Paced(self._limit)
         self.sizes = Sizes()
         self.busy = False
+        self.coming: Coming | None = None  # how far the fetching has come
         self._mounts: tuple[float | None, Inside] | None = None  # since which full comparison, what is mounted inside
         self._done: deque[tuple[float, int, int]] = deque()  # moment, paths, bytes
 
@@ -65,4 +67,10 @@ class Copy:
 
     async def fetched(self, entries: list[Entry], held: Held) -> Fetched:
         """Have rsync bring what is too large. Raises RetryableError, NoSpace."""
-        return await fetch(self.fileset, self._address, self._port, entries, held, self._limit)
+        try:
+            return await fetch(self.fileset, self._address, self._port, entries, held, self._limit, self._watch)
+        finally:
+            self.coming = None
+
+    def _watch(self, done: int, total: int | None, rate: float, left: float) -> None:
+        self.coming = Coming(done, total, rate, left)

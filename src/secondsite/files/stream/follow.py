@@ -17,6 +17,7 @@ from typing import Any
 
 from secondsite.errors import RetryableError
 from secondsite.files import store as records
+from secondsite.files.state import Coming
 from secondsite.files.store import STORE, Record, unfinished
 from secondsite.files.stream import heard as hearsay
 from secondsite.files.stream import wire
@@ -55,6 +56,11 @@ class Follower:
     def busy(self) -> bool:
         """Whether a batch comes just now, or is applied."""
         return self._copy.busy
+
+    @property
+    def coming(self) -> Coming | None:
+        """How far it has come, where something large is fetched just now."""
+        return self._copy.coming
 
     async def mark(self) -> Mark:
         """Where the journal is now: a full comparison that begins after this misses nothing before it.
