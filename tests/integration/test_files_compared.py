@@ -18,6 +18,7 @@ from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Progress, ignore
 from secondsite.files.keeper import Keeper
+from secondsite.files.rsync import command
 from secondsite.files.versions.acts import file_facts
 from secondsite.files.versions.facts import MOST, wrong
 from secondsite.spec import Spec, Tunnel
@@ -314,6 +315,22 @@ async def test_holes_are_compared_and_cost_none_of_the_rate(pair: Pair) -> None:
         sparse.write(b"x")
     os.utime(pair.mirror.target / "sparse", ns=(times, times))
     assert (await one.compared(drawn, {})).sample == ("sparse",)
+
+
+async def test_a_file_that_takes_longer_to_read_than_rsync_waits_for_a_word_is_compared(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rsync says nothing while it reads one file, and gives up at the shorter patience of both sides."""
+    for folder in (pair.mirror.source, pair.mirror.target):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "large").open("wb") as large:
+            large.truncate(3_000_000_000)
+        os.utime(folder / "large", ns=(1, 1))
+    base = [each for each in command._BASE if not each.startswith("--timeout")]
+    monkeypatch.setattr(command, "_BASE", (*base, "--timeout=1"))
+    monkeypatch.setattr(command, "IO_SECONDS", 1)
+    drawn = {"large": [3_000_000_000, 1, 0, "1:1"]}
+    assert (await pair.comparison(None).compared(drawn, {})).sample.count("large") == 0
 
 
 def test_what_lies_on_a_disk_is_counted_where_it_is_more() -> None:

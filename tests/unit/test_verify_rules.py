@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from secondsite.database.verify import amcheck, judge, sample
 from secondsite.database.verify.digest import spread
 from secondsite.database.verify.model import Key, Outcome, Range, Table
 from secondsite.errors import FinalError, RetryableError, UsageError
+from secondsite.events import ignore
 from secondsite.files.rsync.verify import Verification
 from secondsite.objectives.snapshot import LagSample
 from secondsite.verification import filesets, heartbeat, record
@@ -308,3 +310,20 @@ def test_only_what_was_named_is_looked_at_and_nothing_else_is_forgotten_for_it()
         looks(only="database", files_sets=["uploads"])
     assert Wanted.read({"full": True}).everything
     assert not Wanted.read({"full": True, "files_sets": ["uploads"]}).everything
+
+
+async def test_of_a_set_by_zfs_no_file_is_looked_at_and_the_words_say_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Snapshots:
+        async def verify(self, *_: object, **__: object) -> Verification:
+            return Verification(2, 0, (), 0.1)
+
+    async def work(*_: object, **__: object) -> dict[str, object]:
+        raise AssertionError("a file was looked at")
+
+    monkeypatch.setattr(filesets, "current", lambda *_, **__: Snapshots())
+    monkeypatch.setattr(filesets, "work", work)
+    (found,) = await filesets.check(SPEC, "bergen", emit=ignore, sample=None, store=tmp_path)
+    assert found.outcome is Outcome.EQUAL and found.evidence["read"] == 0
+    assert found.message.startswith("2 datasets have the snapshot of the source, unchanged since")

@@ -104,7 +104,10 @@ class Comparison:
         found, seconds, read = dict.fromkeys(whole.sample), whole.seconds, 0
         total, began = sum(on_disk(fact, there.get(path)) for path, fact in drawn.items()), time.monotonic()
         for paths, size in to_read(drawn, there):
-            part = await verify(fileset, source, port, timeout=COMPARE_SECONDS, only=paths, named=NAMED)
+            largest = max(int(facts[path][0]) for path in paths for facts in (drawn, there) if path in facts)
+            part = await verify(
+                fileset, source, port, timeout=COMPARE_SECONDS, only=paths, named=NAMED, largest=largest
+            )
             found |= dict.fromkeys(part.sample)
             seconds += part.seconds
             read += size
