@@ -127,11 +127,12 @@ class Comparison:
         if self.by_snapshots:
             return {}
 
+        order = {"sample": EVERYTHING if self.sample is None else self.sample, "seed": self.seed}
+        name, path = self.fileset.name, str(self.fileset.path)
+
         def say(event: Event) -> None:  # its number is of the files that were looked at, not of those that are chosen
             self.emit(replace(event, what=f"look through {name}") if isinstance(event, Progress) else event)
 
-        order = {"sample": EVERYTHING if self.sample is None else self.sample, "seed": self.seed}
-        name, path = self.fileset.name, str(self.fileset.path)
         found = dict((await work("facts", name, path, order, emit=say))["facts"])
         if self.suspects:
             found |= (await work("facts", name, path, {"paths": self.suspects}))["facts"]
@@ -140,7 +141,9 @@ class Comparison:
     async def there(self, here: Mapping[str, Fact]) -> Mapping[str, Fact]:
         """What the primary has to say of the same files."""
         found: dict[str, Fact] = {}
-        for part in portions(list(here)) if self.ask is not None else ():
+        if self.ask is None:
+            return found
+        for part in portions(list(here)):
             found |= (await self.ask("files", {"set": self.fileset.name, "paths": part}))["facts"]
         return found
 
