@@ -36,6 +36,7 @@ def page() -> str:
     for check in CHECKS:
         why = inspect.getdoc(check.look) or ""
         parts.append(f"## {check.name}\n\n**{check.question}** {why}\n\nSeverity: {check.severity.value}.\n\n")
+        parts.append(f"**What to do:** {check.do}\n\n" if check.do else "")
     parts.append(_RESIDENCY.lstrip())
     for name, severity, about in residency_rules():
         parts.append(f"## {name}\n\n{about}\n\nSeverity: {severity}.\n\n")

@@ -18,6 +18,7 @@ from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
 from secondsite.events import Progress, ignore
 from secondsite.files.keeper import Keeper
+from secondsite.files.rsync import command
 from secondsite.files.versions.acts import file_facts
 from secondsite.files.versions.facts import MOST, wrong
 from secondsite.spec import Spec, Tunnel
@@ -56,8 +57,9 @@ class Pair:
     async def differing(self, sample: int | None = 1000) -> int:
         one = self.comparison(sample)
         drawn = await one.drawn()
-        found = await one.compared(drawn)
-        links, filled = await one.structure(drawn)
+        there = await one.there(drawn)
+        found = await one.compared(drawn, there)
+        links, filled = wrong(drawn, there)
         return found.differing + len(links) + len(filled)
 
     @asynccontextmanager
@@ -156,7 +158,7 @@ async def test_a_folder_of_which_only_the_time_differs_is_found_apart_told_and_m
     times = place.stat().st_mtime_ns
     os.utime(place, ns=(times, times + 1))
     one = pair.comparison(1000)
-    seen = await one.compared(await one.drawn())
+    seen = await one.compared(await one.drawn(), {})
     assert (seen.differing, seen.sample, seen.folders) == (0, (), (folder,))
     asked: dict[str, Any] = {"emit": ignore, "ask": pair.ask, "store": pair.mirror.store}
     with monkeypatch.context() as patched:
@@ -175,7 +177,7 @@ async def test_a_folder_of_which_only_the_time_differs_is_found_apart_told_and_m
     assert found.outcome is Outcome.EQUAL and not found.hint
     assert "the times of 1 folders differed until everything was compared" in found.message
     assert place.stat().st_mtime_ns == times
-    assert (await one.compared(await one.drawn())).folders == ()
+    assert (await one.compared(await one.drawn(), {})).folders == ()
     (found,) = await check(pair.spec, "bergen", **asked)
     assert found.outcome is Outcome.EQUAL and "times of" not in found.message
 
@@ -189,7 +191,7 @@ async def test_times_of_many_folders_do_not_hide_the_file_that_differs_before_th
     for folder in pair.mirror.target.glob("folder-*"):
         os.utime(folder, ns=(1, 1))
     one = pair.comparison(0)
-    seen = await one.compared(await one.drawn())
+    seen = await one.compared(await one.drawn(), {})
     assert (seen.differing, seen.sample, len(seen.folders)) == (1, ("empty/",), 6000)
 
 
@@ -198,7 +200,7 @@ async def test_a_folder_with_a_name_that_rsync_escapes_is_looked_at_by_its_name(
     assert (await pair.mirror.pull()).complete
     os.utime(pair.mirror.target / "l\u00f8s\nslutt", ns=(1, 1))
     one = pair.comparison(0)
-    (folder,) = (await one.compared(await one.drawn())).folders
+    (folder,) = (await one.compared(await one.drawn(), {})).folders
     assert "\n" not in folder and filesets._stat(pair.spec.files[0], folder) is not None
 
 
@@ -282,18 +284,86 @@ async def test_a_comparison_says_how_far_it_is_and_reads_no_faster_than_it_may(
     slow = pair.spec.files[0].model_copy(update={"bandwidth": 2_000_000})
     one = replace(pair.comparison(None), fileset=slow, emit=lambda event: told.append(cast(Progress, event)))
     began = time.monotonic()
-    found = await one.compared(await one.drawn())
+    found = await one.compared(await one.drawn(), {})
     assert found.differing == 0 and time.monotonic() - began >= 2.0
     read = [each for each in told if each.what == "compare uploads"]
     assert len(read) >= 4 and read[-1].done == read[-1].total and read[-1].rate_per_second is not None
     assert read[-1].rate_per_second <= 2_100_000
 
 
+async def test_holes_are_compared_and_cost_none_of_the_rate(pair: Pair) -> None:
+    """rsync hashes them as zeros, whatever lies on a disk; zeros that are written at the source are read there."""
+    with (pair.mirror.source / "sparse").open("wb") as sparse:
+        sparse.truncate(50_000_000)
+        sparse.seek(20_000_000)
+        sparse.write(os.urandom(100_000))
+    (pair.mirror.source / "zeros").write_bytes(bytes(1_000_000))
+    os.sync()
+    assert (await pair.mirror.pull()).complete
+    assert (pair.mirror.target / "zeros").stat().st_blocks == 0
+    told: list[Progress] = []
+    slow = pair.spec.files[0].model_copy(update={"bandwidth": 1_000_000})
+    one = replace(pair.comparison(None), fileset=slow, emit=lambda event: told.append(cast(Progress, event)))
+    drawn, began = await one.drawn(), time.monotonic()
+    found = await one.compared(drawn, await one.there(drawn))
+    assert found.differing == 0 and 1.0 <= time.monotonic() - began < 20
+    total = [each.total for each in told if each.what == "compare uploads"][-1]
+    assert total is not None and 1_100_000 <= total < 2_000_000
+    with (pair.mirror.target / "sparse").open("r+b") as sparse:  # where the source has a hole, and its room stays one
+        times = (pair.mirror.target / "sparse").stat().st_mtime_ns
+        sparse.seek(40_000_000)
+        sparse.write(b"x")
+    os.utime(pair.mirror.target / "sparse", ns=(times, times))
+    assert (await one.compared(drawn, {})).sample == ("sparse",)
+
+
+async def test_a_file_that_takes_longer_to_read_than_rsync_waits_for_a_word_is_compared(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rsync says nothing while it reads one file, and gives up at the shorter patience of both sides."""
+    for folder in (pair.mirror.source, pair.mirror.target):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "large").open("wb") as large:
+            large.truncate(3_000_000_000)
+        os.utime(folder / "large", ns=(1, 1))
+    base = [each for each in command._BASE if not each.startswith("--timeout")]
+    monkeypatch.setattr(command, "_BASE", (*base, "--timeout=1"))
+    monkeypatch.setattr(command, "IO_SECONDS", 1)
+    drawn = {"large": [3_000_000_000, 1, 0, "1:1"]}
+    assert (await pair.comparison(None).compared(drawn, {})).sample.count("large") == 0
+
+
+def test_what_lies_on_a_disk_is_counted_where_it_is_more() -> None:
+    sparse, written, grown = [100, 1, 8, "1:1"], [100, 1, 100, "2:2"], [100, 1, 4096, "2:2"]
+    assert filesets.on_disk(sparse, None) == filesets.on_disk(sparse, sparse) == 8
+    assert filesets.on_disk(sparse, written) == filesets.on_disk(grown, sparse) == 100
+
+
+async def test_files_that_are_looked_through_are_not_called_those_that_are_chosen(pair: Pair) -> None:
+    assert (await pair.mirror.pull()).complete
+    for number in range(1100):
+        (pair.mirror.target / f"many-{number}").write_bytes(b"")
+    told: list[Progress] = []
+    one = replace(pair.comparison(5), emit=lambda event: told.append(cast(Progress, event)))
+    assert len(await one.drawn()) < 20
+    assert [(each.what, each.done) for each in told] == [("look through uploads", 1000)]
+
+
+async def test_only_the_sets_that_were_named_are_compared(pair: Pair) -> None:
+    assert (await pair.mirror.pull()).complete
+    other = pair.spec.files[0].model_copy(update={"name": "pictures"})
+    both = pair.spec.model_copy(update={"files": (other, *pair.spec.files)})
+    asked: dict[str, Any] = {"emit": ignore, "ask": pair.ask, "store": pair.mirror.store, "sample": 5}
+    (found,) = await check(both, "bergen", **asked, sets=both.files[1:])
+    assert (found.name, found.outcome) == ("files uploads", Outcome.EQUAL)
+
+
 def test_what_is_read_at_once_is_cut_by_bytes_and_by_number() -> None:
-    drawn = {f"{number}": [30_000_000, 0, 0, "1:1"] for number in range(7)}
-    assert [(len(paths), size) for paths, size in filesets.to_read(drawn)] == [(3, 90_000_000)] * 2 + [(1, 30_000_000)]
+    drawn = {f"{number}": [30_000_000, 0, 30_003_200, "1:1"] for number in range(7)}
+    portions = [(len(paths), size) for paths, size in filesets.to_read(drawn, {})]
+    assert portions == [(3, 90_000_000)] * 2 + [(1, 30_000_000)]
     many = {f"{number}": [0, 0, 0, "1:1"] for number in range(MOST + 1)}
-    assert [len(paths) for paths, _ in filesets.to_read(many)] == [MOST, 1]
+    assert [len(paths) for paths, _ in filesets.to_read(many, {})] == [MOST, 1]
     assert filesets.pause(100, 1.0, None) == 0.0 and filesets.pause(100, 1.0, 50) == 1.0
 
 

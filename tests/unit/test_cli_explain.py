@@ -35,3 +35,12 @@ def test_the_names_are_listed_and_a_wrong_one_is_helped(capsys: pytest.CaptureFi
     assert "fence-unconfirmed" in listed and "rewindable" in listed and max(map(len, listed.splitlines())) <= 80
     assert main(["explain", "fence-unconfirmd"]) == 2
     assert "did you mean fence-unconfirmed" in capsys.readouterr().err
+
+
+def test_a_blocked_set_is_explained_with_what_still_comes_and_both_ways_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "files-blocked"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the deletions are held back, and what is new or changed still comes" in told
+    assert "nothing comes any more" in told
+    for way in ("files diff", "files list", "--to-primary", "files allow-deletions"):
+        assert way in told.partition("What to do:")[2]

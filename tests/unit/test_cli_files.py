@@ -92,6 +92,7 @@ def test_the_finding_names_the_command_only_where_a_word_helps() -> None:
         return next(str(one["hint"]) for one in status(copy)["findings"] if one["check"] == "files-blocked")
 
     assert "secondsite files allow-deletions uploads" in hint(WAITS)
+    assert "if not: `secondsite explain files-blocked`" in hint(WAITS)
     assert "allow-deletions" not in hint(replace(WAITS, held_back=None, reason="/srv is not mounted"))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from secondsite.cli import carry_out, verify
+from secondsite.cli.main import main
 from secondsite.errors import Exit, FinalError, HalfwayError, SecondsiteError, UnknownOutcomeError
 from secondsite.events import Result, ignore
 from tests.unit.objectives_worlds import SPEC
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "example.toml"
 
 
 async def ends(monkeypatch: pytest.MonkeyPatch, how: SecondsiteError | Result) -> Result:
@@ -59,3 +63,23 @@ async def test_a_wrong_table_stays_a_mistake_of_the_command_line_and_a_bug_stays
 
 async def test_a_verification_that_came_to_its_end_keeps_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await ends(monkeypatch, Result({"outcome": "different"}, 1))).exit_code == 1
+
+
+def test_a_set_that_is_not_in_the_file_is_told_before_anybody_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def carry_out(_: object, kind: str, wanted: dict[str, Any], **__: object) -> Result:
+        asked.append(wanted)
+        raise FinalError("not here", slug="verify-roles")
+
+    monkeypatch.setattr("secondsite.cli.carry_out.carry_out", carry_out)
+    monkeypatch.setattr("secondsite.cli.this_host.site_here", lambda: "bergen")
+    file = ["--config", str(EXAMPLE)]
+    assert main(["verify", "--files-set", "uploads", "--files-set", "nothing", "--files-set", "photos", *file]) == 2
+    assert "no file set nothing, photos (sets: uploads)" in capsys.readouterr().err
+    assert main(["verify", "--only", "database", "--files-set", "uploads", *file]) == 2 and asked == []
+    assert main(["verify", "--files-set", "uploads", *file]) == 3
+    assert main(["verify", *file]) == 3
+    assert asked[0]["files_sets"] == ["uploads"] and "files_sets" not in asked[1]

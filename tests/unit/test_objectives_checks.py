@@ -638,3 +638,40 @@ def test_what_only_the_source_can_mend_is_looked_for_at_the_source() -> None:
     (found,) = [one for one in judged(bergen(files=(uploads,))).findings if one.check == "files"]
     assert words in found.message
     assert "at the source" in found.hint
+
+
+def too_late(status: FilesStatus, **more: object) -> str:
+    """The hint of the objective, of a set that is 60 s behind."""
+    late = FileSetState("uploads", status, **{"complete_at": NOW - 60, "kept": "pull", **more})  # type: ignore[arg-type]
+    (found,) = (one for one in judged(bergen(files=(late,))).findings if one.check == "rpo")
+    return found.hint
+
+
+@pytest.mark.parametrize("status", [FilesStatus.BLOCKED, FilesStatus.FAILED, FilesStatus.STALE, FilesStatus.UNKNOWN])
+def test_the_objective_refers_to_another_finding_only_where_there_is_one(status: FilesStatus) -> None:
+    others = {one.check for one in judged(bergen(files=(FileSetState("uploads", status, NOW - 60),))).findings}
+    assert others & {"files", "files-blocked"}
+    assert too_late(status) == "see the other findings"
+
+
+@pytest.mark.parametrize("status", [FilesStatus.CURRENT, FilesStatus.PULLING])
+def test_a_set_that_comes_too_late_and_has_no_other_finding_is_told_with_what_is_known(status: FilesStatus) -> None:
+    hint = too_late(status)
+    assert "other findings" not in hint
+    assert "its last pulls took as long" in hint and "`secondsite status --watch`" in hint
+    assert "at bergen and oslo: journalctl" in hint
+    assert too_late(status, reason="4000 changed paths wait at the source").startswith("4000 changed paths wait")
+
+
+def test_a_first_copy_and_an_interval_longer_than_the_objective_are_named_as_what_they_are() -> None:
+    assert "first copy is not complete" in too_late(FilesStatus.PULLING, complete_at=None)
+    seldom = Spec.model_validate(FILE | {"files": [{"name": "uploads", "path": "/srv/uploads", "interval": "30s"}]})
+    late = (FileSetState("uploads", FilesStatus.CURRENT, NOW - 28, kept="pull"),)
+    (found,) = (one for one in judged(bergen(files=late), file=seldom).findings if one.check == "rpo")
+    assert "pulled each 30 s" in found.hint and "`interval` shorter" in found.hint
+
+
+def test_a_database_that_streams_and_is_behind_is_not_sent_to_findings_that_are_not_there() -> None:
+    seen = on_standby(heartbeat_at=NOW - 60, primary_told_at=NOW - 60)
+    (found,) = (one for one in judged(seen).findings if one.check == "rpo")
+    assert "status --watch" in found.hint

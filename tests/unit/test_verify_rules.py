@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,13 +16,15 @@ from secondsite.database.verify import amcheck, judge, sample
 from secondsite.database.verify.digest import spread
 from secondsite.database.verify.model import Key, Outcome, Range, Table
 from secondsite.errors import FinalError, RetryableError, UsageError
+from secondsite.events import ignore
 from secondsite.files.rsync.verify import Verification
 from secondsite.objectives.snapshot import LagSample
 from secondsite.verification import filesets, heartbeat, record
 from secondsite.verification.check import Check, unknown
 from secondsite.verification.ranges import Compared
-from secondsite.verification.run import Wanted, overall, picked
+from secondsite.verification.run import Wanted, overall, picked, picked_sets
 from secondsite.verification.tables import told
+from tests.unit.objectives_worlds import SPEC
 
 ORDERS = Table("shop", "public", "orders", ("id",), rows=1_000_000, pages=20_000)
 STOCK = Table("shop", "public", "stock", ("shop", "item"), rows=100, pages=2)
@@ -281,3 +284,46 @@ def test_a_person_sees_the_worst_first_and_what_to_do() -> None:
     assert "1 different, 1 equal" in shown[-1] and "seed 7" in shown[-1]
     gap = check("heartbeat", Outcome.DIFFERENT, kind="heartbeat").document()
     assert "NOT" not in lines(document | {"checks": [gap]})[0], "a gap of yesterday says nothing about the copy"
+
+
+def test_sets_are_named_like_tables_and_each_unknown_one_is_told_with_those_that_exist() -> None:
+    uploads = SPEC.files[0]
+    pictures = uploads.model_copy(update={"name": "pictures"})
+    assert picked_sets((uploads, pictures), ()) == (uploads, pictures)
+    assert picked_sets((uploads, pictures), ("pictures", "pictures")) == (pictures,)
+    with pytest.raises(UsageError, match=r"no file set upload, media \(sets: uploads, pictures\)") as wrong:
+        picked_sets((uploads, pictures), ("upload", "pictures", "media"))
+    assert wrong.value.slug == "no-such-set"
+
+
+def test_only_what_was_named_is_looked_at_and_nothing_else_is_forgotten_for_it() -> None:
+    def looks(**more: object) -> tuple[bool, bool]:
+        wanted = Wanted.read(more)
+        return wanted.database, wanted.files
+
+    assert looks() == looks(full=True) == (True, True)
+    assert looks(files_sets=["uploads"]) == looks(only="files", files_sets=["uploads"]) == looks(only="files")
+    assert looks(only="files") == (False, True)
+    assert looks(tables=["orders"]) == looks(only="database") == (True, False)
+    assert looks(tables=["orders"], files_sets=["uploads"]) == (True, True)
+    with pytest.raises(UsageError, match="no part of the database"):
+        looks(only="database", files_sets=["uploads"])
+    assert Wanted.read({"full": True}).everything
+    assert not Wanted.read({"full": True, "files_sets": ["uploads"]}).everything
+
+
+async def test_of_a_set_by_zfs_no_file_is_looked_at_and_the_words_say_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Snapshots:
+        async def verify(self, *_: object, **__: object) -> Verification:
+            return Verification(2, 0, (), 0.1)
+
+    async def work(*_: object, **__: object) -> dict[str, object]:
+        raise AssertionError("a file was looked at")
+
+    monkeypatch.setattr(filesets, "current", lambda *_, **__: Snapshots())
+    monkeypatch.setattr(filesets, "work", work)
+    (found,) = await filesets.check(SPEC, "bergen", emit=ignore, sample=None, store=tmp_path)
+    assert found.outcome is Outcome.EQUAL and found.evidence["read"] == 0
+    assert found.message.startswith("2 datasets have the snapshot of the source, unchanged since")

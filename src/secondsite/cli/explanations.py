@@ -38,7 +38,10 @@ def _checks() -> list[Explanation]:
 
     return [
         Explanation(
-            check.name, "check", f"{check.question} {inspect.getdoc(check.look)} Severity: {check.severity.value}."
+            check.name,
+            "check",
+            f"{check.question} {inspect.getdoc(check.look)} Severity: {check.severity.value}.",
+            check.do,
         )
         for check in CHECKS
     ]

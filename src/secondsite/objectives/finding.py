@@ -113,7 +113,8 @@ class Check:
     """A named check. question: what it asks, for the docs; yes is always the good answer.
 
     sees: whether a site that answers has looked at what is asked. named: whether the file names anything to look at.
-    blind: why the answer cannot be known although the sites have looked; None where it can.
+    blind: why the answer cannot be known although the sites have looked; None where it can. do: what to do, where a
+    finding's own hint has no room for it.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Check:
     sees: Sees = _always
     named: Callable[[Spec], bool] = _named
     blind: Callable[[Judged], str | None] = _not_blind
+    do: str = ""
 
     @property
     def anchor(self) -> str:
@@ -200,12 +202,13 @@ class Registry:
         sees: Sees | None = None,
         named: Callable[[Spec], bool] | None = None,
         blind: Callable[[Judged], str | None] = _not_blind,
+        do: str = "",
     ) -> Callable[[Look], Look]:
         """Register the decorated function under ``name``."""
 
         def register(look: Look) -> Look:
             self.checks.append(
-                Check(name, severity, question, look, needs, sees or self._sees, named or self._named, blind)
+                Check(name, severity, question, look, needs, sees or self._sees, named or self._named, blind, do)
             )
             return look
 

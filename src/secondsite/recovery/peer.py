@@ -102,7 +102,7 @@ class Peer:
                 f"the agent at {self.site} answered {code}: {told}",
                 slug="peer-refused",
                 host=self.site,
-                hint="401 means that the sites do not share a token: run secondsite apply",
+                hint=_way_on(code, self.site),
             )
         if b"transfer-encoding: chunked" in head.lower():
             body = _dechunked(body)
@@ -124,6 +124,17 @@ class Peer:
             return
         if error.slug != "unauthorized":
             raise error
+
+
+def _way_on(code: str, site: str) -> str | None:
+    """What to do about an answer that explains nothing itself."""
+    if code in ("401", "403"):
+        return "the sites do not share a token: run secondsite apply"
+    if code == "404":
+        return f"the agent at {site} is of another release and does not know what was asked: run secondsite apply"
+    if code.startswith("5"):
+        return f"its own log says why; at {site}: journalctl -u secondsite-agent -n 50"
+    return None
 
 
 def notice_death(writer: asyncio.StreamWriter) -> None:

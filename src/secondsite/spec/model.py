@@ -235,12 +235,17 @@ class FileSet(Section):
     versions: Versions | None = Field(
         None, description='kept at the standby beside the newest state, like "1h every 5m, 24h hourly, 14d daily"'
     )
-    max_delete: Share = Field("20%", validate_default=True, description="deletion budget: stop beyond this share")
+    max_delete: Share = Field(
+        "20%",
+        validate_default=True,
+        description="deletion budget: hold back what is deleted beyond this share, at once or within an hour. What "
+        "came within the last hour does not count, unless the whole set gets smaller by so much at once",
+    )
     max_change: Share = Field(
         "50%",
         validate_default=True,
         description="stop when a larger share is rewritten, renamed or deleted within an hour, and over 100 files; "
-        "100% never does",
+        "100% never does. What came within the last hour does not count, so a trial begins an hour later",
     )
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 from secondsite.database.verify.model import Outcome
 from secondsite.errors import SecondsiteError
-from secondsite.events import Emit, Progress
+from secondsite.events import Emit, Event, Progress
 from secondsite.files.choice import current
 from secondsite.files.engine import Engine, Rsync, compare_soon, last_complete
 from secondsite.files.rsync.irregular import unescaped
@@ -46,21 +46,22 @@ async def check(
     seed: int = 0,
     suspects: Mapping[str, tuple[str, ...] | None] | None = None,
     store: Path = STORE,
+    sets: Sequence[FileSet] | None = None,
 ) -> list[Check]:
-    """One check a set. ask: a question to the primary. sample: how many files are read; None is all, and of the others
-    size, time and attributes are compared. suspects: as ``record.suspect_files`` tells: a sample that happens to leave
-    them out would prove nothing."""
-    found = []
-    for place, fileset in enumerate(spec.files):
-        emit(Progress("compare files", place, float(len(spec.files)), "sets", site))
+    """One check a set; of ``sets``, or of all. ask: a question to the primary. sample: how many files are read; None is
+    all, and of the others size, time and attributes are compared. suspects: as ``record.suspect_files`` tells: a sample
+    that happens to leave them out would prove nothing."""
+    found, sets = [], spec.files if sets is None else sets
+    for place, fileset in enumerate(sets):
+        emit(Progress("compare files", place, float(len(sets)), "sets", site))
         try:
             again = (suspects or {}).get(fileset.name, ())
             most = None if again is None else sample
             found.append(await _set(Comparison(spec, site, fileset, store, ask, most, seed, emit, again or ())))
         except SecondsiteError as error:
             found.append(unknown(f"files {fileset.name}", "files", site, error))
-    if spec.files:
-        emit(Progress("compare files", len(spec.files), float(len(spec.files)), "sets", site))
+    if sets:
+        emit(Progress("compare files", len(sets), float(len(sets)), "sets", site))
     return found
 
 
@@ -91,17 +92,22 @@ class Comparison:
         """Whether ZFS answers for the content: no file of the copy is looked at."""
         return not isinstance(self._engine, Rsync)
 
-    async def compared(self, drawn: Mapping[str, Fact]) -> Verification:
+    async def compared(self, drawn: Mapping[str, Fact], there: Mapping[str, Fact]) -> Verification:
         """By rsync: of all files what size, time and attributes tell, and of those that are drawn the content. Portion
-        by portion, so that it can say how far it is and read no faster than the set's ``bandwidth``."""
+        by portion, so that it can say how far it is and read no faster than the set's ``bandwidth``: of what lies on
+        a disk at either site, for rsync hashes holes too, and they cost no disk anything. there: facts of the
+        primary."""
         fileset, source, port = self.fileset, self._source, self.spec.tunnel.files_port
         if self.by_snapshots:
             return await self._engine.verify(source, port, timeout=COMPARE_SECONDS)
         whole = await verify(fileset, source, port, timeout=COMPARE_SECONDS, content=False, named=NAMED)
         found, seconds, read = dict.fromkeys(whole.sample), whole.seconds, 0
-        total, began = sum(int(fact[0]) for fact in drawn.values()), time.monotonic()
-        for paths, size in to_read(drawn):
-            part = await verify(fileset, source, port, timeout=COMPARE_SECONDS, only=paths, named=NAMED)
+        total, began = sum(on_disk(fact, there.get(path)) for path, fact in drawn.items()), time.monotonic()
+        for paths, size in to_read(drawn, there):
+            largest = max(int(facts[path][0]) for path in paths for facts in (drawn, there) if path in facts)
+            part = await verify(
+                fileset, source, port, timeout=COMPARE_SECONDS, only=paths, named=NAMED, largest=largest
+            )
             found |= dict.fromkeys(part.sample)
             seconds += part.seconds
             read += size
@@ -118,33 +124,48 @@ class Comparison:
 
     async def drawn(self) -> Mapping[str, Fact]:
         """Files of the copy that are looked at more closely, and what rsync does not compare of them."""
+        if self.by_snapshots:
+            return {}
+
         order = {"sample": EVERYTHING if self.sample is None else self.sample, "seed": self.seed}
         name, path = self.fileset.name, str(self.fileset.path)
-        found = dict((await work("facts", name, path, order, emit=self.emit))["facts"])
+
+        def say(event: Event) -> None:  # its number is of the files that were looked at, not of those that are chosen
+            self.emit(replace(event, what=f"look through {name}") if isinstance(event, Progress) else event)
+
+        found = dict((await work("facts", name, path, order, emit=say))["facts"])
         if self.suspects:
             found |= (await work("facts", name, path, {"paths": self.suspects}))["facts"]
         return found
 
-    async def structure(self, here: Mapping[str, Fact]) -> tuple[list[str], list[str]]:
-        """Paths whose hard links differ from the primary's, and those whose holes were filled."""
+    async def there(self, here: Mapping[str, Fact]) -> Mapping[str, Fact]:
+        """What the primary has to say of the same files."""
+        found: dict[str, Fact] = {}
         if self.ask is None:
-            return [], []
-        there: dict[str, Fact] = {}
+            return found
         for part in portions(list(here)):
-            there |= (await self.ask("files", {"set": self.fileset.name, "paths": part}))["facts"]
-        return wrong(here, there)
+            found |= (await self.ask("files", {"set": self.fileset.name, "paths": part}))["facts"]
+        return found
 
 
-def to_read(drawn: Mapping[str, Fact]) -> Iterator[tuple[list[str], int]]:
-    """Pure: paths and their bytes, as many at once as may be read between two looks at the clock."""
+def on_disk(here: Fact, there: Fact | None) -> int:
+    """Pure: bytes of a file that are read from a disk, at the site where it is more. Both sites have the same content,
+    and holes at one of them may be zeros at the other."""
+    return max(min(int(fact[0]), int(fact[2])) for fact in (here, there) if fact is not None)
+
+
+def to_read(drawn: Mapping[str, Fact], there: Mapping[str, Fact]) -> Iterator[tuple[list[str], int]]:
+    """Pure: paths and their bytes on disk, as many at once as may be read between two looks at the clock: holes are
+    hashed, so that they take time as well."""
     part: list[str] = []
-    size = 0
+    size = length = 0
     for path, fact in drawn.items():
         part.append(path)
-        size += int(fact[0])
-        if size >= READ_BYTES or len(part) == MOST:
+        length += int(fact[0])
+        size += on_disk(fact, there.get(path))
+        if length >= READ_BYTES or len(part) == MOST:
             yield part, size
-            part, size = [], 0
+            part, size, length = [], 0, 0
     if part:
         yield part, size
 
@@ -175,8 +196,9 @@ async def _set(one: Comparison) -> Check:
     fileset, site, name = one.fileset, one.site, f"files {one.fileset.name}"
     drawn = await one.drawn()
     paths = None if one.sample is None else list(drawn)
-    first = await one.compared(drawn)
-    links, filled = await one.structure(drawn)
+    there = await one.there(drawn)
+    first = await one.compared(drawn, there)
+    links, filled = wrong(drawn, there)
     told = {"read": 0 if one.by_snapshots else first.files if paths is None else len(paths)}
     if not first.differing and not first.folders and not links and not filled:
         return Check(
@@ -192,8 +214,9 @@ async def _set(one: Comparison) -> Check:
     if not await _pulled(fileset, one.store):
         message = f"{_differ(first)}, and no pull has been complete since"
         return Check(name, "files", site, Outcome.UNKNOWN, message, "secondsite status", evidence=_told(first) | told)
-    second = await one.compared(await one.drawn() if paths is None else drawn)
-    again = await one.structure(await one.drawn() if links or filled else {})
+    second = await one.compared(await one.drawn() if paths is None else drawn, there)
+    anew = await one.drawn() if links or filled else {}
+    again = wrong(anew, await one.there(anew))
     still = ([path for path in links if path in again[0]], [path for path in filled if path in again[1]])
     after = {path: _stat(fileset, path) for path in (*second.sample, *second.folders)}
     found = judged(name, site, first, second, before, after)

@@ -17,7 +17,7 @@ from secondsite.errors import Exit, UsageError
 from secondsite.events import Emit, Result
 from secondsite.objectives.lag import DATABASE
 from secondsite.objectives.snapshot import LagSample
-from secondsite.spec import Spec, paths
+from secondsite.spec import FileSet, Spec, paths
 from secondsite.verification import filesets, heartbeat, integrity, named, record, tables
 from secondsite.verification.check import Check
 from secondsite.verification.order import Pair
@@ -32,6 +32,7 @@ Samples = Callable[[float, int], Sequence[LagSample]]  # since when (unix second
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a person asked for. tables: names or patterns of the file's kind; none means all. seed: None draws one.
+    files_sets: names of file sets; where only these or only tables are named, nothing but them is looked at.
 
     files_sample: files of each set whose content is read; complete, and full: all of them.
     """
@@ -43,16 +44,37 @@ class Wanted:
     tables: tuple[str, ...] = ()
     files_sample: int = FILES
     complete: bool = False
+    files_sets: tuple[str, ...] = ()
+
+    @property
+    def database(self) -> bool:
+        """Whether the database is looked at."""
+        return self.only != "files" and (bool(self.tables) or not self.files_sets)
+
+    @property
+    def files(self) -> bool:
+        """Whether file sets are."""
+        return self.only != "database" and (bool(self.files_sets) or not self.tables)
+
+    @property
+    def everything(self) -> bool:
+        """Whether what is not among the checks is no part of the service any more."""
+        return self.full and not self.tables and not self.files_sets
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Wanted:
         """From what came over a wire. Raises UsageError (``no-such-argument``)."""
         try:
-            wanted = cls(**{**arguments, "tables": tuple(arguments.get("tables", ()))})
+            lists = {name: tuple(arguments.get(name, ())) for name in ("tables", "files_sets")}
+            wanted = cls(**{**arguments, **lists})
         except TypeError as unknown:
             raise UsageError(f"unknown argument of verify: {unknown}", slug="no-such-argument") from unknown
         if wanted.only not in (None, "database", "files"):
             raise UsageError(f"there is no part {wanted.only}", slug="no-such-argument", hint="--only database|files")
+        if wanted.only == "database" and wanted.files_sets:
+            raise UsageError(
+                "a file set is no part of the database", slug="no-such-argument", hint="leave --only or --files-set out"
+            )
         return wanted
 
 
@@ -73,9 +95,10 @@ class Verification:
         began, seed = self.clock.now(), wanted.seed if wanted.seed is not None else random.randrange(10**6)
         kept = await asyncio.to_thread(record.load, self.record_file)
         checks: list[Check] = []
-        if wanted.only != "files":
+        sets = picked_sets(self.spec.files, wanted.files_sets)
+        if wanted.database:
             checks += await self._database(wanted, seed, kept)
-        if wanted.only != "database" and not wanted.tables:
+        if wanted.files:
             checks += await filesets.check(
                 self.spec,
                 self.pair.standby.site,
@@ -84,9 +107,10 @@ class Verification:
                 sample=None if wanted.full or wanted.complete else wanted.files_sample,
                 seed=seed,
                 suspects=record.suspect_files(kept),
+                sets=sets,
             )
         ended = self.clock.now()
-        joined = record.joined(kept, checks, ended.timestamp(), everything=wanted.full and not wanted.tables)
+        joined = record.joined(kept, checks, ended.timestamp(), everything=wanted.everything)
         await asyncio.to_thread(record.save, joined, self.record_file)
         document = {
             "service": self.spec.service.name,
@@ -155,6 +179,18 @@ def picked(known: Sequence[Table], names: Sequence[str]) -> tuple[Table, ...]:
             )
         found += of_it
     return tuple(dict.fromkeys(found))
+
+
+def picked_sets(known: Sequence[FileSet], names: Sequence[str]) -> tuple[FileSet, ...]:
+    """Those that were named; else all. Raises UsageError (``no-such-set``) that names every unknown one."""
+    there = {fileset.name for fileset in known}
+    unknown = [name for name in dict.fromkeys(names) if name not in there]
+    if unknown:
+        sets = ", ".join(fileset.name for fileset in known) or "none"
+        raise UsageError(
+            f"there is no file set {', '.join(unknown)} (sets: {sets})", slug="no-such-set", hint="secondsite status"
+        )
+    return tuple(fileset for fileset in known if not names or fileset.name in names)
 
 
 def _names(table: Table) -> tuple[str, ...]:

@@ -110,12 +110,15 @@ def compare(
     bandwidth: int | None = None,
     content: bool = True,
     only: Path | None = None,
+    silence: int = IO_SECONDS,
 ) -> list[str]:
     """List what differs; changes nothing. content: read every byte on both sides; without it size and time tell. only:
-    a file with paths, as for ``bring_back``: these and no others."""
+    a file with paths, as for ``bring_back``: these and no others. silence: seconds that the other side may take to read
+    one file, which it says nothing meanwhile."""
     return [
         "rsync",
         *_BASE,
+        f"--timeout={max(IO_SECONDS, silence)}",
         "--dry-run",
         *(["--checksum"] if content else []),
         *([f"--files-from={only}", "--from0", "--no-recursive", "--no-implied-dirs"] if only else ["--delete"]),

@@ -12,7 +12,9 @@ from secondsite.spec import FileSet
 from secondsite.spec.paths import RSYNCD_CONF, RSYNCD_PID
 
 UNIT = "secondsite-files.service"
-IDLE_SECONDS = 60
+# The standby says how long it waits itself (command.py); this is for one that said nothing. No less: rsync says nothing
+# either while it reads one large file for a verification, and the shorter of both counts (man rsyncd.conf).
+IDLE_SECONDS = 3600
 CONNECTIONS = 8  # per file set: a pull, a final pull, a verification, and some that have not noticed their end
 
 

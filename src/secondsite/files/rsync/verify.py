@@ -18,6 +18,7 @@ from secondsite.spec import FileSet
 
 SAMPLE = 20
 FOLDERS_NAMED = 10_000
+SLOW_BYTES = 10_000_000  # a second: a slow disk that others use, too
 # Where nothing but the hard link is missing, its nine attributes are blanks.
 _ITEM = re.compile(rb"^(\*deleting  |[<>ch.*][fdLDS](?:\S{9}| {9})) (.*)$", re.MULTILINE)
 _FOLDER_TIME = b".d..t......"
@@ -69,9 +70,10 @@ async def verify(
     content: bool = True,
     only: Sequence[str] | None = None,
     named: int = SAMPLE,
+    largest: int = 0,
 ) -> Verification:
     """The differences now. content: of every byte; else what size, time and attributes tell. only: just these paths.
-    named: how many that differ are named.
+    named: how many that differ are named. largest: bytes of the largest file among them, where that is known.
 
     Raises RetryableError (``files-unreachable``) or FinalError (``files-unreadable``).
     """
@@ -84,6 +86,7 @@ async def verify(
             bandwidth=bandwidth or fileset.bandwidth,
             content=content,
             only=None if only is None else _listed(Path(room), only),
+            silence=largest // SLOW_BYTES,
         )
         ended = await run(argv, seconds=timeout, go_on=told.read)
     if ended.code is None or ended.code in (Code.PROTOCOL_START, Code.SOCKET):

@@ -33,9 +33,28 @@ def files(judged: Judged) -> Iterator[Problem]:
         yield Problem(standby, message, _where_to_look(lag), unseen=unseen)
 
 
-@registry.check("files-blocked", Severity.CRITICAL, "Is no file set stopped by a safety rule?", Needs.STANDBY)
+_UNBLOCK = (
+    "First see what has happened: look at the source; `secondsite files list NAME` has the moments of which there are "
+    'versions, and `secondsite files diff NAME --from "3h ago"` what has changed in the copy since. If it was an '
+    'accident or an attack: `secondsite files restore NAME --all --at "3h ago" --to-primary` brings back what was '
+    "there. Where only deletions were held back, the set goes on by itself once nothing is missing; else agree to what "
+    "is there now with `secondsite files allow-deletions NAME`. If it was meant: `secondsite files allow-deletions "
+    "NAME` lets the next pull do what was held back, once. If the source is not there: repair what the finding names; "
+    "the next pull looks by itself."
+)
+
+
+@registry.check(
+    "files-blocked", Severity.CRITICAL, "Is no file set stopped by a safety rule?", Needs.STANDBY, do=_UNBLOCK
+)
 def files_blocked(judged: Judged) -> Iterator[Problem]:
-    """A pull that would delete too much, or whose source is not mounted, waits for a person."""
+    """What befell the source must not befall the copy, so a person looks first.
+
+    More is deleted than ``max_delete`` allows: the deletions are held back, and what is new or changed still comes.
+    More is rewritten, renamed or deleted within an hour than ``max_change`` allows, as by encryption: nothing comes any
+    more; of a ZFS set the newest snapshot has the change, and none comes after it. The source is not mounted: nothing
+    comes. What the copy had taken over before it stopped stays so. No version is made meanwhile, and the old ones stay.
+    """
     for lag in judged.lags:
         if lag.kind is Kind.FILES and lag.state == FilesStatus.BLOCKED:
             message = f"file set {lag.replica} is blocked: {lag.reason or 'by a safety rule'}"
@@ -74,5 +93,6 @@ def _where_to_look(lag: Lag) -> str:
 def _way_on(lag: Lag) -> str:
     """A budget waits for a person's word; anything else for a repair."""
     if lag.held_back:
-        return f"look at the source; if it is meant: `secondsite files allow-deletions {lag.replica}`"
+        meant = f"look at the source; if it is meant: `secondsite files allow-deletions {lag.replica}`"
+        return f"{meant}; if not: `secondsite explain files-blocked`"
     return "repair what it names; the next pull looks again by itself"
