@@ -46,7 +46,7 @@ def _slow(judged: Judged, lag: Lag, primary: str) -> str:
     if lag.newest_at is None:
         return "its first copy is not complete yet: `secondsite status --watch` shows when it is"
     interval = next(one.interval for one in judged.situation.spec.files if one.name == lag.replica)
-    if lag.kept != "stream" and interval >= judged.situation.spec.objectives.rpo:
+    if (lag.copy is None or lag.copy.kept != "stream") and interval >= judged.situation.spec.objectives.rpo:
         return f"it is pulled each {interval:g} s, which is too seldom for that: make `interval` shorter in the file"
     why = lag.reason or "its last pulls took as long as that, at a busy host or over a slow link"
     return f"{why}; {_WATCH}; if not, at {lag.site} and {primary}: journalctl -u secondsite-agent -u secondsite-watch"
