@@ -636,6 +636,31 @@ async def test_an_rsync_whose_first_process_is_killed_is_no_pull_that_goes_on(up
     )
 
 
+@pytest.mark.parametrize("ended", ["the line", "the agent"])
+async def test_a_large_file_goes_on_from_where_it_was_broken_off(uploads: Mirror, ended: str) -> None:
+    large = uploads.source / "large"
+    large.write_bytes(os.urandom(20_000_000))
+    pulling = asyncio.create_task(uploads.pull(bandwidth=4_000_000))
+    async with asyncio.timeout(20):
+        while not any(path.stat().st_size > 8_000_000 for path in uploads.target.glob(".large.*")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    if ended == "the agent":
+        pulling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await pulling
+    else:
+        daemon = int(uploads.daemon.read_text())
+        for child in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+        assert not (await pulling).complete
+    has = [path.stat().st_size for path in (uploads.target / command.PARTIAL).iterdir()]
+    assert has and has[0] > 8_000_000
+    began = time.monotonic()
+    assert (await uploads.pull(bandwidth=4_000_000)).complete
+    assert time.monotonic() - began < 4.0, "all of it takes five seconds"
+    assert (uploads.target / "large").read_bytes() == large.read_bytes()
+
+
 async def test_two_pulls_of_one_set_take_turns(uploads: Mirror) -> None:
     fill(uploads.source, 5)
     first, second = await asyncio.gather(uploads.pull(), uploads.pull())

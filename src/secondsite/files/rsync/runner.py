@@ -20,6 +20,7 @@ from secondsite.files.store import Held
 
 LINE_BYTES = 65536
 REST_SECONDS = 1.0  # for what was printed to be read, and for who is left of an rsync, when its first process has ended
+TERM_SECONDS = 1.0  # to end by itself
 LOOK_SECONDS = 0.2  # between two questions whether it is to end
 KEPT_BYTES = 262144  # of what it prints; a listing may be longer and only its end matters
 # Exit codes behind which a part of rsync may have died with its half-made file where it was (man rsync, EXIT VALUES).
@@ -204,9 +205,17 @@ async def _read(pipe: IO[bytes] | None, watch: Watch | None = None, ask: Callabl
 
 
 async def _end(child: subprocess.Popen[bytes]) -> None:
-    """The generator, the receiver and whoever else is in its group."""
+    """The generator, the receiver and whoever else is in its group: by SIGTERM first, for then it keeps what it has of
+    a large file, and whoever comes next goes on from there."""
     if child.returncode is None:
-        _kill(child)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TERM_SECONDS):
+                    await _ended(child)
+        finally:
+            _kill(child)
         await _ended(child)
         child.wait()
 
