@@ -13,7 +13,7 @@ from secondsite.database.logical import LogicalSlots
 from secondsite.database.pooler.state import Pooled, PoolerState
 from secondsite.database.state import DatabaseState, Role, SlotState, Streaming
 from secondsite.dns.state import RecordState, ServerAnswer
-from secondsite.files.state import SOURCE_UNREADABLE, FileSetState, FilesStatus
+from secondsite.files.state import SOURCE_UNREADABLE, Coming, FileSetState, FilesStatus
 from secondsite.objectives.checks import CHECKS
 from secondsite.objectives.finding import Severity, Word
 from secondsite.objectives.rto import PastRun
@@ -661,6 +661,7 @@ def test_a_set_that_comes_too_late_and_has_no_other_finding_is_told_with_what_is
     assert "its last pulls took as long" in hint and "`secondsite status --watch`" in hint
     assert "at bergen and oslo: journalctl" in hint
     assert too_late(status, reason="4000 changed paths wait at the source").startswith("4000 changed paths wait")
+    assert too_late(status, coming=Coming(30, 100)).startswith("30% of what comes is here")
 
 
 def test_a_first_copy_and_an_interval_longer_than_the_objective_are_named_as_what_they_are() -> None:

@@ -48,7 +48,11 @@ def _slow(judged: Judged, lag: Lag, primary: str) -> str:
     interval = next(one.interval for one in judged.situation.spec.files if one.name == lag.replica)
     if (lag.copy is None or lag.copy.kept != "stream") and interval >= judged.situation.spec.objectives.rpo:
         return f"it is pulled each {interval:g} s, which is too seldom for that: make `interval` shorter in the file"
-    why = lag.reason or "its last pulls took as long as that, at a busy host or over a slow link"
+    coming = lag.copy.coming if lag.copy else None
+    comes = (
+        f"{coming.done_bytes / coming.total_bytes:.0%} of what comes is here" if coming and coming.total_bytes else None
+    )
+    why = comes or lag.reason or "its last pulls took as long as that, at a busy host or over a slow link"
     return f"{why}; {_WATCH}; if not, at {lag.site} and {primary}: journalctl -u secondsite-agent -u secondsite-watch"
 
 
