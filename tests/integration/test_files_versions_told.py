@@ -416,6 +416,29 @@ async def _at_primary(primary: Site, **arguments: Any) -> dict[str, Any]:
     )  # fmt: skip
 
 
+async def test_what_comes_back_takes_no_set_id_bits_off_the_primarys_own_files(site: Site, primary: Site) -> None:
+    """No copy has such bits, so no version has them."""
+    source = site.mirror.source
+    for name in ("same", "rewritten"):
+        (source / name).write_bytes(b"#!/bin/sh\n")
+        (source / name).chmod(0o4755)
+    await site.pulled()
+    (source / "rewritten").write_bytes(b"encrypted")
+    (source / "rewritten").chmod(0o4755)
+    (source / "keep" / "photo-1").unlink()
+    told = await site.ask("offer")
+    planned = await _at_primary(primary, offer=told["offer"], dry_run=True)
+    assert (planned["files"], planned["replaced"], planned["sample_replaced"]) == (2, 1, ["rewritten"])
+    assert planned["aside"] is None and "keep/photo-1" in planned["sample"]
+    here = await _at_primary(primary, offer=told["offer"])
+    assert (source / "same").stat().st_mode & 0o7777 == 0o4755
+    assert (source / "rewritten").stat().st_mode & 0o7777 == 0o755, "another file, as the version has it"
+    assert (here["without_rights"], here["replaced"]) == (1, 1)
+    assert (Path(here["aside"]) / "rewritten").stat().st_mode & 0o7777 == 0o4755
+    assert (await _at_primary(primary, offer=told["offer"], path="same"))["without_rights"] == 0
+    assert (source / "same").stat().st_mode & 0o7777 == 0o4755
+
+
 async def test_what_was_replaced_is_there_as_it_was(site: Site, primary: Site) -> None:
     await site.pulled()
     source = site.mirror.source

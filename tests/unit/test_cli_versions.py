@@ -17,6 +17,7 @@ from secondsite.cli.keepers import order
 from secondsite.cli.main import main
 from secondsite.cli.moments import moment
 from secondsite.cli.schemas import conforms
+from secondsite.cli.views.versions import list_lines, restore_lines
 from secondsite.errors import FinalError, RetryableError, SecondsiteError, UsageError
 from secondsite.events import Result
 from secondsite.files.state import FileSetState, FilesStatus, VersionsState
@@ -123,7 +124,7 @@ def test_versions_are_listed_although_a_site_is_silent(
     assert told["silent"] == {"oslo": "no answer"} and told["versions"][0]["site"] == "bergen"
     assert ran("list", "uploads") == 0
     shown = capsys.readouterr().out
-    assert VERSION["id"] in str(shown) and "1,200" in shown and "oslo could not be asked: no answer" in shown
+    assert VERSION["id"] in str(shown) and "1,200" in shown and "nothing from oslo: no answer" in shown
 
 
 def test_where_no_site_answers_the_command_fails(answers: tuple[dict[tuple[str, str], Answer], Asked]) -> None:
@@ -251,6 +252,41 @@ def test_what_goes_to_the_primary_is_asked_for_offered_fetched_and_withdrawn(
     assert answers[1][3][2]["id"] == VERSION["id"], "the version that was shown, not a newer one"
     assert ran("restore", "uploads", "--all", "--to-primary", "--yes") == 0
     assert "rsync -aHAX /srv/uploads.replaced-x/ /srv/uploads/" in capsys.readouterr().out
+
+
+def test_a_restore_to_the_primary_of_a_blocked_set_leads_on(
+    answers: tuple[dict[tuple[str, str], Answer], Asked],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    offered(answers[0])
+    copy = {"name": "uploads", "state": "blocked", "reason": "444 of 810 files were rewritten"}
+    seen = {"sites": {"oslo": {"role": "primary", "reachable": True}}, "replicas": [copy]}
+    monkeypatch.setattr("secondsite.cli.sight.begin", lambda _: lambda: seen)
+    assert ran("restore", "uploads", "--all", "--to-primary", "--yes") == 0
+    out = capsys.readouterr().out
+    assert "444 of 810" in out and out.rstrip().endswith("secondsite files allow-deletions uploads")
+    answers[0][("oslo", "versions-fetch")] = FETCHED | {"dry_run": True}
+    assert ran("restore", "uploads", "--all", "--to-primary", "--dry-run") == 0
+    assert "allow-deletions" not in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_would_be_replaced_and_how_many_more_there_are() -> None:
+    planned = {**RESTORED, **FETCHED, "primary": "oslo", "to": "/srv/uploads", "site": "bergen", "dry_run": True}
+    planned |= {"files": 300, "replaced": 2, "sample": ["a", "inv/", "inv/1"], "sample_replaced": ["a"], "aside": None}
+    lines = restore_lines(planned)
+    assert lines[1:] == [
+        "  ~ a", "  + inv/", "  + inv/1", "  and 298 files more",
+        "2 files would be replaced (~), 298 files are not there (+)",
+    ]  # fmt: skip
+
+
+def test_a_path_that_is_not_in_the_version_of_a_moment_may_be_in_others() -> None:
+    state = {"there": False, "last_version": VERSION["id"], "at": VERSION["as_of"]}
+    told = {"set": "uploads", "path": "x", "states": [state], "silent": {}}
+    assert "not in the version of 2026-11-22" in list_lines({**told, "versions": [VERSION]})[1]
+    later = VERSION | {"as_of": "2026-11-22T23:00:00.000000Z"}
+    assert list_lines({**told, "versions": [VERSION, later]})[1] == "  in none of the versions"
 
 
 def test_what_was_offered_is_withdrawn_although_it_could_not_be_fetched(

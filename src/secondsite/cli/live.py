@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines about the same long work
+SAID_SHARE = 0.01  # of all that has to be done: less is not worth a first line
 
 
 _drawing: WeakSet[Live] = WeakSet()  # every terminal surface there is
@@ -133,6 +134,8 @@ class Plain:
         if event.total is not None and event.done >= event.total:
             return  # said once it has ended
         now = self._now()
+        if key not in self._spoken and event.total and event.done / event.total < SAID_SHARE:
+            self._spoken[key] = now  # a first word that says nothing; whoever is quick needs none
         if now - self._spoken.get(key, float("-inf")) >= PLAIN_INTERVAL:
             self._spoken[key] = now
             self.line(with_site(event.site, f"{event.what}: {amount(event)}", ""))

@@ -187,17 +187,20 @@ async def restore(
                 "aside": None,
                 "failed": None,
                 "sample": [],
+                "sample_replaced": [],
+                "without_rights": 0,
+                "blocked": None,
                 **told,
                 "site": where,
             }
         else:
-            primary = await _primary(keepers)
+            primary, blocked = await _primary(keepers, name)
             where, planned = await keepers.ask_one("versions-offer", {**wanted, "dry_run": True}, emit, but=primary)
             _elsewhere(where, primary, name)
             if not dry_run:
                 confirm(restore_question(planned, where, primary), yes=yes)
             exactly = _without_none({"path": path, "id": planned["version"]["id"]})
-            document = await _brought(keepers, where, primary, exactly, dry_run, emit)
+            document = {**await _brought(keepers, where, primary, exactly, dry_run, emit), "blocked": blocked}
     if json:
         emit_json(document)
     else:
@@ -216,6 +219,7 @@ async def _brought(
     finally:
         await keepers.withdrawn(where, offered["offer"], emit)
     told = {key: fetched[key] for key in ("replaced", "aside", "failed", "sample", "dry_run", "files", "bytes")}
+    told |= {key: fetched.get(key, default) for key, default in (("sample_replaced", []), ("without_rights", 0))}
     return {**offered, **told, "site": where, "primary": primary, "to": offered["folder"]}
 
 
@@ -239,8 +243,11 @@ def _keepers(config: Any, name: str, site: str | None) -> Keepers:
     return Keepers(load(path).spec, path, name, site)
 
 
-async def _primary(keepers: Keepers) -> str:
-    """The site that is primary now. Raises FinalError (``no-primary-answers``)."""
+async def _primary(keepers: Keepers, name: str) -> tuple[str, str | None]:
+    """The site that is primary now, and why the set's copy is blocked, if it is.
+
+    Raises FinalError (``no-primary-answers``).
+    """
     from secondsite.cli.sight import begin
     from secondsite.errors import FinalError
 
@@ -253,7 +260,8 @@ async def _primary(keepers: Keepers) -> str:
             step="restore files",
             hint="secondsite status; without --to-primary the files go into a new folder at the standby",
         )
-    return str(found)
+    copy = next((one for one in seen["replicas"] if one["name"] == name and one["state"] == "blocked"), None)
+    return str(found), copy and (copy["reason"] or "blocked")
 
 
 def _elsewhere(where: str, primary: str, name: str) -> None:

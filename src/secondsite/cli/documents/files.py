@@ -105,6 +105,11 @@ class FilesRestoreDocument(TypedDict):
     lost: Annotated[list[str], Field(description="written into since the version was made, so not restored")]
     lost_count: int
     sample: list[str]
+    sample_replaced: NotRequired[Annotated[list[str], Field(description="of these, what is there and differs")]]
+    without_rights: NotRequired[
+        Annotated[int, Field(description="files that had set-id bits and are others now: no version has such bits")]
+    ]
+    blocked: NotRequired[Annotated[str | None, Field(description="why the copy was blocked before this")]]
     dry_run: bool
 
 

@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 
 def list_lines(document: Document) -> list[str]:
     """The versions, or the states of a path; the newest last, where the eye is."""
-    silent = [f"{site} could not be asked: {why}" for site, why in document["silent"].items()]
+    silent = [f"nothing from {site}: {why}" for site, why in document["silent"].items()]
     if document["path"] is not None:
         return [*_states(document), *silent]
     if not document["versions"]:
@@ -33,7 +33,9 @@ def list_lines(document: Document) -> list[str]:
 def _states(document: Document) -> list[str]:
     lines = [f"{printable(document['path']) or 'the set'} in {document['set']}:"]
     if not any(state["there"] for state in document["states"]):
-        return [*lines, "  in none of the versions"]
+        moments = sorted({one["as_of"] for one in document["versions"]})
+        only = f"not in the version of {local(moments[0])}" if len(moments) == 1 else "in none of the versions"
+        return [*lines, f"  {only}"]
     for state in document["states"]:
         until = "" if state["last_at"] == state["at"] else f" to {local(state['last_at'])}"
         if state["there"]:
@@ -76,7 +78,7 @@ def restore_lines(document: Document) -> list[str]:
     what = f"{files(document['files'])} ({size}) of {document['set']} as of {as_of}"
     lines = [f"{what}{will} restored: {at}:{document['to']}"]
     if document["dry_run"]:
-        lines += [f"  {printable(path)}" for path in document["sample"][:SHOWN]]
+        lines += _planned(document)
     if document["aside"]:
         lines += [
             f"replaced: {files(document['replaced'])}, now at {at} in {document['aside']}",
@@ -84,12 +86,36 @@ def restore_lines(document: Document) -> list[str]:
         ]
     elif document["primary"] is None and not document["dry_run"]:
         lines.append("nothing that was there was touched; to undo it, remove that folder")
+    if document.get("without_rights"):
+        lines.append(
+            f"no version has set-id bits: {files(document['without_rights'])} came back without; those that had them "
+            f"are in {document['aside']}"
+        )
     if document["failed"]:
         lines.append(f"not everything: {document['failed']}")
     if document["lost_count"]:
         lines.append(f"written into since, and not restored: {files(document['lost_count'])}")
         lines += [f"  {printable(path)}" for path in document["lost"]]
+    if document.get("blocked") and not document["dry_run"]:
+        lines += [
+            f"{document['set']} was blocked before this: {document['blocked']}",
+            f"look at {at}; once it is as it should be, and status still says blocked, the copy follows after: "
+            f"secondsite files allow-deletions {document['set']}",
+        ]
     return lines
+
+
+def _planned(document: Document) -> list[str]:
+    """What a dry run shows: each path with a mark, and how many there are of either kind."""
+    if document["primary"] is None:
+        return [f"  {printable(path)}" for path in document["sample"][:SHOWN]]
+    instead = set(document.get("sample_replaced", ()))
+    shown = document["sample"][:SHOWN]
+    lines = [f"  {_MARKS['changed' if path in instead else 'added']} {printable(path)}" for path in shown]
+    more = document["files"] - sum(not path.endswith("/") for path in shown)
+    lines += [f"  and {files(more)} more"] * (more > 0)
+    new = document["files"] - document["replaced"]
+    return [*lines, f"{files(document['replaced'])} would be replaced (~), {files(new)} are not there (+)"]
 
 
 def files(count: int) -> str:

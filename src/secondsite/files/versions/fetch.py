@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -22,13 +23,14 @@ from secondsite.files.store import PULLED, locked
 from secondsite.files.versions import offered
 from secondsite.files.versions.look import relative
 from secondsite.files.versions.place import ID, Folder
+from secondsite.files.versions.rights import give_back, rights
 from secondsite.files.zfs import beside
 from secondsite.files.zfs.host import HERE, Host
 from secondsite.spec import FileSet
 
 LOCK_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
-_ITEM = re.compile(r"^[<>ch.*][fdLDS]\S{9} (.*)$", re.MULTILINE)
+_ITEM = re.compile(r"^([<>ch.*][fdLDS]\S{9}) (.*)$", re.MULTILINE)
 SHOWN = 100
 
 
@@ -47,9 +49,12 @@ async def fetch(
     """Bring the files of ``offer`` into the set's folder here. source, port: the daemon of the site that offers them.
     host: where the set's dataset is, if it has one.
 
-    What differs is replaced and lies in ``aside`` then, at its own path; what the version does not have stays. Answers
-    {set, path, files, bytes, replaced, aside, failed, sample, dry_run}. Raises FinalError (``files-are-copy`` where
-    this site is a standby, ``files-unreadable``), RetryableError (``files-busy``, ``files-unreachable``), OSError.
+    What differs is replaced and lies in ``aside`` then, at its own path; what the version does not have stays.
+
+    Answers {set, path, files, bytes, replaced, aside, without_rights, failed, sample, sample_replaced, dry_run}: sample
+    names what comes, sample_replaced those of them that are here and differ. without_rights: files whose set-id bits
+    are gone, for no version has any. Raises FinalError (``files-are-copy`` where this site is a standby,
+    ``files-unreadable``), RetryableError (``files-busy``, ``files-unreachable``), OSError.
     """
     if not ID.fullmatch(offer):
         raise UsageError(f"{offer} is no offer", slug="no-such-argument")
@@ -79,21 +84,31 @@ async def fetch(
             def watch(done: int, total: int | None, rate: float, left: int) -> None:
                 emit(Progress(f"restore {fileset.name}", done, total, rate_per_second=rate, seconds_left=left))
 
-            ended = await run(argv, seconds=TIMEOUT_SECONDS, held=held, watch=watch)
+            had = {} if dry_run else await asyncio.to_thread(rights, folder, wanted)
+            try:
+                ended = await run(argv, seconds=TIMEOUT_SECONDS, held=held, watch=watch)
+            finally:
+                without = await asyncio.to_thread(give_back, had)
         replaced = await _replaced(aside, made, host or HERE, keep=not dry_run)
         _judge(fileset.name, ended, aside if replaced else None)
         if not dry_run:
             await sync_file_systems(folder)
     seen, items = stats(ended.stdout, ended.stderr), _ITEM.findall(ended.stdout)
+    contents = [name for what, name in items if what.startswith(">f")]
+    instead = [name for what, name in items if what.startswith(">f") and "+" not in what]
+    if dry_run:
+        replaced = len(instead)
     return {
         "set": fileset.name,
         "path": wanted,
-        "files": sum(not item.endswith("/") for item in items) if dry_run else seen.transferred,
+        "files": len(contents) if dry_run else seen.transferred,
         "bytes": seen.bytes,
         "replaced": replaced,
-        "aside": str(aside) if replaced else None,
+        "aside": str(aside) if replaced and not dry_run else None,
+        "without_rights": without,
         "failed": why(ended.text) if ended.code == Code.PARTIAL else None,
-        "sample": items[:SHOWN],
+        "sample": [name for what, name in items if not what.startswith(".")][:SHOWN],
+        "sample_replaced": instead[:SHOWN],
         "dry_run": dry_run,
     }
 
