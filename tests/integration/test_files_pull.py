@@ -25,7 +25,9 @@ from secondsite.events import Event, Progress, ignore
 from secondsite.files import bandwidth, budget, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
 from secondsite.files.rsync import command, irregular, passing
+from secondsite.files.rsync.passes import Passes
 from secondsite.files.rsync.pull import PullResult
+from secondsite.files.rsync.runner import Ended
 from secondsite.files.rsync.verify import verify
 from secondsite.files.state import FilesStatus
 from secondsite.files.stream.apply import Taken
@@ -151,6 +153,48 @@ async def test_a_persons_word_covers_what_was_shown_and_no_more(uploads: Mirror)
     assert (result.blocked, result.deleted, result.held_back) == (True, 0, 11)
     assert "10 were allowed to go, and since then more have gone" in str(result.reason)
     assert not store.load("uploads", uploads.store).allow_deletions
+
+
+async def test_what_goes_while_a_pull_does_what_a_person_allowed_is_nobodys_word(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(uploads.source, 40)
+    (uploads.source / "folder").mkdir()
+    fill(uploads.source / "folder", 10)
+    await uploads.pull()
+    shutil.rmtree(uploads.source / "folder")
+    assert (await uploads.pull()).held_back == 10
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    run = Passes.run
+
+    async def more_goes(self: Passes, *, max_delete: int) -> Ended:
+        if max_delete:
+            for number in range(35):
+                (uploads.source / f"file-{number}").unlink(missing_ok=True)
+        return await run(self, max_delete=max_delete)
+
+    monkeypatch.setattr(Passes, "run", more_goes)
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted) == (True, 11), "the folder and what was in it"
+    monkeypatch.undo()
+    assert (await uploads.pull()).blocked
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    assert (await uploads.pull()).complete
+    assert uploads.tree(uploads.target) == uploads.tree(uploads.source)
+
+
+async def test_a_word_for_deletions_is_none_for_what_is_encrypted_meanwhile(uploads: Mirror) -> None:
+    for number in range(600):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    for number in range(450, 600):
+        (uploads.source / f"file-{number}").unlink()
+    assert (await uploads.pull()).held_back == 150
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    await encrypt(uploads, 0, 450)
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason)
+    assert plain(uploads) >= 140
 
 
 async def test_deletions_from_pull_to_pull_add_up_over_an_hour(uploads: Mirror) -> None:

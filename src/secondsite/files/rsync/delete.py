@@ -27,12 +27,12 @@ async def delete(work: Passes, seen: Stats) -> bool:
     # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
     shown = work.record.held_back if work.record.allow_deletions else None
     agreed = work.record.allow_deletions and found.extra <= (shown or found.extra)
-    free = agreed or not work.record.settled  # unsettled: what is extra goes aside
-    free = free or work.fileset.max_delete >= 1
+    free = not work.record.settled or work.fileset.max_delete >= 1  # unsettled: what is extra goes aside
     here_before = found.before if not work.record.entries else min(found.before, work.record.entries)
     hour = last_hour(work.record.window, time.time(), entries=here_before)
     most = WITHOUT_LIMIT if free else allowed_deletions(hour, work.fileset.max_delete)
-    waits = not free and work.record.alarm == Alarm.DELETIONS  # too many once: fewer of them wait for a person as well
+    # There were too many once: fewer of them wait for a person as well.
+    waits = not (free or agreed) and work.record.alarm == Alarm.DELETIONS
     no = refusal(found, most=most, lately=hour.deleted, waits=waits, agreed=shown)
     if no is not None and not agreed:
         came = passing.Passing() if waits else await _passing(work, found, hour)
@@ -45,6 +45,8 @@ async def delete(work: Passes, seen: Stats) -> bool:
         work.deleted += gone
         work.uncounted += max(0, gone - came.counting)
         most -= came.counting
+    if agreed and not free:
+        most = await _agreed(work, seen)
     if work.stale:
         await _remove_stale(work)
     if not seen.skipped:
@@ -64,6 +66,15 @@ async def delete(work: Passes, seen: Stats) -> bool:
         work.reason = f"more than {most} files and folders are gone at the source; the deletion budget is {most}"
         work.blocked, work.held_back, work.alarm = True, max(found.extra, most + 1), Alarm.DELETIONS
     return False
+
+
+async def _agreed(work: Passes, seen: Stats) -> int:
+    """How many entries may go on a person's word. rsync has said how many files are extra, and not how many folders
+    they are in: those are counted by name. Of what goes at the source from here on nobody has spoken."""
+    left, target = work.deadline - time.monotonic(), Path(work.fileset.path)
+    names = await passing.extra(work.source, target, work.fileset.patterns, seconds=left)
+    folders = await in_thread(lambda: passing.folders(target, names))
+    return seen.skipped + folders + sum(work.stale.values())
 
 
 async def _passing(work: Passes, found: Counted, hour: Hour) -> passing.Passing:

@@ -74,9 +74,9 @@ class Passes:
     @property
     def may_rewrite(self) -> int | None:
         """Files that may get another content, beyond those that did already; None: as many as there are. What differs
-        before the first complete pull goes aside, and a person's word covers what follows it."""
+        before the first complete pull goes aside. A person's word covers changes where changes were shown."""
         record = self.record
-        if not record.settled or record.allow_deletions:
+        if not record.settled or (record.allow_deletions and record.alarm == Alarm.CHANGES):
             return None
         most = self.fileset.max_change
         return allowed_changes(record.window, time.time(), entries=record.entries or 1, max_change=most)

@@ -7,6 +7,7 @@ here when all was guarded last; and a file that was rewritten is a new one, too,
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -14,7 +15,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,19 @@ async def extra(source: str, target: Path, patterns: Sequence[str], *, seconds: 
     argv = command.compare(source, target, exclude=patterns, content=False)
     ended = await run(argv, seconds=seconds, writable=(), go_on=read)
     return found if ended.code in (Code.OK, Code.VANISHED) and len(found) <= MOST else []
+
+
+def folders(target: Path, names: Collection[Name]) -> int:
+    """How many of these names are folders here; without names, how many folders there are. Raises OSError."""
+    if not names or not available():
+        return sum(len(folders) for _, folders, _ in os.walk(target))
+    count = 0
+    with Root(str(target)) as root:
+        for path in set(names):
+            if path and valid(path):
+                with contextlib.suppress(OSError), root.opened(path) as handle:
+                    count += stat.S_ISDIR(os.fstat(handle).st_mode)
+    return count
 
 
 def remove(target: Path, names: Iterable[Name], may: Callable[[], None]) -> int:
