@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from bench.file_sites import STANDBY, Sites, inside, run
-from bench.results import Metric, Series
+from bench.results import Metric, Series, paired
 
 MEGABYTES = 48  # a round, in files of one: more, and the bare sending is nearly all there is to measure
 POOL = "5G"  # with room: a pool of zfs that is nearly full writes many times more slowly
@@ -103,10 +103,10 @@ def measure(both: Sites, rounds: int, scale: int) -> list[Metric]:
     name = f"an incremental round of ZFS, {megabytes} MiB"
     ours = Series.of(name, told["ours"])
     return [
-        Metric(name, "s", ours, PIPE_RATIO, Series.of("the bare pipe", told["pipe"])),
-        Metric(name, "s", ours, SYNCOID_RATIO, Series.of("syncoid", told["syncoid"])),
+        Metric(name, "s", ours, target, Series.of(what, told[peer]), paired=paired(told["ours"], told[peer]))
+        for what, peer, target in (("the bare pipe", "pipe", PIPE_RATIO), ("syncoid", "syncoid", SYNCOID_RATIO))
     ]
 
 
 if __name__ == "__main__":
-    run("files_zfs", measure, __doc__, rounds=9)
+    run("files_zfs", measure, __doc__, rounds=15)

@@ -30,7 +30,8 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A measured thing, what it is compared with, and what it should reach. target: of the ratio where there is one,
-    unless it is ``alone``: then of the thing itself, whatever stands beside it."""
+    unless it is ``alone``: then of the thing itself, whatever stands beside it. paired: the median of the rounds' own
+    ratios, where the machine's pace changes from round to round; else the ratio is that of the medians."""
 
     name: str
     unit: str
@@ -38,9 +39,12 @@ class Metric:
     target: float | None
     baseline: Series | None = None
     alone: bool = False
+    paired: float | None = None
 
     @property
     def ratio(self) -> float | None:
+        if self.paired is not None:
+            return self.paired
         if self.baseline is None or self.baseline.median == 0:
             return None
         return round(self.measured.median / self.baseline.median, 3)
@@ -61,6 +65,7 @@ class Metric:
             **own,
             "baseline": base,
             "ratio": self.ratio,
+            "ratio_of": "medians" if self.paired is None else "pairs",
             "target": self.target,
             "target_of": "value" if self.alone or self.ratio is None else "ratio",
         }
@@ -71,7 +76,13 @@ class Metric:
         base, own = document["baseline"], {name: document[name] for name in ("name", "median", "min", "max")}
         baseline = Series(**base) if base else None
         alone = baseline is not None and document.get("target_of") == "value"
-        return cls(document["name"], document["unit"], Series(**own), document["target"], baseline, alone)
+        paired = document["ratio"] if document.get("ratio_of") == "pairs" else None
+        return cls(document["name"], document["unit"], Series(**own), document["target"], baseline, alone, paired)
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the rounds' own ratios. Of both sequences the same rounds, in the same order."""
+    return round(statistics.median(one / other for one, other in zip(ours, theirs, strict=True)), 3)
 
 
 def write(name: str, rounds: int, versions: dict[str, str], metrics: Sequence[Metric]) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from bench import file_sites, files_idle, files_latency
 from bench.file_sites import Folders
 from bench.files_latency import over_rounds, quantile
-from bench.results import Metric, Series, table
+from bench.results import Metric, Series, paired, table
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,14 @@ def test_a_metric_is_read_as_it_was_written(alone: bool) -> None:
     one = Metric("copy", "s", Series.of("copy", [1.0, 2.0]), 0.5, Series.of("other", [9.0]), alone)
     again = Metric.read(one.document())
     assert (again, again.met) == (one, one.met)
+
+
+def test_rounds_that_stand_side_by_side_are_compared_each_by_itself() -> None:
+    """The disk is three times as slow in the second round, for both."""
+    ours, theirs = [1.1, 3.3, 1.0], [1.0, 3.0, 1.0]
+    one = Metric("round", "s", Series.of("round", ours), 1.1, Series.of("pipe", theirs), paired=paired(ours, theirs))
+    assert (one.ratio, one.met) == (1.1, True)
+    assert Metric.read(one.document()) == one
 
 
 def test_file_sets_cost_what_is_more_than_without_them() -> None:
