@@ -160,10 +160,10 @@ async def test_what_goes_while_a_pull_does_what_a_person_allowed_is_nobodys_word
 ) -> None:
     fill(uploads.source, 40)
     (uploads.source / "folder").mkdir()
-    fill(uploads.source / "folder", 10)
+    fill(uploads.source / "folder", 20)
     await uploads.pull()
     shutil.rmtree(uploads.source / "folder")
-    assert (await uploads.pull()).held_back == 10
+    assert (await uploads.pull()).held_back == 20
     await engine.allow_deletions(uploads.fileset, uploads.store)
     run = Passes.run
 
@@ -175,7 +175,7 @@ async def test_what_goes_while_a_pull_does_what_a_person_allowed_is_nobodys_word
 
     monkeypatch.setattr(Passes, "run", more_goes)
     result = await uploads.pull()
-    assert (result.blocked, result.deleted) == (True, 11), "the folder and what was in it"
+    assert (result.blocked, result.deleted) == (True, 21), "no more than the folder and what was in it"
     monkeypatch.undo()
     assert (await uploads.pull()).blocked
     await engine.allow_deletions(uploads.fileset, uploads.store)
@@ -194,7 +194,7 @@ async def test_a_word_for_deletions_is_none_for_what_is_encrypted_meanwhile(uplo
     await encrypt(uploads, 0, 450)
     stopped = await uploads.pull()
     assert stopped.blocked and "encrypts" in str(stopped.reason)
-    assert plain(uploads) >= 140
+    assert plain(uploads) >= 100, "what is allowed, and what was on its way already"
 
 
 async def test_deletions_from_pull_to_pull_add_up_over_an_hour(uploads: Mirror) -> None:
