@@ -20,7 +20,7 @@ from secondsite.files.choice import chosen
 from secondsite.files.engine import Rsync, allow_deletions
 from secondsite.files.offer.call import call
 from secondsite.files.store import PULLED, SOURCE
-from secondsite.files.zfs import ask, names, offered
+from secondsite.files.zfs import ask, engine, names, offered
 from secondsite.files.zfs.ask import Door
 from secondsite.files.zfs.engine import Zfs
 from secondsite.files.zfs.offered import Offer
@@ -161,6 +161,31 @@ async def test_nobodys_pruning_takes_a_snapshot_while_it_is_sent_or_built_upon(s
     assert not sending.done(), "it was pruned while it was sent"
     assert (await sending).complete
     assert (await sites.bergen.guids())[-1] == before[-1]
+
+
+async def test_a_round_asks_for_what_the_last_one_left_and_again_where_something_else_is_here(
+    sites: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, start = list[list[int]](), ask.start
+
+    async def counted(door: Door, fileset: str, have: list[int], partial: list[int]) -> ask.Answer:
+        asked.append(have)
+        return await start(door, fileset, have, partial)
+
+    monkeypatch.setattr(ask, "start", counted)
+    for number in range(3):
+        (sites.oslo.seen / "a").write_text(f"{number}")
+        assert (await sites.round()).complete
+    assert len(asked) == 3 and asked[2][:-1] == asked[1], "one question a round, for what is here"
+    old = await sites.bergen.tree()
+    assert (await sites.round()).complete
+    monkeypatch.setitem(engine.left_here, ("up", sites.bergen.store), old)  # another process has pulled since
+    (sites.oslo.seen / "a").write_text("behind it")
+    again = await sites.round()
+    assert (again.complete, again.reason) == (True, None)
+    assert len(asked) == 6 and asked[5][:-1] == asked[4]
+    assert sites.bergen.read(sites.bergen.root, "a") == "behind it"
+    assert await sites.bergen.guids() == await sites.oslo.guids()
 
 
 @pytest.fixture

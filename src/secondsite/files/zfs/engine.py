@@ -36,6 +36,9 @@ TOLD_SECONDS = 60.0  # after which it is said again that versions were looked at
 _BY_RULE = ("zfs-no-dataset", "zfs-not-original", "zfs-refused", "zfs-pool-root")  # a person has to look
 
 
+left_here: dict[tuple[str, Path], Tree] = {}  # what the last round of a set has left here, where it was complete
+
+
 class Zfs:
     """A round a pull. The copy is unmounted and read-only until it becomes the original."""
 
@@ -94,6 +97,8 @@ class Zfs:
                 records.save(name, _after(record, work, result), self.store)
         # As long as its files are many: not under the lock that a failover waits for.
         told = await lost.tell(self.host, self.fileset, work.root, self.store, emit)
+        if complete and work.here is not None:
+            left_here[name, self.store] = work.here
         if complete:
             if told:
                 parting.forget(name, self.store)
@@ -146,6 +151,7 @@ class Zfs:
                 lately=lately.of(self.fileset.name, self.store),
             ),
             going=lambda dataset, since: lost.remember(self.fileset.name, dataset, since, self.store),
+            known=left_here.pop((self.fileset.name, self.store), None),
         )
 
     async def verify(self, source: str, port: int, *, timeout: float) -> Verification:

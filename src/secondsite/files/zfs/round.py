@@ -5,6 +5,7 @@ Killed at any moment, the next round finds in the listings how far it came.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from secondsite.files.store import Held
 from secondsite.files.versions.retention import Rule
 from secondsite.files.zfs import ask, beside, names, plan
 from secondsite.files.zfs.ask import Door
-from secondsite.files.zfs.changed import Counting, bases
+from secondsite.files.zfs.changed import Counting, bases, heads
 from secondsite.files.zfs.host import Host
 from secondsite.files.zfs.model import Dataset, Tree
 from secondsite.files.zfs.names import below, incoming
@@ -53,18 +54,20 @@ class Round:
     problem: str | None = None
     at: float | None = None
     here: Tree | None = None  # at its end, before anything is pruned
+    known: Tree | None = None  # what the last round has left here, as far as this process knows
     _came: dict[str, int] = field(default_factory=dict)  # received and not looked at: dataset, guid of the snapshot
 
     async def carry_out(self) -> bool:
         """Whether everything that the source had at ``at`` is here. Raises SecondsiteError."""
-        target, made = await self._look()
+        target, made, answer = await self._begin()
         if self.counting is not None:
             self.counting.begin(target)
         if target is not None and made is None:
             target = await beside.settled(self.host, target, self.path)
         if target is not None:
             await beside.retire(self.host, target)
-        answer = await ask.start(self.door, self.fileset, _have(target, made), _partial(target, made))
+        if answer is None:
+            answer = await ask.start(self.door, self.fileset, _have(target, made), _partial(target, made))
         self.at = answer.at
         refused: frozenset[str] = frozenset()
         for _ in range(PLANS):
@@ -81,6 +84,24 @@ class Round:
             return False
         await self._finish(answer.tree, target)
         return True
+
+    async def _begin(self) -> tuple[Tree | None, Tree | None, ask.Answer | None]:
+        """A look at what is here, and beside it the source's answer: it is asked for what the last round has left here,
+        since each takes as long as a small stream. None where something else is here: what was answered is for another
+        copy then."""
+        if self.known is None:
+            return *await self._look(), None
+        asking = asyncio.ensure_future(ask.start(self.door, self.fileset, _have(self.known), []))
+        try:
+            target, made = await self._look()
+            answer = await asking
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                asking.exception()  # looked at, where the look here has failed first
+        same = target is not None and made is None and heads(target) == heads(self.known) and not _partial(target)
+        return target, made, answer if same else None
 
     async def _alarmed(self, target: Tree | None) -> bool:
         """Whether so much has changed that a person has to look: nothing is told to the source, so that it keeps the
