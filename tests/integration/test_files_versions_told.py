@@ -26,6 +26,7 @@ from secondsite.files.versions import offered, place, state
 from secondsite.files.versions.acts import perform
 from secondsite.files.versions.child import work
 from secondsite.files.versions.keep import keep_versions
+from secondsite.files.versions.rights import give_back, rights
 from secondsite.spec import Tunnel
 from tests.integration.database_clusters import free_port, specification
 from tests.integration.disks import disk
@@ -437,6 +438,21 @@ async def test_what_comes_back_takes_no_set_id_bits_off_the_primarys_own_files(s
     assert (Path(here["aside"]) / "rewritten").stat().st_mode & 0o7777 == 0o4755
     assert (await _at_primary(primary, offer=told["offer"], path="same"))["without_rights"] == 0
     assert (source / "same").stat().st_mode & 0o7777 == 0o4755
+
+
+def test_a_file_that_is_written_into_while_a_version_comes_back_gets_no_set_id_bits(tmp_path: Path) -> None:
+    """The kernel takes them off what another user writes: they would run his program as the owner."""
+    for name in ("tool", "left"):
+        (tmp_path / name).write_bytes(b"#!good\n")
+        (tmp_path / name).chmod(0o4775)
+    before = rights(tmp_path, "")
+    (tmp_path / "tool").write_bytes(b"#!evil\n")
+    os.utime(tmp_path / "tool", ns=(0, (tmp_path / "left").stat().st_mtime_ns + 5_000_000))
+    for name in ("tool", "left"):
+        (tmp_path / name).chmod(0o775)
+    assert give_back(before) == 1
+    assert (tmp_path / "tool").stat().st_mode & 0o7777 == 0o775
+    assert (tmp_path / "left").stat().st_mode & 0o7777 == 0o4775
 
 
 async def test_what_was_replaced_is_there_as_it_was(site: Site, primary: Site) -> None:

@@ -87,10 +87,8 @@ def restore_lines(document: Document) -> list[str]:
     elif document["primary"] is None and not document["dry_run"]:
         lines.append("nothing that was there was touched; to undo it, remove that folder")
     if document.get("without_rights"):
-        lines.append(
-            f"no version has set-id bits: {files(document['without_rights'])} came back without; those that had them "
-            f"are in {document['aside']}"
-        )
+        before = f"; as they were they lie in {document['aside']}" if document["aside"] else ""
+        lines.append(f"no version has set-id bits: {files(document['without_rights'])} came back without{before}")
     if document["failed"]:
         lines.append(f"not everything: {document['failed']}")
     if document["lost_count"]:
@@ -112,7 +110,7 @@ def _planned(document: Document) -> list[str]:
     instead = set(document.get("sample_replaced", ()))
     shown = document["sample"][:SHOWN]
     lines = [f"  {_MARKS['changed' if path in instead else 'added']} {printable(path)}" for path in shown]
-    more = document["files"] - sum(not path.endswith("/") for path in shown)
+    more = max(0, document["files"] - sum(not path.endswith("/") and " -> " not in path for path in shown))
     lines += [f"  and {files(more)} more"] * (more > 0)
     new = document["files"] - document["replaced"]
     return [*lines, f"{files(document['replaced'])} would be replaced (~), {files(new)} are not there (+)"]

@@ -14,12 +14,14 @@ _BITS = stat.S_ISUID | stat.S_ISGID
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Set-id bits of one file: which file it is, whose, and which bits."""
+    """Set-id bits of one file: which file it is, whose, as it was last written, and which bits."""
 
     device: int
     inode: int
     owner: int
     group: int
+    size: int
+    modified_ns: int
     bits: int
 
 
@@ -31,7 +33,8 @@ def rights(folder: Path, wanted: str) -> dict[Path, Right]:
         files += [Path(place, name) for name in names]
     for path in files:
         with contextlib.suppress(OSError):  # it has gone meanwhile
-            right = _right(path.lstat())
+            seen = path.lstat()
+            right = _right(seen, seen.st_mode & _BITS)
             if right is not None:
                 found[path] = right
     return found
@@ -39,7 +42,8 @@ def rights(folder: Path, wanted: str) -> dict[Path, Right]:
 
 def give_back(before: Mapping[Path, Right]) -> int:
     """rsync gives a file the mode that the version has, which is one without these bits. Who still is the same file of
-    the same owner gets them back. How many are other files now, without them."""
+    the same owner, and was not written into meanwhile, gets them back: the kernel takes them off what somebody else has
+    written. How many are other files now, without them."""
     others = 0
     for path, right in before.items():
         try:
@@ -48,8 +52,7 @@ def give_back(before: Mapping[Path, Right]) -> int:
             continue  # it has gone, and not by us
         try:
             now = os.fstat(handle)
-            same = (now.st_dev, now.st_ino, now.st_uid, now.st_gid)
-            if same != (right.device, right.inode, right.owner, right.group) or not stat.S_ISREG(now.st_mode):
+            if _right(now, right.bits) != right:
                 others += 1
             elif now.st_mode & right.bits != right.bits:
                 os.fchmod(handle, stat.S_IMODE(now.st_mode) | right.bits)
@@ -58,8 +61,7 @@ def give_back(before: Mapping[Path, Right]) -> int:
     return others
 
 
-def _right(seen: os.stat_result) -> Right | None:
-    bits = seen.st_mode & _BITS
+def _right(seen: os.stat_result, bits: int) -> Right | None:
     if not stat.S_ISREG(seen.st_mode) or not bits:
         return None
-    return Right(seen.st_dev, seen.st_ino, seen.st_uid, seen.st_gid, bits)
+    return Right(seen.st_dev, seen.st_ino, seen.st_uid, seen.st_gid, seen.st_size, seen.st_mtime_ns, bits)
