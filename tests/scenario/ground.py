@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secondsite_lab.applied import BIN, AppliedLab
+from secondsite_lab.customer.verify import acknowledged
 
 FAILOVER = "secondsite failover --to bergen --yes --json"
 ACCEPT = "--accept-unconfirmed-fence"
@@ -70,6 +71,17 @@ def shopping(lab: AppliedLab, log: Path) -> Iterator[None]:
     finally:
         customer.terminate()
         customer.wait(timeout=10)
+
+
+def until_bought(log: Path, seconds: float = 60) -> None:
+    """The customer has orders and files that were acknowledged: on a busy machine it takes a while to come."""
+    deadline = time.monotonic() + seconds
+    while True:
+        lines = log.read_text().splitlines()[:-1] if log.exists() else []
+        if all(len(acknowledged(lines, kind)) > 2 for kind in ("order", "file")):
+            return
+        assert time.monotonic() < deadline, "nothing was bought"
+        time.sleep(0.1)
 
 
 def lost(lab: AppliedLab, log: Path) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 from secondsite_lab.applied import AppliedLab
-from tests.scenario.ground import ACCEPT, FAILOVER, Ground, lost, shopping, until_buys, where_dns_points
+from tests.scenario.ground import ACCEPT, FAILOVER, Ground, lost, shopping, until_bought, until_buys, where_dns_points
 from tests.scenario.kills import operate
 from tests.scenario.test_switchover import until_ready
 
@@ -24,7 +23,7 @@ def test_one_command_brings_everything_home_and_says_what_only_the_old_primary_h
     assert where_dns_points(lab) == lab.info["hosts"]["oslo"]["address"], "nobody is sent away from home"
     lab.lab("link", "cut", "oslo", "bergen")
     with shopping(lab, tmp_path / "unlucky.jsonl"):
-        time.sleep(2)
+        until_bought(tmp_path / "unlucky.jsonl")
         lab.lab("power-off", "oslo")
     lab.lab("link", "heal", "oslo", "bergen")
     assert lab.json("bergen", f"{FAILOVER} {ACCEPT}")["outcome"] == "completed"

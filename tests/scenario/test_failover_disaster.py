@@ -16,6 +16,7 @@ from tests.scenario.ground import (
     lost,
     recovered_at_bergen,
     shopping,
+    until_bought,
     until_buys,
     where_dns_points,
 )
@@ -116,7 +117,7 @@ def test_the_old_primary_becomes_the_standby_by_apply_and_the_service_can_go_hom
     lab = ground.fresh()
     lab.lab("link", "cut", "oslo", "bergen")
     with shopping(lab, tmp_path / "unlucky.jsonl"):
-        time.sleep(2)
+        until_bought(tmp_path / "unlucky.jsonl")
         lab.lab("power-off", "oslo")
     lab.lab("link", "heal", "oslo", "bergen")
     assert lab.json("bergen", f"{FAILOVER} {ACCEPT}")["outcome"] == "completed"

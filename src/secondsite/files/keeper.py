@@ -220,7 +220,7 @@ class Keeper:
 
         try:
             result = await pull(self._spec, fileset, self._source, emit=seen, store=self._store)
-            if result.complete and mark is not None:
+            if (result.complete or result.whole) and mark is not None:
                 await self._marked(name, mark)
         except (SecondsiteError, OSError) as problem:
             self._problems[name] = problem.message if isinstance(problem, SecondsiteError) else str(problem)
@@ -250,9 +250,11 @@ class Keeper:
         """From here the changes are followed. How old it is, the source's own clock says. Raises RetryableError."""
         async with locked(name, seconds=CALL_SECONDS, store=self._store):
             record = records.load(name, self._store)
-            if record.role != SOURCE and record.outcome == "complete" and record.engine != "zfs":
-                known = replace(record, epoch=mark.epoch, seq=mark.seq, complete_at=mark.at)
-                records.save(name, known, self._store)
+            if record.role == SOURCE or record.engine == "zfs":
+                return
+            if record.outcome == "complete":
+                record = replace(record, epoch=mark.epoch, seq=mark.seq)
+            records.save(name, replace(record, complete_at=mark.at), self._store)
 
 
 def _words(problems: BaseExceptionGroup[Exception]) -> str:

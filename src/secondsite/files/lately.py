@@ -44,10 +44,11 @@ class Paths:
 
 
 class Lately:
-    """Of one copy. came: what was not here before. rewritten: what got another content."""
+    """Of one copy. came: what was not here before. rewritten: what got another content. anew: what was made anew with
+    the content that it had, so that its age says nothing."""
 
     def __init__(self) -> None:
-        self.came, self.rewritten = Paths(), Paths()
+        self.came, self.rewritten, self.anew = Paths(), Paths(), Paths()
 
     def counting(self, rewritten: Iterable[bytes], now: float) -> set[bytes]:
         """Those that count: they stood here, and have not counted within the hour."""
@@ -57,6 +58,7 @@ class Lately:
         """A person's word covers what was."""
         self.came.clear()
         self.rewritten.clear()
+        self.anew.clear()
 
 
 @cache

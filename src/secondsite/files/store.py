@@ -50,6 +50,7 @@ class Record:
     counted: of a copy by ZFS the snapshots at which its files were counted last; uncounted: bytes that came since;
     counted_at, count_seconds: when that was, and how long it took. reached: the newest snapshots of the last round.
     patterns: by which the last complete pull told what is left out; None where it did not say.
+    alarm_reason: what a person is told of the alarm, whatever else has stopped a pull since.
     guarded_at: whatever was here at this moment counts against the budget when it goes, also where it came within the
     hour (this host's clock): of the first complete copy, and of what a person has agreed to; None before that.
     """
@@ -83,6 +84,7 @@ class Record:
     promotions: int = 0
     patterns: tuple[str, ...] | None = None
     guarded_at: float | None = None
+    alarm_reason: str | None = None
 
 
 _SETTLED_NS = (

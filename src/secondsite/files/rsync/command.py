@@ -88,7 +88,8 @@ def fetch(
         "--info=progress2,nonreg0",
         "--outbuf=L",
         *(["--sparse"] if sparse else []),
-        *(["--checksum", "--out-format=%i"] if read else []),  # output.rewritten counts these
+        "--out-format=%i %n",  # output.rewritten counts these
+        *(["--checksum"] if read else []),
         *([f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []),
         "--",
         source,

@@ -25,8 +25,10 @@ async def delete(work: Passes, seen: Stats) -> bool:
         files = files if here is None else max(0, min(files, here - extra))  # it may list what never comes
     found = Counted(files, seen.created, extra)
     # A person has agreed to what was shown: when still more is gone by now, somebody has to look again.
-    shown = work.record.held_back if work.record.allow_deletions else None
-    agreed = work.record.allow_deletions and found.extra <= (shown or found.extra)
+    # A word for changes is none for deletions: it was not they that were shown.
+    word = work.record.allow_deletions and work.record.alarm != Alarm.CHANGES
+    shown = work.record.held_back if word else None
+    agreed = word and found.extra <= (shown or found.extra)
     free = not work.record.settled or work.fileset.max_delete >= 1  # unsettled: what is extra goes aside
     here_before = found.before if not work.record.entries else min(found.before, work.record.entries)
     hour = last_hour(work.record.window, time.time(), entries=here_before)
@@ -88,7 +90,8 @@ async def _passing(work: Passes, found: Counted, hour: Hour) -> passing.Passing:
     names = await passing.extra(work.source, target, patterns, seconds=left)
     now = time.time()
     known = sum(work.lately.rewritten.has(path, now) for path in names)  # no others need to be taken for these
-    names = [path for path in names if not work.lately.rewritten.touched(path, now)]
+    lately = (work.lately.rewritten, work.lately.anew)
+    names = [path for path in names if not any(seen.touched(path, now) for seen in lately)]
     rewritten = max(0, hour.rewritten + work.rewritten - known)
     return await in_thread(lambda: passing.among(target, names, patterns, since=since, rewritten=rewritten))
 

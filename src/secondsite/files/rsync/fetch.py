@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondsite.errors import RetryableError
 from secondsite.files.bandwidth import Watched
 from secondsite.files.rsync import command
+from secondsite.files.rsync.irregular import unescaped
 from secondsite.files.rsync.output import Code, only_moved, rewritten, why
 from secondsite.files.rsync.runner import Ended, Watch, run
-from secondsite.files.store import Held
-from secondsite.files.stream.apply import NoSpace
+from secondsite.files.store import STORE, Held, end_running
+from secondsite.files.stream.apply import NoSpace, Taken
 from secondsite.files.stream.entry import Entry
 from secondsite.spec import FileSet
 
@@ -26,11 +27,31 @@ _FULL = ("No space left on device", "Disk quota exceeded")
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """amiss: what could not be brought, and why. rewritten: files that had their size and time already, and now have
-    another content: whoever encrypts files may give them their times back."""
+    """amiss: what could not be brought, and why."""
 
     amiss: dict[bytes, str]
-    rewritten: int = 0
+
+
+@dataclass(slots=True)
+class Rewriting:
+    """Files of one batch that rsync gives another content although nobody has counted them: whoever encrypts files may
+    give them their times back, and a source may lie about both. known: counted before. most: no more than so many may
+    be; None where there is no limit. counting: those of some paths that count within the hour."""
+
+    known: Collection[bytes]
+    most: int | None
+    counting: Callable[[Iterable[bytes]], set[bytes]]
+    names: set[bytes] = field(default_factory=set)
+
+    @property
+    def stopped(self) -> bool:
+        return self.most is not None and len(self.names) > self.most
+
+    def seen(self, lines: bytes) -> bool:
+        """Whether rsync may go on."""
+        new = {unescaped(name).removeprefix(b"./") for name in rewritten(lines)}
+        self.names |= self.counting(new.difference(self.known, self.names))
+        return not self.stopped
 
 
 async def fetch(
@@ -40,26 +61,26 @@ async def fetch(
     entries: Sequence[Entry],
     held: Held,
     limit: Watched,
+    rewriting: Rewriting,
+    may: Callable[[], None],
     watch: Watch | None = None,
+    store: Path = STORE,
 ) -> Fetched:
-    """watch: hears how far it has come. A file that is gone meanwhile is told as gone by the next batch.
+    """A file that is gone meanwhile is told as gone by the next batch.
+
+    rewriting: it ends where that is stopped. may: asked before whatever writes; raises Taken. watch: hears how far it
+    has come.
 
     Raises RetryableError (``files-unreachable``) where the daemon does not answer to its end, NoSpace.
     """
     amiss: dict[bytes, str] = {}
-    count = 0
-
-    def counts(lines: bytes) -> bool:
-        nonlocal count
-        count += len(rewritten(lines))
-        return True
-
     source, target = command.url(address, port, fileset.name), Path(fileset.path)
     for sparse, read in itertools.product((False, True), repeat=2):
         paths = [one.path for one in entries if (one.sparse, _alike(one, target)) == (sparse, read)]
         if not paths:
             continue
         while True:
+            may()
             bandwidth, another = limit.begin()
             argv = command.fetch(source, target, bandwidth=bandwidth, sparse=sparse, read=read)
             given, writable = command.names(paths), [target]
@@ -70,13 +91,30 @@ async def fetch(
                 watch=watch,
                 writable=writable,
                 given=given,
-                until=another,
-                go_on=counts if read else None,
+                until=_until(another, may, fileset, store),
+                go_on=rewriting.seen,
             )
+            may()
+            if rewriting.stopped:
+                return Fetched(amiss)
             if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)):
                 break  # else the limit is another now: it goes on from what it has left
         amiss |= _judged(ended, paths)
-    return Fetched(amiss, count)
+    return Fetched(amiss)
+
+
+def _until(another: Callable[[], bool], may: Callable[[], None], fileset: FileSet, store: Path) -> Callable[[], bool]:
+    """Asked as soon as the rsync is noted, and then again and again: it ends for another limit, and for a promotion."""
+
+    def ends() -> bool:
+        try:
+            may()
+        except Taken:
+            end_running(fileset.name, store)
+            return True
+        return another()
+
+    return ends
 
 
 def _alike(entry: Entry, target: Path) -> bool:

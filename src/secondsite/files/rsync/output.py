@@ -43,7 +43,9 @@ _STATS = {
 _SKIPPED = re.compile(r"max-delete limit \((\d{1,12}) skipped\)")
 _PROGRESS = re.compile(r"([\d,]+)\s+(\d+)%\s+([\d.,]+)(B|kB|MB|GB|TB)/s\s+(\d+):(\d\d):(\d\d)")
 _UNIT = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
-_REWRITTEN = re.compile(rb"(?:>f(?!\+)[.c+?a-zA-Z]{9}|cLc[.?a-zA-Z]{8})(?: ([^\r\n]*))?(?=[\r\n])")
+_REWRITTEN = re.compile(
+    rb"(?:>f(?!\+)[.c+?a-zA-Z]{9}|hf(?!\+)[.c+?a-zA-Z ]{9}|cLc[.?a-zA-Z]{8})(?: ([^\r\n]*))?(?=[\r\n])"
+)
 _DELETED_FILE = re.compile(rb"^delete_item\(.*\) mode=10[0-7]{4} flags=(\d{1,9})\r?$", re.MULTILINE)
 _FOR_ANOTHER = 16 | 32 | 64 | 128  # it makes room for a folder, a link, a device, a socket or FIFO (rsync.h, DEL_FOR_*)
 WORDS = 500  # of what the other site may have a person read

@@ -37,7 +37,7 @@ class PullResult:
     """What one pull did. started_at: unix seconds by this host's clock; bytes: file content that was transferred.
 
     complete: everything that existed at the source at ``started_at`` is here. blocked: a safety rule stopped it.
-    held_back: deletions that the budget stopped.
+    held_back: deletions that the budget stopped. whole: what existed then is here, whatever is here beside it.
     """
 
     files: int
@@ -49,6 +49,7 @@ class PullResult:
     reason: str | None = None
     blocked: bool = False
     held_back: int | None = None
+    whole: bool = False
 
 
 async def pull(
@@ -109,6 +110,7 @@ async def pull(
             work.reason,
             work.blocked,
             work.held_back,
+            work.whole,
         )
         if records.load(fileset.name, store).role != SOURCE:  # promoted meanwhile: its word counts
             records.save(fileset.name, _after(record, result, entries, work), store)
@@ -120,7 +122,7 @@ async def pull(
 
 async def _carry_out(work: Passes) -> tuple[bool, int | None]:
     """Whether it is complete, and how many entries it has."""
-    target = Path(work.fileset.path)
+    target, record = Path(work.fileset.path), work.record
     if work.record.mount is not None and mount_of(target) != work.record.mount:
         work.reason = f"{work.record.mount} is not mounted here, so nothing is written below it"
         work.blocked = True
@@ -130,7 +132,7 @@ async def _carry_out(work: Passes) -> tuple[bool, int | None]:
         work.reason, work.blocked, work.unmounted = missing, True, True
         return False, None
     if work.record.alarm == Alarm.CHANGES and not work.record.allow_deletions:
-        work.reason, work.blocked, work.held_back = work.record.reason, True, work.record.held_back
+        work.reason, work.blocked, work.held_back = record.alarm_reason or record.reason, True, record.held_back
         return False, None
     made = _made(target)
     try:
@@ -217,10 +219,11 @@ def _window(record: Record, work: Passes, entries: int | None) -> tuple[Minute, 
 
 def _after(record: Record, result: PullResult, entries: int | None, work: Passes) -> Record:
     """The record that says what happened."""
+    before = record.alarm
     if record.settled:
         record = replace(record, window=_window(record, work, entries))
     if work.alarm is not None:
-        record = replace(record, alarm=work.alarm.value)
+        record = replace(record, alarm=work.alarm.value, alarm_reason=result.reason)
     outcome = "complete" if result.complete else "blocked" if result.blocked else "failed"
     record = replace(record, role=PULLED, last_attempt_at=result.started_at, outcome=outcome, reason=result.reason)
     record = replace(record, pulls=record.pulls + 1)
@@ -228,6 +231,10 @@ def _after(record: Record, result: PullResult, entries: int | None, work: Passes
         record = replace(record, epoch=None)
     if work.whole:  # also where deletions wait for a person: nothing would be lost by them
         record = replace(record, complete_at=result.started_at, confirmed_at=result.started_at)
+    if record.allow_deletions and before == Alarm.CHANGES and work.whole:  # the word has covered these
+        record = replace(record, window=(), alarm=work.alarm.value if work.alarm is not None else None)
+    if result.blocked and result.held_back is None and record.held_back:  # nothing was compared: it waits as before
+        return record
     if result.blocked:
         return replace(record, held_back=result.held_back, allow_deletions=False)
     if not result.complete:
@@ -247,4 +254,5 @@ def _after(record: Record, result: PullResult, entries: int | None, work: Passes
         window=() if record.allow_deletions else record.window,  # a person's word covers what was in it
         guarded_at=guarded_at or time.time(),
         alarm=None,
+        alarm_reason=None,
     )

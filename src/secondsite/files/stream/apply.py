@@ -36,10 +36,12 @@ class Taken(Exception):
 
 @dataclass(slots=True)
 class Applied:
-    """What a batch did. created: paths that were not here. written: bytes. fetch: files that rsync has to bring. amiss:
-    what could not be brought, and why: only a full comparison knows what to do."""
+    """What a batch did. created: paths that were not here. anew: files that took another's place. written: bytes.
+    fetch: files that rsync has to bring. amiss: what could not be brought, and why: only a full comparison knows what
+    to do."""
 
     created: list[bytes] = field(default_factory=list)
+    anew: list[bytes] = field(default_factory=list)
     deleted: int = 0
     written: int = 0
     fetch: list[Entry] = field(default_factory=list)
@@ -56,6 +58,11 @@ class Applying:
         self._made, self._token = 0, TEMPORARY + secrets.token_hex(8).encode()
         self._siblings = Siblings()
         self.applied = Applied()
+
+    @property
+    def may(self) -> Callable[[], None]:
+        """Raises Taken."""
+        return self._may
 
     def carry_out(self) -> Applied:
         """All but the content that has to be fetched, and what waits for it. Raises NoSpace, Taken, OSError."""
@@ -160,6 +167,7 @@ class Applying:
             self._siblings.parted(old)
         elif not self._same(folder, name, old, entry):
             self._write(folder, name, entry)
+            self.applied.anew += [entry.path] if old is not None and stat.S_ISREG(old.st_mode) else []
             self._siblings.parted(old)
 
     def _make_folder(self, folder: int, name: bytes, old: os.stat_result | None, entry: Entry) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from secondsite.files import lately
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.inner import Inside, look
-from secondsite.files.rsync.fetch import Fetched, fetch
+from secondsite.files.rsync.fetch import Fetched, Rewriting, fetch
 from secondsite.files.state import Coming
 from secondsite.files.store import STORE, Held, Record
 from secondsite.files.stream.entry import Entry
@@ -65,10 +66,21 @@ class Copy:
             self._done.popleft()
         return sum(one[1] for one in self._done) / RATE_SECONDS, sum(one[2] for one in self._done) / RATE_SECONDS
 
-    async def fetched(self, entries: list[Entry], held: Held) -> Fetched:
-        """Have rsync bring what is too large. Raises RetryableError, NoSpace."""
+    async def fetched(self, entries: list[Entry], held: Held, rewriting: Rewriting, may: Callable[[], None]) -> Fetched:
+        """Have rsync bring what is too large. Raises RetryableError, NoSpace, Taken."""
         try:
-            return await fetch(self.fileset, self._address, self._port, entries, held, self._limit, self._watch)
+            return await fetch(
+                self.fileset,
+                self._address,
+                self._port,
+                entries,
+                held,
+                self._limit,
+                rewriting,
+                may,
+                self._watch,
+                self.store,
+            )
         finally:
             self.coming = None
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from secondsite.errors import FinalError, SecondsiteError
 from secondsite.files import store as records
-from secondsite.files.budget import Alarm, Stopped, alarm, counted
+from secondsite.files.budget import Alarm, Stopped, alarm, allowed_changes, counted, many_changes
 from secondsite.files.durable import sync_file_systems
-from secondsite.files.rsync.fetch import Fetched
+from secondsite.files.rsync.fetch import Rewriting
 from secondsite.files.store import SOURCE, Held, Record, locked, mount_of
 from secondsite.files.stream import wire
 from secondsite.files.stream.apply import Applied, Applying, NoSpace, Taken
@@ -85,11 +85,17 @@ class Taking:
                 if end is not None:
                     return end
                 fresh, applying = held.begin(), Applying(weighing, may)
+                rewriting = self._rewriting(cost, record, deleted)
                 try:
-                    got = await self._carry_out(applying, held, stop)
+                    await self._carry_out(applying, held, stop, rewriting)
                 except (SecondsiteError, NoSpace, OSError):
-                    await self._count_half(Weighing(root, batch, copy.excludes), cost)
+                    await self._count_half(Weighing(root, batch, copy.excludes), cost, rewriting)
                     raise
+                if rewriting.stopped:
+                    await self._count_half(Weighing(root, batch, copy.excludes), cost, rewriting)
+                    entries, share = record.entries or 1, fileset.max_change
+                    self._stop(Stopped(Alarm.CHANGES, many_changes(entries, share), len(rewriting.names)))
+                    return End.STOPPED
                 applied = applying.applied
                 if fresh:
                     held.done()
@@ -98,9 +104,10 @@ class Taking:
         copy.lately.came.add(applied.created, now)
         copy.did(len(batch), applied.written + sum(one.size for one in applied.fetch))
         async with locked(self._name, seconds=LOCK_SECONDS, store=self._store):
-            rewritten = len(copy.lately.counting(cost.rewritten, now))
-            end = self._note(told, applied, deleted, rewritten + got.rewritten, now)
-            copy.lately.rewritten.add(cost.rewritten, now)
+            rewritten = len(copy.lately.counting(cost.rewritten, now)) + len(rewriting.names)
+            end = self._note(told, applied, deleted, rewritten, now)
+            copy.lately.rewritten.add((*cost.rewritten, *rewriting.names), now)
+            copy.lately.anew.add(applied.anew, now)
         return end
 
     async def skip(self, told: Mapping[str, Any], now: float) -> None:
@@ -134,18 +141,27 @@ class Taking:
         self._change(epoch=None, reason=compared)
         return End.COMPARE, deleted
 
-    async def _carry_out(self, applying: Applying, held: Held, stop: threading.Event) -> Fetched:
+    def _rewriting(self, cost: Cost, record: Record, deleted: int) -> Rewriting:
+        """What may be rewritten besides, as only rsync finds out."""
+        now, lately, share = time.time(), self._copy.lately, self._copy.fileset.max_change
+        most = allowed_changes(record.window, now, entries=record.entries or 1, max_change=share)
+        if most is not None:
+            most = max(0, most - deleted - len(lately.counting(cost.rewritten, now)))
+        return Rewriting(frozenset(cost.rewritten), most, lambda paths: lately.counting(paths, now))
+
+    async def _carry_out(self, applying: Applying, held: Held, stop: threading.Event, rewriting: Rewriting) -> None:
         """What was judged to be harmless. Raises NoSpace, Taken, OSError, RetryableError."""
-        applied = await stoppable(applying.carry_out, stop.set)
-        got = await self._copy.fetched(applied.fetch, held) if applied.fetch else Fetched({})
-        applied.amiss |= got.amiss
+        applied, may = await stoppable(applying.carry_out, stop.set), applying.may
+        if applied.fetch:
+            applied.amiss |= (await self._copy.fetched(applied.fetch, held, rewriting, may)).amiss
+        if rewriting.stopped:
+            return
         await stoppable(applying.finish, stop.set)
         siblings = await stoppable(applying.siblings, stop.set)
         if siblings:
-            applied.amiss |= (await self._copy.fetched(siblings, held)).amiss
-        return got
+            applied.amiss |= (await self._copy.fetched(siblings, held, rewriting, may)).amiss
 
-    async def _count_half(self, left: Weighing, cost: Cost) -> None:
+    async def _count_half(self, left: Weighing, cost: Cost, rewriting: Rewriting) -> None:
         """A batch that ended half-way counts with what it has done: a source may see to it that none ever ends."""
         now = time.time()
         still = await in_thread(left.cost)
@@ -153,9 +169,9 @@ class Taking:
         deleted = sum(not self._copy.lately.came.has(path, now) for path in gone)
         window = records.load(self._name, self._store).window
         done = set(cost.rewritten) - set(still.rewritten)
-        rewritten = len(self._copy.lately.counting(done, now))
+        rewritten = len(self._copy.lately.counting(done, now)) + len(rewriting.names)
         self._change(window=counted(window, now, deleted=deleted, rewritten=rewritten))
-        self._copy.lately.rewritten.add(done, now)
+        self._copy.lately.rewritten.add((*done, *rewriting.names), now)
 
     def _unsure_inside(self, record: Record) -> bool:
         """Whether a file system inside the copy is not mounted, or another one than when all was compared."""
@@ -204,7 +220,12 @@ class Taking:
             records.save(self._name, replace(record, **fields), self._store)
 
     def _stop(self, stopped: Stopped) -> None:
-        told = {"outcome": "blocked", "reason": stopped.reason, "alarm": stopped.alarm.value}
+        told = {
+            "outcome": "blocked",
+            "reason": stopped.reason,
+            "alarm": stopped.alarm.value,
+            "alarm_reason": stopped.reason,
+        }
         self._change(**told, held_back=stopped.held_back, allow_deletions=False, last_attempt_at=time.time())
 
     def _may(self, stop: threading.Event) -> Callable[[], None]:
