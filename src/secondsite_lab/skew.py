@@ -41,7 +41,9 @@ END
 done
 systemctl daemon-reload
 for unit in postgresql@$1-main.service secondsite-agent.service shop.service; do
-    if systemctl is-active --quiet $unit; then systemctl restart $unit; fi
+    case $(systemctl is-active $unit) in
+        active|activating|reloading) systemctl restart $unit;;  # one that is just starting has not got it either
+    esac
 done
 """
 
