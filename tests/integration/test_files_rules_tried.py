@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,11 +17,14 @@ import pytest
 from secondsite.errors import SecondsiteError
 from secondsite.files import engine, store
 from secondsite.files.rsync import runner
+from secondsite.files.rsync.output import Stats
+from secondsite.files.rsync.passes import Passes
 from secondsite.files.stream import wire
 from secondsite.files.stream.follow import Follower, Mark
 from secondsite.files.stream.take import End
 from tests.integration.file_daemon import ADDRESS, Mirror, mirror
 from tests.integration.stream_pair import pair
+from tests.integration.test_files_hostile import commit, entry
 
 COUNT = 400
 
@@ -32,19 +33,6 @@ COUNT = 400
 def uploads(tmp_path: Path) -> Iterator[Mirror]:
     with mirror(tmp_path, max_change="30%", max_delete="10%") as ready:
         yield ready
-
-
-def entry(**head: Any) -> bytes:
-    content = head.pop("content", b"")
-    body = {"path": "x", "kind": "file", "at": [0o644, 0, 0, 10**18, []], "size": len(content), "sparse": False}
-    body |= {"parts": [[0, len(content)]] if content else []} | head
-    written = json.dumps(body).encode()
-    return wire.frame(wire.ENTRY, struct.pack(">I", len(written)) + written + content)
-
-
-def commit(entries: int, batch: int = 1, **more: Any) -> bytes:
-    told = {"seq": batch, "as_of": 2.0, "now": 2.0, "pending": 0, "waiting": [], "batch": batch, "entries": entries}
-    return wire.words(wire.COMMIT, **told | more)
 
 
 async def follow(its: Mirror, *frames: bytes) -> End | SecondsiteError:
@@ -148,23 +136,23 @@ async def test_an_alarm_outlives_a_disk_that_is_missing_for_a_moment(uploads: Mi
     assert (await uploads.pull()).complete
 
 
-async def test_an_upgrade_that_rewrites_and_deletes_gets_through_on_a_word_for_each(uploads: Mirror) -> None:
-    """Each time a person agrees; meanwhile the application rewrites one file."""
+@pytest.mark.parametrize("rewritten_to, deleted_to", [(500, 700), (450, 760)])
+async def test_an_upgrade_that_rewrites_and_deletes_gets_through_on_a_word_for_each(
+    uploads: Mirror, rewritten_to: int, deleted_to: int
+) -> None:
+    """Each time a person agrees; meanwhile the application rewrites one file. The alarms do not take turns for ever."""
     fill(uploads.source, 800)
     assert (await uploads.pull()).complete
-    for number in range(500):
+    for number in range(rewritten_to):
         (uploads.source / f"file-{number:04}").write_bytes(b"new release")
-    for number in range(500, 700):
+    for number in range(rewritten_to, deleted_to):
         (uploads.source / f"file-{number:04}").unlink()
-    shown, complete = [], False
     for turn in range(8):
-        result = await uploads.pull()
-        shown.append((store.load("uploads", uploads.store).alarm, result.held_back))
-        if complete := result.complete:
-            break
+        if (await uploads.pull()).complete:
+            return
         await engine.allow_deletions(uploads.fileset, uploads.store)
-        (uploads.source / f"file-{700 + turn:04}").write_bytes(b"the application goes on")
-    assert complete
+        (uploads.source / f"file-{deleted_to + turn:04}").write_bytes(b"the application goes on")
+    raise AssertionError(store.load("uploads", uploads.store))
 
 
 async def test_a_word_for_changes_deletes_no_more_than_the_budget(uploads: Mirror) -> None:
@@ -172,13 +160,36 @@ async def test_a_word_for_changes_deletes_no_more_than_the_budget(uploads: Mirro
     assert (await uploads.pull()).complete
     for number in range(200):
         (uploads.source / f"file-{number:04}").write_bytes(b"new release")
-    result = await uploads.pull()
+    assert (await uploads.pull()).blocked
     assert store.load("uploads", uploads.store).alarm == "changes"
     shown = await engine.allow_deletions(uploads.fileset, uploads.store)
     for number in range(400 - shown, 400):
         (uploads.source / f"file-{number:04}").unlink()
     result = await uploads.pull()
     assert result.deleted <= 40
+
+
+async def test_a_word_for_changes_is_used_up_by_them_also_where_the_deletions_behind_them_fail(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(uploads.source)
+    assert (await uploads.pull()).complete
+    for number in range(200):
+        (uploads.source / f"file-{number:04}").write_bytes(b"new release")
+    assert (await uploads.pull()).blocked
+    await engine.allow_deletions(uploads.fileset, uploads.store)
+    for number in range(300, 400):
+        (uploads.source / f"file-{number:04}").unlink()
+
+    async def cut(work: Passes, seen: Stats) -> bool:
+        work.reason = "the line was cut"
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr("secondsite.files.rsync.pull.delete", cut)
+        assert not (await uploads.pull()).complete
+    result = await uploads.pull()
+    assert (result.blocked, result.deleted, result.held_back) == (True, 0, 100)
 
 
 async def test_nothing_is_fetched_over_a_copy_that_was_promoted_before_the_fetching_began(
@@ -229,24 +240,6 @@ async def test_files_that_were_made_anew_with_their_old_content_do_not_go_for_ne
         (uploads.source / f"junk-{number}").touch()
     assert (await uploads.pull()).blocked
     assert plain(uploads) >= COUNT * 0.85
-
-
-async def test_two_alarms_do_not_take_turns_for_ever(uploads: Mirror) -> None:
-    fill(uploads.source, 800)
-    assert (await uploads.pull()).complete
-    for number in range(450):
-        (uploads.source / f"file-{number:04}").write_bytes(b"new release")
-    for number in range(450, 760):
-        (uploads.source / f"file-{number:04}").unlink()
-    shown, complete = [], False
-    for turn in range(10):
-        result = await uploads.pull()
-        shown.append((store.load("uploads", uploads.store).alarm, result.held_back))
-        if complete := result.complete:
-            break
-        await engine.allow_deletions(uploads.fileset, uploads.store)
-        (uploads.source / f"file-{760 + turn:04}").write_bytes(b"the application goes on")
-    assert complete
 
 
 async def test_hard_links_that_replace_files_are_counted(uploads: Mirror) -> None:

@@ -25,13 +25,6 @@ READ_BYTES = 64 << 20  # of a file that looks as it does here; a larger one is l
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """amiss: what could not be brought, and why."""
-
-    amiss: dict[bytes, str]
-
-
 @dataclass(slots=True)
 class Rewriting:
     """Files of one batch that rsync gives another content although nobody has counted them: whoever encrypts files may
@@ -65,8 +58,8 @@ async def fetch(
     may: Callable[[], None],
     watch: Watch | None = None,
     store: Path = STORE,
-) -> Fetched:
-    """A file that is gone meanwhile is told as gone by the next batch.
+) -> dict[bytes, str]:
+    """What could not be brought, and why. A file that is gone meanwhile is told as gone by the next batch.
 
     rewriting: it ends where that is stopped. may: asked before whatever writes; raises Taken. watch: hears how far it
     has come.
@@ -96,11 +89,11 @@ async def fetch(
             )
             may()
             if rewriting.stopped:
-                return Fetched(amiss)
+                return amiss
             if not (ended.asked and ended.code in (Code.SIGNAL, Code.STREAM)):
                 break  # else the limit is another now: it goes on from what it has left
         amiss |= _judged(ended, paths)
-    return Fetched(amiss)
+    return amiss
 
 
 def _until(another: Callable[[], bool], may: Callable[[], None], fileset: FileSet, store: Path) -> Callable[[], bool]:

@@ -231,8 +231,10 @@ def _after(record: Record, result: PullResult, entries: int | None, work: Passes
         record = replace(record, epoch=None)
     if work.whole:  # also where deletions wait for a person: nothing would be lost by them
         record = replace(record, complete_at=result.started_at, confirmed_at=result.started_at)
-    if record.allow_deletions and before == Alarm.CHANGES and work.whole:  # the word has covered these
-        record = replace(record, window=(), alarm=work.alarm.value if work.alarm is not None else None)
+    if record.allow_deletions and before == Alarm.CHANGES and work.whole and not result.complete:
+        # The word was for the changes, which are here; it is none for the deletions that are still to come.
+        alarm = work.alarm.value if work.alarm is not None else None
+        record = replace(record, window=(), alarm=alarm, allow_deletions=False, held_back=None)
     if result.blocked and result.held_back is None and record.held_back:  # nothing was compared: it waits as before
         return record
     if result.blocked:

@@ -12,7 +12,7 @@ from pathlib import Path
 from secondsite.files import lately
 from secondsite.files.bandwidth import Paced, Watched
 from secondsite.files.inner import Inside, look
-from secondsite.files.rsync.fetch import Fetched, Rewriting, fetch
+from secondsite.files.rsync.fetch import Rewriting, fetch
 from secondsite.files.state import Coming
 from secondsite.files.store import STORE, Held, Record
 from secondsite.files.stream.entry import Entry
@@ -66,8 +66,10 @@ class Copy:
             self._done.popleft()
         return sum(one[1] for one in self._done) / RATE_SECONDS, sum(one[2] for one in self._done) / RATE_SECONDS
 
-    async def fetched(self, entries: list[Entry], held: Held, rewriting: Rewriting, may: Callable[[], None]) -> Fetched:
-        """Have rsync bring what is too large. Raises RetryableError, NoSpace, Taken."""
+    async def fetched(
+        self, entries: list[Entry], held: Held, rewriting: Rewriting, may: Callable[[], None]
+    ) -> dict[bytes, str]:
+        """Have rsync bring what is too large; what could not be. Raises RetryableError, NoSpace, Taken."""
         try:
             return await fetch(
                 self.fileset,

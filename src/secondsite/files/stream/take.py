@@ -153,13 +153,13 @@ class Taking:
         """What was judged to be harmless. Raises NoSpace, Taken, OSError, RetryableError."""
         applied, may = await stoppable(applying.carry_out, stop.set), applying.may
         if applied.fetch:
-            applied.amiss |= (await self._copy.fetched(applied.fetch, held, rewriting, may)).amiss
+            applied.amiss |= await self._copy.fetched(applied.fetch, held, rewriting, may)
         if rewriting.stopped:
             return
         await stoppable(applying.finish, stop.set)
         siblings = await stoppable(applying.siblings, stop.set)
         if siblings:
-            applied.amiss |= (await self._copy.fetched(siblings, held, rewriting, may)).amiss
+            applied.amiss |= await self._copy.fetched(siblings, held, rewriting, may)
 
     async def _count_half(self, left: Weighing, cost: Cost, rewriting: Rewriting) -> None:
         """A batch that ended half-way counts with what it has done: a source may see to it that none ever ends."""
