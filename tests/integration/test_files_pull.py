@@ -24,7 +24,8 @@ from secondsite.errors import FinalError
 from secondsite.events import Event, Progress, ignore
 from secondsite.files import bandwidth, budget, converge, engine, parting, store
 from secondsite.files.keeper import Keeper
-from secondsite.files.rsync import command, irregular, passing
+from secondsite.files.rsync import command, irregular, passes, passing
+from secondsite.files.rsync.output import rewritten
 from secondsite.files.rsync.passes import Passes
 from secondsite.files.rsync.pull import PullResult
 from secondsite.files.rsync.runner import Ended
@@ -181,6 +182,24 @@ async def test_what_goes_while_a_pull_does_what_a_person_allowed_is_nobodys_word
     await engine.allow_deletions(uploads.fileset, uploads.store)
     assert (await uploads.pull()).complete
     assert uploads.tree(uploads.target) == uploads.tree(uploads.source)
+
+
+async def test_what_encrypts_is_stopped_in_time_where_a_busy_host_counts_slowly(
+    uploads: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1000):
+        (uploads.source / f"file-{number}").write_text("plain")
+    assert (await uploads.pull()).complete
+    await encrypt(uploads, 0, 1000)
+
+    def slowly(lines: bytes) -> list[bytes]:
+        time.sleep(0.5)
+        return rewritten(lines)
+
+    monkeypatch.setattr(passes, "rewritten", slowly)
+    stopped = await uploads.pull()
+    assert stopped.blocked and "encrypts" in str(stopped.reason)
+    assert plain(uploads) >= 250, "half are allowed, and a page of names was on its way already"
 
 
 async def test_a_word_for_deletions_is_none_for_what_is_encrypted_meanwhile(uploads: Mirror) -> None:

@@ -86,6 +86,7 @@ async def fetch(
                 given=given,
                 until=_until(another, may, fileset, store),
                 go_on=rewriting.seen,
+                closely=rewriting.most is not None,
             )
             may()
             if rewriting.stopped:

@@ -153,13 +153,15 @@ class Passes:
                 return True
             return another()
 
+        most = self.may_rewrite
         ended = await run(
             argv,
             seconds=left,
             held=self.held,
             watch=self._watch,
             writable=writable,
-            go_on=self._within(self.may_rewrite),
+            go_on=self._within(most),
+            closely=most is not None,
             until=ends,
         )
         self.may()

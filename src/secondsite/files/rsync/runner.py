@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -19,6 +20,7 @@ from secondsite.files.rsync.output import progress
 from secondsite.files.store import Held
 
 LINE_BYTES = 65536
+PAGE_BYTES = 4096  # the least that a pipe holds (fcntl(2), F_SETPIPE_SZ): about a hundred names
 REST_SECONDS = 1.0  # for what was printed to be read, and for who is left of an rsync, when its first process has ended
 TERM_SECONDS = 1.0  # to end by itself
 LOOK_SECONDS = 0.2  # between two questions whether it is to end
@@ -61,11 +63,13 @@ async def run(
     writable: Sequence[Path] | None = None,
     given: bytes = b"",
     go_on: GoOn | None = None,
+    closely: bool = False,
     until: Callable[[], bool] | None = None,
 ) -> Ended:
     """Run ``argv`` for ``seconds`` at most. writable: the folders below which it may write, where the kernel can see to
-    that (confine.py); None leaves it as it is. given: its standard input. until: it is ended
-    once this is true, and keeps what it has of a file (man rsync, --partial-dir).
+    that (confine.py); None leaves it as it is. given: its standard input. go_on: hears whole lines, and ends it.
+    closely: it waits while a page of what it prints is unread; else it is thousands of small files ahead of ``go_on``
+    on a busy host. until: it is ended once this is true, and keeps what it has of a file (man rsync, --partial-dir).
 
     Raises FinalError (slug ``program-missing``) where rsync is not here, OSError where it cannot be started.
     """
@@ -84,6 +88,8 @@ async def run(
         raise FinalError(
             "rsync is not installed here", slug="program-missing", step="pull files", hint="apt-get install rsync"
         ) from missing
+    if closely and child.stdout is not None:
+        fcntl.fcntl(child.stdout.fileno(), fcntl.F_SETPIPE_SZ, PAGE_BYTES)
     with contextlib.suppress(ProcessLookupError):
         resource.prlimit(child.pid, resource.RLIMIT_AS, (most_memory(), most_memory()))
     pipes = asyncio.gather(
