@@ -140,6 +140,18 @@ async def test_a_base_that_the_source_has_lost_blocks_and_an_agreement_keeps_the
     assert sites.bergen.machine.sh(f"cat $(zfs get -Ho value mountpoint {kept})/a") == "one"
 
 
+async def test_what_was_sent_in_a_moment_and_broke_off_is_held_too(sites: Pair) -> None:
+    (sites.oslo.seen / "a").write_text("one")
+    await sites.begin()
+    (sites.oslo.seen / "big").write_bytes(os.urandom(4_000_000))
+    async with cut_after(sites.oslo, 500_000) as broken:
+        assert not (await sites.bergen.pull(broken)).complete
+    async with asyncio.timeout(30):
+        while not (await sites.oslo.tree()).datasets[0].snapshots[-1].held:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert (await sites.round()).complete
+
+
 async def test_nobodys_pruning_takes_a_snapshot_while_it_is_sent_or_built_upon(sites: Pair) -> None:
     """syncoid #376: another job destroyed the base in the middle of a send."""
     (sites.oslo.seen / "a").write_text("one")
@@ -151,7 +163,9 @@ async def test_nobodys_pruning_takes_a_snapshot_while_it_is_sent_or_built_upon(s
     async with asyncio.timeout(30):
         while records.running("up", sites.bergen.store) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    await asyncio.sleep(1)  # the new one is held beside the stream
+    async with asyncio.timeout(30):
+        while not (await sites.oslo.tree()).datasets[0].snapshots[-1].held:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     before = await sites.oslo.guids()
     assert len(before) == 2 and before[0] == base
     prune = f"zfs list -H -t snapshot -o name -r {sites.oslo.root} | xargs -n 1 zfs destroy 2>&1"

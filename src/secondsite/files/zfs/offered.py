@@ -8,6 +8,7 @@ snapshots that we made and that its retention does not keep. Nothing else is des
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -26,6 +27,7 @@ SEND_SECONDS = 7 * 24 * 3600.0
 ANSWER_SECONDS = 60.0
 MOST_GUIDS = 3000
 TOLD_SECONDS = 10.0  # for which a listing may be acted upon
+HOLD_SECONDS = 1.0  # of sending, after which the new snapshot is held: a short stream has landed before
 PRUNE_AT = 10  # snapshots: the removal of one makes the pool write all it has, and a round would wait for that
 _PACING = getattr(socket, "SO_MAX_PACING_RATE", 47)
 
@@ -51,6 +53,8 @@ class Source:
     _listed: dict[str, tuple[float, Tree]] = field(default_factory=dict)  # by set, what a round has just told
     _held: dict[str, set[int]] = field(default_factory=dict)  # by set, what was held since
     _to_hold: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
+    _to_hold_at: dict[str, float] = field(default_factory=dict)
+    _holding: set[str] = field(default_factory=set)  # sets whose ``_to_hold`` somebody looks after
     _landed_now: dict[str, tuple[Tree, frozenset[int]]] = field(default_factory=dict)
 
     async def __call__(self, request: Mapping[str, Any], line: socket.socket) -> None:
@@ -65,17 +69,33 @@ class Source:
             await asyncio.get_running_loop().sock_sendall(line, json.dumps(answer).encode() + b"\n")
         if argv is not None:
             sending = self._send(argv, line, name, _slower(offer, request.get("bandwidth")))
-            await asyncio.gather(sending, self._hold_later(name, self._to_hold, release=False))
+            await asyncio.gather(sending, self._hold_meanwhile(name))
         await self._hold_later(name, self._landed_now)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
+    async def _hold_meanwhile(self, name: str) -> None:
+        """Beside a stream that lasts, or has ended without having landed. For a short one it would come too late, and
+        make it wait: a hold has the pool write all it has."""
+        if name in self._holding:  # another stream's call sees to it
+            return
+        self._holding.add(name)
+        try:
+            while name in self._to_hold:
+                rest = self._to_hold_at[name] - asyncio.get_running_loop().time()
+                if rest <= 0:
+                    break
+                await asyncio.sleep(rest)
+        finally:
+            self._holding.discard(name)
+        await self._hold_later(name, self._to_hold, release=False)
+
     async def _hold_later(
         self, name: str, wanted: dict[str, tuple[Tree, frozenset[int]]], *, release: bool = True
     ) -> None:
-        """Beside the stream, or behind the answer: a hold, and a release, take as long as a small stream. The base is
-        held since it has landed. What fails is told by the next round."""
+        """Behind the answer: a hold, and a release, take as long as a small stream. The base is held since it has
+        landed. What fails is told by the next round."""
         async with self._lock(name):
             waiting = wanted.pop(name, None)
             if waiting is not None:
@@ -150,6 +170,7 @@ class Source:
             await self._hold(name, tree, have, partial)
         else:
             self._to_hold[name] = tree, have
+            self._to_hold_at[name] = asyncio.get_running_loop().time() + HOLD_SECONDS
         tree = await self._thin(tree, offer, have, partial)
         self._listed[name] = asyncio.get_running_loop().time(), tree
         return {"ok": True, "at": at, "root": tree.root, "tree": to_json(tree), "problem": self.problem.get(name)}
@@ -203,6 +224,7 @@ class Source:
                 await self.host.bookmark(_name(tree, each, known[-1]))
         failed = await prune(self.host, tree, offer.rules, guids)
         self._listed.pop(name, None)
+        self._to_hold.pop(name, None)
         self._landed_now[name] = tree, guids
         return {"ok": True, "problem": failed}
 
@@ -261,6 +283,8 @@ class Source:
             if child.returncode is None:
                 kill(child.pid)
                 await child.wait()
+        with contextlib.suppress(OSError):  # the standby may be gone already
+            line.shutdown(socket.SHUT_WR)
         if code == 0:
             self.problem.pop(name, None)
         else:
